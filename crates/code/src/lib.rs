@@ -1,0 +1,1 @@
+//! Code storage: content-addressed packages and their unpacked form.

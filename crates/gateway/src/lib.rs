@@ -1,0 +1,1 @@
+//! Front door: listeners, authentication, routing, admission, translation.

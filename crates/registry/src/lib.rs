@@ -1,0 +1,1 @@
+//! Function registry: every control operation, validated and atomic.

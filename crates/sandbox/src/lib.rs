@@ -1,0 +1,1 @@
+//! Walls: isolate a process and run it.

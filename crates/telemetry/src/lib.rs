@@ -1,0 +1,1 @@
+//! Logs of functions, kept in bounded files.

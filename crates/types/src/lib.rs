@@ -1,0 +1,1 @@
+//! The vocabulary of Hearth: names, ARNs, limits, configuration, invocation, errors.

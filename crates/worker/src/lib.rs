@@ -1,0 +1,1 @@
+//! Worker manager: execution environments and their life cycle.
