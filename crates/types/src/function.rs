@@ -1,0 +1,352 @@
+//! What a function is made of.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::arn::LayerVersionArn;
+use crate::digest::Digest;
+use crate::name::{FunctionKey, NameError, Version};
+use crate::time::Timestamp;
+
+/// The language of a function, with the version that was asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Runtime {
+    /// `python3.<minor>`.
+    Python {
+        /// The minor version: 12 of `python3.12`.
+        minor: u16,
+    },
+    /// `nodejs<major>.x`.
+    NodeJs {
+        /// The major version: 22 of `nodejs22.x`.
+        major: u16,
+    },
+    /// An executable named `bootstrap` that speaks the Runtime API itself.
+    Provided(Provided),
+}
+
+/// The names under which an own `bootstrap` runs. They differ in the system image that Lambda puts under it;
+/// Hearth runs all of them on the host's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Provided {
+    /// `provided`
+    Al1,
+    /// `provided.al2`
+    Al2,
+    /// `provided.al2023`
+    Al2023,
+}
+
+impl fmt::Display for Runtime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Python { minor } => write!(f, "python3.{minor}"),
+            Self::NodeJs { major } => write!(f, "nodejs{major}.x"),
+            Self::Provided(Provided::Al1) => f.write_str("provided"),
+            Self::Provided(Provided::Al2) => f.write_str("provided.al2"),
+            Self::Provided(Provided::Al2023) => f.write_str("provided.al2023"),
+        }
+    }
+}
+
+impl FromStr for Runtime {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        fn number(text: &str) -> Option<u16> {
+            let plain = !text.starts_with('0') && text.len() <= 3 && text.bytes().all(|b| b.is_ascii_digit());
+            if plain { text.parse().ok() } else { None }
+        }
+        let known = match text {
+            "provided" => Some(Self::Provided(Provided::Al1)),
+            "provided.al2" => Some(Self::Provided(Provided::Al2)),
+            "provided.al2023" => Some(Self::Provided(Provided::Al2023)),
+            _ => {
+                let python = text
+                    .strip_prefix("python3.")
+                    .and_then(number)
+                    .map(|minor| Self::Python { minor });
+                let node = || text.strip_prefix("nodejs")?.strip_suffix(".x").and_then(number);
+                python.or_else(|| node().map(|major| Self::NodeJs { major }))
+            }
+        };
+        known.ok_or_else(|| NameError {
+            kind: "runtime",
+            rule: "one of python3.N, nodejsN.x, provided, provided.al2, provided.al2023",
+            value: text.chars().take(80).collect(),
+        })
+    }
+}
+
+impl Serialize for Runtime {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Runtime {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(serde::de::Error::custom)
+    }
+}
+
+/// The processor that a package is built for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Architecture {
+    /// 64-bit x86.
+    #[serde(rename = "x86_64")]
+    X86_64,
+    /// 64-bit Arm.
+    #[serde(rename = "arm64")]
+    Arm64,
+}
+
+/// A stored package.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Package {
+    /// Its digest: its name in code storage.
+    pub digest: Digest,
+    /// Its size as a zip, bytes.
+    pub size: u64,
+}
+
+/// A layer as a function uses it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct LayerUse {
+    /// Which version of which layer.
+    pub arn: LayerVersionArn,
+    /// Its package, pinned when the function was configured: a layer may be deleted while functions use it.
+    pub package: Package,
+}
+
+/// How lines of a function's log are written (`LoggingConfig.LogFormat`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum LogFormat {
+    /// As they come.
+    #[default]
+    Text,
+    /// JSON objects.
+    #[serde(rename = "JSON")]
+    Json,
+}
+
+/// `LoggingConfig` of a function.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Logging {
+    /// The format.
+    pub format: LogFormat,
+    /// Least level of the function's own lines, with JSON only (`ApplicationLogLevel`).
+    pub application_level: Option<String>,
+    /// Least level of the platform's lines, with JSON only (`SystemLogLevel`).
+    pub system_level: Option<String>,
+    /// The log group, when it is not `/aws/lambda/<name>`.
+    pub group: Option<String>,
+}
+
+/// Everything that a version freezes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Configuration {
+    /// Free text.
+    pub description: String,
+    /// The language.
+    pub runtime: Runtime,
+    /// `module.function`, or whatever the bootstrap makes of it.
+    pub handler: String,
+    /// The role's ARN.
+    pub role: String,
+    /// Time for one invocation, seconds ([`crate::limits::TIMEOUT_S`]).
+    pub timeout_s: u32,
+    /// Memory, MiB ([`crate::limits::MEMORY_MIB`]).
+    pub memory_mib: u32,
+    /// Size of `/tmp`, MiB ([`crate::limits::TMP_MIB`]).
+    pub tmp_mib: u32,
+    /// Environment variables.
+    pub environment: BTreeMap<String, String>,
+    /// Layers, lowest first: a later one's files hide an earlier one's.
+    pub layers: Vec<LayerUse>,
+    /// The processor.
+    pub architecture: Architecture,
+    /// The code.
+    pub code: Package,
+    /// `TracingConfig.Mode` is `Active` rather than `PassThrough`.
+    pub tracing_active: bool,
+    /// `LoggingConfig`.
+    pub logging: Logging,
+}
+
+/// Whether a version can be invoked (`State`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum State {
+    /// Being made ready.
+    Pending,
+    /// Ready.
+    Active,
+    /// It can't be made ready.
+    Failed(Reason),
+}
+
+/// How the last update went (`LastUpdateStatus`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum UpdateStatus {
+    /// Being made ready; invocations run what was there before, once there was something.
+    InProgress,
+    /// It is what runs.
+    Successful,
+    /// It can't be made ready.
+    Failed(Reason),
+}
+
+/// Why a version can't be made ready: `StateReasonCode` and `StateReason`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reason {
+    /// A code of the service model's `StateReasonCode`: `InvalidRuntime`, `InvalidZipFileException`, …
+    pub code: String,
+    /// A sentence.
+    pub message: String,
+}
+
+/// Names the code and configuration that an environment runs: a new one for every update of `$LATEST` and every
+/// published version. Environments of an older deployment retire (INV-1).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct DeploymentId(u128);
+
+impl DeploymentId {
+    /// An identifier from 128 random bits.
+    pub const fn from_random(bits: u128) -> Self {
+        Self(bits)
+    }
+}
+
+impl fmt::Debug for DeploymentId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl fmt::Display for DeploymentId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
+/// One version, ready to be handed to a worker: all that is needed to run it, and nothing that changes while it
+/// runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Deployment {
+    /// Which code and configuration this is.
+    pub id: DeploymentId,
+    /// The function.
+    pub key: FunctionKey,
+    /// The version.
+    pub version: Version,
+    /// When it was made.
+    pub created: Timestamp,
+    /// What it is.
+    pub configuration: Configuration,
+    /// How it must be walled: from the function's tags.
+    pub walls: Walls,
+}
+
+/// What a function's tags ask of its walls.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Walls {
+    /// The outgoing network (tag `hearth:network`).
+    pub network: NetworkAccess,
+}
+
+/// The outgoing network of a function.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum NetworkAccess {
+    /// Public addresses (and private ranges that the node's configuration allows).
+    #[default]
+    Public,
+    /// None: only Hearth's own API (`hearth:network=none`).
+    None,
+}
+
+impl Walls {
+    /// The tag that chooses the wall.
+    pub const ISOLATION_TAG: &'static str = "hearth:isolation";
+    /// The tag that turns the network off.
+    pub const NETWORK_TAG: &'static str = "hearth:network";
+
+    /// Reads a function's tags; others than Hearth's are not looked at.
+    ///
+    /// # Errors
+    /// A sentence for the caller, if a tag of Hearth's has a value that can't be had. Never falls back to less
+    /// than what was asked for.
+    pub fn from_tags(tags: &BTreeMap<String, String>) -> Result<Self, String> {
+        match tags.get(Self::ISOLATION_TAG).map(String::as_str) {
+            None | Some("process") => {}
+            Some(other) => {
+                let shown: String = other.chars().take(80).collect();
+                return Err(format!(
+                    "The wall '{shown}' (tag {}) is not available on this node; use 'process' or leave the tag out.",
+                    Self::ISOLATION_TAG
+                ));
+            }
+        }
+        let network = match tags.get(Self::NETWORK_TAG).map(String::as_str) {
+            None | Some("public") => NetworkAccess::Public,
+            Some("none") => NetworkAccess::None,
+            Some(other) => {
+                let shown: String = other.chars().take(80).collect();
+                return Err(format!(
+                    "The value '{shown}' of tag {} is not known; use 'public' or 'none'.",
+                    Self::NETWORK_TAG
+                ));
+            }
+        };
+        Ok(Self { network })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runtimes_read_back() {
+        for text in [
+            "python3.12",
+            "nodejs22.x",
+            "provided",
+            "provided.al2",
+            "provided.al2023",
+        ] {
+            assert_eq!(text.parse::<Runtime>().unwrap().to_string(), text);
+        }
+        for bad in [
+            "",
+            "python3.",
+            "python3.012",
+            "python2.7",
+            "node22",
+            "nodejs.x",
+            "nodejs99999.x",
+            "java21",
+        ] {
+            assert!(bad.parse::<Runtime>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_wall_that_is_not_there_is_an_error_and_not_a_weaker_wall() {
+        let tags = |k: &str, v: &str| BTreeMap::from([(k.to_owned(), v.to_owned())]);
+        assert_eq!(
+            Walls::from_tags(&tags(Walls::NETWORK_TAG, "none"))
+                .unwrap()
+                .network,
+            NetworkAccess::None
+        );
+        assert!(Walls::from_tags(&tags(Walls::NETWORK_TAG, "off")).is_err());
+        assert!(Walls::from_tags(&tags(Walls::ISOLATION_TAG, "microvm")).is_err());
+        assert_eq!(Walls::from_tags(&tags("team", "x")).unwrap(), Walls::default());
+    }
+}

@@ -1,0 +1,173 @@
+//! One invocation, its outcome, and the seam through which it is run.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::ApiError;
+use crate::function::{Deployment, DeploymentId, Reason};
+use crate::name::{FunctionKey, Version};
+
+/// The identifier of one request, a UUID as text: `X-Amzn-RequestId`, `aws_request_id`.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct RequestId([u8; 36]);
+
+impl RequestId {
+    /// A version-4 UUID from 16 random bytes.
+    pub fn from_random(bytes: [u8; 16]) -> Self {
+        const HEX: &[u8; 16] = b"0123456789abcdef";
+        let mut bytes = bytes;
+        bytes[6] = (bytes[6] & 0x0f) | 0x40;
+        bytes[8] = (bytes[8] & 0x3f) | 0x80;
+        let mut text = [b'-'; 36];
+        let mut at = 0;
+        for byte in bytes {
+            if matches!(at, 8 | 13 | 18 | 23) {
+                at += 1;
+            }
+            text[at] = HEX[usize::from(byte >> 4)];
+            text[at + 1] = HEX[usize::from(byte & 0x0f)];
+            at += 2;
+        }
+        Self(text)
+    }
+
+    /// The text, 36 ASCII characters.
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+}
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl fmt::Debug for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A request to run a function once.
+#[derive(Clone, Debug)]
+pub struct Invocation {
+    /// Its identifier.
+    pub request_id: RequestId,
+    /// What to run.
+    pub deployment: Arc<Deployment>,
+    /// The ARN that the caller used, as the function sees it (`invoked_function_arn`).
+    pub invoked_arn: String,
+    /// The event.
+    pub payload: bytes::Bytes,
+    /// Decoded `X-Amz-Client-Context`: JSON text.
+    pub client_context: Option<String>,
+    /// `X-Amzn-Trace-Id`: the caller's, or a new one.
+    pub trace_id: String,
+    /// Whether the last 4 KB of the log go with the outcome (`LogType=Tail`).
+    pub log_tail: bool,
+}
+
+/// The end of an invocation that reached the function's environment.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// What the function returned, or the error object.
+    pub payload: bytes::Bytes,
+    /// Set when the function failed.
+    pub error: Option<FunctionError>,
+    /// The last [`crate::limits::LOG_TAIL_BYTES`] of the invocation's log, when it was asked for.
+    pub log_tail: Option<bytes::Bytes>,
+    /// What was measured.
+    pub report: Report,
+}
+
+/// `X-Amz-Function-Error`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FunctionError {
+    /// The function reported it.
+    Handled,
+    /// The function ended badly, or its handler threw.
+    Unhandled,
+}
+
+impl FunctionError {
+    /// The header's value.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Handled => "Handled",
+            Self::Unhandled => "Unhandled",
+        }
+    }
+}
+
+/// What one invocation used: the figures of the REPORT line.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Report {
+    /// Time from handing the event over to the function's answer.
+    pub duration: Duration,
+    /// Time of the Init phase, if this invocation waited for one.
+    pub init: Option<Duration>,
+    /// Most memory of the environment so far, MiB.
+    pub max_memory_mib: u32,
+}
+
+impl Report {
+    /// Billed time: duration and Init, rounded up to a millisecond.
+    pub fn billed_ms(&self) -> u64 {
+        let billed = self.duration + self.init.unwrap_or_default();
+        u64::try_from(billed.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
+    }
+}
+
+/// A future without a fixed type, so that [`Invoker`] can be a trait object.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Runs functions. In one node it is the worker itself; in a cluster, workers behind HTTP/2.
+pub trait Invoker: Send + Sync + 'static {
+    /// Runs one invocation to its end. The deadline is the function's timeout and starts when an environment takes
+    /// the event. Dropping the future gives up waiting; the environment finishes or is ended by its deadline.
+    ///
+    /// # Errors
+    /// A failure of the platform, as the caller will see it: throttled, out of room, shutting down, runtime not to
+    /// be had. What the function does wrong is an [`Outcome`].
+    fn invoke(&self, invocation: Invocation) -> BoxFuture<'_, Result<Outcome, ApiError>>;
+
+    /// Makes a deployment ready: its package unpacked and checked, its runtime found.
+    ///
+    /// # Errors
+    /// Why it can't be made ready; it becomes the function's `StateReason`.
+    fn prepare(&self, deployment: Arc<Deployment>) -> BoxFuture<'_, Result<(), Reason>>;
+
+    /// Lets environments of `version` go, each after its invocation, except those of deployment `keep`.
+    fn retire(&self, key: &FunctionKey, version: Version, keep: Option<DeploymentId>);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_id_is_a_version_4_uuid() {
+        let id = RequestId::from_random([0xff; 16]);
+        assert_eq!(id.as_str(), "ffffffff-ffff-4fff-bfff-ffffffffffff");
+        assert_eq!(
+            RequestId::from_random([0; 16]).as_str(),
+            "00000000-0000-4000-8000-000000000000"
+        );
+    }
+
+    #[test]
+    fn a_started_millisecond_is_billed() {
+        let report = Report {
+            duration: Duration::from_micros(3_010),
+            init: Some(Duration::from_millis(1)),
+            max_memory_mib: 1,
+        };
+        assert_eq!(report.billed_ms(), 5);
+    }
+}

@@ -1,0 +1,4 @@
+//! The shapes of the public API, as clients send and read them. Names and members are those of the service
+//! models; nothing here decides anything.
+
+pub mod lambda;
