@@ -1,0 +1,122 @@
+//! What every store promises.
+
+use async_trait::async_trait;
+use hearth_types::arn::LayerVersionArn;
+use hearth_types::name::{AccountId, AliasName, FunctionKey, LayerName, Region, Version};
+
+use crate::record::{AliasRecord, FunctionRecord, LayerVersionRecord, VersionRecord};
+
+/// Durable state. Implementations: [`crate::sqlite`]; PostgreSQL for a cluster plugs in here.
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    /// Reads everything, as of one moment.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`] if anything can't be read back as it was written: never a partial answer.
+    async fn load(&self) -> Result<Contents, StoreError>;
+
+    /// Applies `changes` in order, all or none, and answers once they are on disk (after the covering fsync).
+    ///
+    /// Cancel safety: a dropped future leaves it open whether the changes were applied; they are never half applied.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] if a change does not fit what is stored (nothing was applied; read again and
+    /// decide again); [`StoreError::Full`] and [`StoreError::Unavailable`] when the disk or the database gives up
+    /// (nothing was applied; safe to retry).
+    async fn commit(&self, changes: Vec<Change>) -> Result<(), StoreError>;
+}
+
+/// Everything that is stored.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Contents {
+    /// Functions with their published versions and aliases, by key.
+    pub functions: Vec<StoredFunction>,
+    /// Layer versions that were not deleted, by ARN.
+    pub layer_versions: Vec<LayerVersionRecord>,
+    /// For each layer that ever had a version: the highest number used.
+    pub layer_counters: Vec<LayerCounter>,
+}
+
+/// A function with all that belongs to it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoredFunction {
+    /// The function and its `$LATEST`.
+    pub function: FunctionRecord,
+    /// Published versions, by number.
+    pub versions: Vec<VersionRecord>,
+    /// Aliases, by name.
+    pub aliases: Vec<AliasRecord>,
+}
+
+/// The highest version number that a layer has used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LayerCounter {
+    /// The owner.
+    pub account: AccountId,
+    /// The region.
+    pub region: Region,
+    /// The layer.
+    pub layer: LayerName,
+    /// The number.
+    pub last: u64,
+}
+
+/// One change. Each says what it expects to find; otherwise the whole commit is a conflict.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Change {
+    /// Adds a function (generation 1); it must not be there.
+    CreateFunction(FunctionRecord),
+    /// Replaces a function's record; the stored generation must be one less than the record's.
+    UpdateFunction(FunctionRecord),
+    /// Removes a function with its versions and aliases; the stored generation must be `generation`.
+    DeleteFunction {
+        /// Which.
+        key: FunctionKey,
+        /// The generation that the caller saw.
+        generation: u64,
+    },
+    /// Adds a published version; function must be there, the version not.
+    CreateVersion(FunctionKey, VersionRecord),
+    /// Replaces the state of a published version (its configuration never changes, INV-2); it must be there with
+    /// the same configuration.
+    UpdateVersion(FunctionKey, VersionRecord),
+    /// Removes a published version; it must be there.
+    DeleteVersion(FunctionKey, Version),
+    /// Adds an alias; function must be there, the alias not.
+    CreateAlias(FunctionKey, AliasRecord),
+    /// Replaces an alias; its stored revision must be `expected`.
+    UpdateAlias {
+        /// The function.
+        key: FunctionKey,
+        /// The new record.
+        record: AliasRecord,
+        /// The revision that the caller saw.
+        expected: String,
+    },
+    /// Removes an alias; it must be there.
+    DeleteAlias(FunctionKey, AliasName),
+    /// Adds a layer version; its number must be one more than the highest that the layer has used.
+    CreateLayerVersion(LayerVersionRecord),
+    /// Removes a layer version; it must be there. Its number stays used.
+    DeleteLayerVersion(LayerVersionArn),
+}
+
+/// Why a store could not do it.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// A change does not fit what is stored. Nothing was applied.
+    #[error("{0}")]
+    Conflict(String),
+    /// The disk is full. Nothing was applied.
+    #[error("no space left to store: {0}")]
+    Full(String),
+    /// The data folder is held by another node.
+    #[error("the store is in use by another process: {0}")]
+    Locked(String),
+    /// Something stored can't be read back as it was written.
+    #[error("the store is damaged: {0}")]
+    Corrupt(String),
+    /// Anything else that the disk or the database says.
+    #[error("the store can't be used: {0}")]
+    Unavailable(String),
+}

@@ -1,0 +1,95 @@
+//! What is kept. These are the serialised shapes (INV-7): a change to one must still read what was written before.
+
+use std::collections::BTreeMap;
+
+use hearth_types::arn::LayerVersionArn;
+use hearth_types::function::{Architecture, Configuration, DeploymentId, Package, State, UpdateStatus};
+use hearth_types::name::{AliasName, FunctionKey, Version};
+use hearth_types::time::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// A function: what is common to its versions, and `$LATEST`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FunctionRecord {
+    /// Which function.
+    pub key: FunctionKey,
+    /// Counts the writes of this record, from 1. A write names the count that it saw, so that two writers never
+    /// overwrite each other unseen.
+    pub generation: u64,
+    /// When it was created.
+    pub created: Timestamp,
+    /// Its tags.
+    pub tags: BTreeMap<String, String>,
+    /// Its reserved concurrency, if it has any.
+    pub reserved_concurrency: Option<u32>,
+    /// The number of the version that was published last, 0 before the first. Numbers are never used again.
+    pub last_published: u64,
+    /// `$LATEST`.
+    pub latest: VersionRecord,
+}
+
+/// One version of a function.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct VersionRecord {
+    /// `$LATEST` or a number.
+    pub version: Version,
+    /// Names this code and configuration to the workers.
+    pub deployment: DeploymentId,
+    /// `RevisionId`: a UUID that changes with every change that a caller can see.
+    pub revision: String,
+    /// `LastModified`.
+    pub modified: Timestamp,
+    /// What it is.
+    pub configuration: Configuration,
+    /// Whether it can be invoked.
+    pub state: State,
+    /// How the last update went.
+    pub update: UpdateStatus,
+    /// While an update is made ready: what is run until then.
+    pub running: Option<Running>,
+}
+
+/// The code and configuration that run while an update is being made ready.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Running {
+    /// Names them to the workers.
+    pub deployment: DeploymentId,
+    /// What they are.
+    pub configuration: Configuration,
+    /// When they were made.
+    pub modified: Timestamp,
+}
+
+/// An alias of a function.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AliasRecord {
+    /// Its name.
+    pub name: AliasName,
+    /// The version that it points to.
+    pub version: Version,
+    /// A second version, and the share of invocations that it gets, 0.0 to 1.0.
+    pub weighted: Option<(Version, f64)>,
+    /// Free text.
+    pub description: String,
+    /// `RevisionId`.
+    pub revision: String,
+}
+
+/// One version of a layer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LayerVersionRecord {
+    /// Which version of which layer.
+    pub arn: LayerVersionArn,
+    /// Its package.
+    pub package: Package,
+    /// Free text.
+    pub description: String,
+    /// Free text, or a link.
+    pub license: Option<String>,
+    /// When it was published.
+    pub created: Timestamp,
+    /// Runtimes that it is said to be for, as given.
+    pub compatible_runtimes: Vec<String>,
+    /// Processors that it is said to be for.
+    pub compatible_architectures: Vec<Architecture>,
+}
