@@ -1,0 +1,162 @@
+"""Init once, then one invocation after the other: ask, run the handler, answer.
+
+The answer and the question for the next invocation leave in one write. Everything that the function printed is handed
+to the system before that write, because the platform may freeze the environment as soon as it has the answer.
+"""
+
+import os
+import sys
+
+from . import handler, logs, payload
+from .connection import Connection, ProtocolError
+from .context import LambdaContext
+
+_TRACE_VARIABLE = "_X_AMZN_TRACE_ID"
+_JSON_HEADER = b"Content-Type: application/json\r\n"
+# What the platform answers to a result above its size limit, after it has recorded the invocation as failed.
+_PAYLOAD_TOO_LARGE = 413
+
+
+def main():
+    """Runs until the platform ends the process. Exits with 1 when Init fails or the Runtime API cannot be used."""
+    _prepare_streams()
+    try:
+        connection = Connection(os.environ.get("AWS_LAMBDA_RUNTIME_API", "127.0.0.1:9001"))
+        function = _init(connection)
+        connection.send(connection.next_request)
+        while True:
+            _invocation(connection, function)
+    except ProtocolError as error:
+        _flush()
+        os.write(2, ("hearth runtime: %s\n" % error).encode("utf-8", "replace"))
+        os._exit(1)
+
+
+def _prepare_streams():
+    # A line is written when it is complete: nothing waits in a buffer when the environment is killed or frozen.
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            stream.reconfigure(encoding="utf-8", line_buffering=True)
+
+
+def _flush():
+    for stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):
+        try:
+            stream.flush()
+        except Exception:  # closed, replaced or set to None by the function
+            pass
+
+
+def _init(connection):
+    handler.extend_search_path(handler.task_root())
+    logs.watch()
+    try:
+        return handler.load(os.environ.get("_HANDLER", ""))
+    except Exception as error:
+        from . import failure
+
+        if isinstance(error, handler.HandlerError):
+            described = failure.describe(error.kind, str(error), error.trace)
+        else:
+            described = failure.from_exception(error)
+    failure.log(described)
+    _flush()
+    body, kind = failure.encode(described)
+    connection.post(b"init/error", body, kind + _JSON_HEADER)
+    connection.receive()
+    # Not sys.exit: threads that the half-loaded code may have started must not keep the environment alive.
+    os._exit(1)
+
+
+def _invocation(connection, function):
+    status, headers, body = connection.receive()
+    if status != 200:
+        raise ProtocolError("the Runtime API answered %d to the request for the next invocation" % status)
+    raw_id = headers.get(b"lambda-runtime-aws-request-id")
+    deadline = headers.get(b"lambda-runtime-deadline-ms", b"")
+    if not raw_id or not deadline.isdigit():
+        raise ProtocolError("an invocation from the Runtime API lacks its request id or its deadline")
+    request_id = _text(raw_id)
+    tenant_id = _text(headers.get(b"lambda-runtime-aws-tenant-id"))
+    logs.set_invocation(request_id, tenant_id)
+    _set_trace(_text(headers.get(b"lambda-runtime-trace-id")))
+
+    described = None
+    try:
+        context = LambdaContext(
+            request_id,
+            _text(headers.get(b"lambda-runtime-invoked-function-arn")),
+            int(deadline),
+            _json_header(headers, b"lambda-runtime-client-context", "Client Context"),
+            _json_header(headers, b"lambda-runtime-cognito-identity", "Cognito Identity"),
+            tenant_id,
+        )
+        if headers.get(b"content-type", b"application/json").startswith(b"application/json"):
+            body = payload.loads(body)
+        result, content_type = payload.marshal(function(body, context))
+    except payload.MarshalError as error:
+        described = _fault("Runtime.MarshalError", error, request_id)
+    except payload.UnmarshalError as error:
+        described = _fault("Runtime.UnmarshalError", error, request_id)
+    except _ContextError as error:
+        described = _fault("Runtime.LambdaContextUnmarshalError", error, request_id)
+    except Exception as error:
+        from . import failure
+
+        described = failure.from_exception(error, request_id)
+
+    path = b"invocation/" + raw_id
+    if described is None:
+        path += b"/response"
+        extra = b"Content-Type: " + content_type + b"\r\n"
+    else:
+        from . import failure
+
+        failure.log(described)
+        path += b"/error"
+        result, kind = failure.encode(described)
+        extra = kind + _JSON_HEADER
+    _flush()
+    connection.post(path, result, extra, connection.next_request)
+
+    status, _, answer = connection.receive()
+    if status == _PAYLOAD_TOO_LARGE:
+        print("hearth runtime: the result is larger than the platform accepts", file=sys.stderr)
+    elif not 200 <= status < 300:
+        raise ProtocolError("the Runtime API refused the result with %d: %r" % (status, answer[:200]))
+    if connection.closing:
+        connection.send(connection.next_request)
+
+
+class _ContextError(Exception):
+    """A header that holds a part of the context is not a JSON object."""
+
+
+def _json_header(headers, name, label):
+    raw = headers.get(name)
+    if not raw:
+        return None
+    try:
+        value = payload.loads(raw)
+    except payload.UnmarshalError as error:
+        raise _ContextError("Unable to parse %s JSON: %s" % (label, error)) from None
+    if not isinstance(value, dict):
+        raise _ContextError("Unable to parse %s JSON: not an object" % label)
+    return value
+
+
+def _fault(kind, error, request_id):
+    from . import failure
+
+    return failure.describe(kind, str(error), [], request_id)
+
+
+def _text(value):
+    return None if value is None else value.decode("utf-8", "replace")
+
+
+def _set_trace(trace):
+    if trace is None:
+        os.environ.pop(_TRACE_VARIABLE, None)
+    else:
+        os.environ[_TRACE_VARIABLE] = trace
