@@ -1,1 +1,3 @@
 //! Logs of functions, kept in bounded files.
+
+pub mod logs;
