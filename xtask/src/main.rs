@@ -1,2 +1,27 @@
-//! `cargo xtask`.
-fn main() {}
+//! `cargo xtask`: the project's own tasks.
+//!
+//! - [`test`]: the one test command
+//! - [`tools`]: what the tests need beside Rust, installed by package name
+//! - [`architecture`]: which crate may depend on which
+//! - [`command`]: running programs
+
+mod architecture;
+mod command;
+mod test;
+mod tools;
+
+use clap::Parser;
+
+/// Tasks of the project.
+#[derive(Parser)]
+#[command(name = "cargo xtask")]
+enum Task {
+    /// Install what the tests need and run all of them
+    Test(test::TestArgs),
+}
+
+fn main() -> anyhow::Result<()> {
+    match Task::parse() {
+        Task::Test(args) => test::run(&args),
+    }
+}

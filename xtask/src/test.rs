@@ -1,0 +1,91 @@
+//! `cargo xtask test`: formatting, lints, unit and crate tests, runtimes, then the whole system with real clients.
+
+use std::process::Command;
+
+use clap::Args;
+
+use crate::command::{self, cargo, command, root};
+use crate::tools;
+
+/// What to leave out while working on one part. Without options, everything runs.
+#[derive(Args)]
+pub(crate) struct TestArgs {
+    /// Only the whole-system tests
+    #[arg(long)]
+    system: bool,
+    /// Arguments for pytest, such as -k name
+    #[arg(last = true)]
+    pytest: Vec<String>,
+}
+
+fn run_python(tools: &tools::Tools, arguments: &[&str]) -> Command {
+    let mut python = command(&tools.python, arguments);
+    python
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .env("HEARTH_BINARY", root().join("target/debug/hearth"))
+        .env("HEARTH_TEST_PYTHON", &tools.python);
+    if let Some(npm) = &tools.npm {
+        python.env("HEARTH_TEST_NPM", npm);
+    }
+    python
+}
+
+pub(crate) fn run(args: &TestArgs) -> anyhow::Result<()> {
+    let tools = tools::install()?;
+    let mut steps: Vec<(&str, Command)> = Vec::new();
+    if !args.system {
+        steps.push(("formatting", cargo(&["fmt", "--all", "--check"])));
+        steps.push((
+            "lints",
+            cargo(&[
+                "clippy",
+                "--quiet",
+                "--workspace",
+                "--all-targets",
+                "--locked",
+                "--",
+                "-D",
+                "warnings",
+            ]),
+        ));
+        let mut tests = cargo(&["test", "--workspace", "--locked", "--no-fail-fast"]);
+        tests.env("HEARTH_TEST_PYTHON", &tools.python);
+        steps.push(("crates", tests));
+        steps.push((
+            "runtimes",
+            run_python(
+                &tools,
+                &[
+                    "-m",
+                    "unittest",
+                    "discover",
+                    "--start-directory",
+                    "runtimes/tests",
+                ],
+            ),
+        ));
+    }
+    steps.push(("build", cargo(&["build", "--locked", "--package", "hearth"])));
+    let mut system = run_python(&tools, &["-m", "pytest", "-p", "no:cacheprovider", "tests"]);
+    system.args(&args.pytest);
+    steps.push(("whole system", system));
+
+    // A failing step does not hide what the later ones would say; a failing build would only repeat itself.
+    let mut failed = Vec::new();
+    let count = steps.len();
+    for (name, mut step) in steps {
+        if let Err(error) = command::run(&mut step) {
+            eprintln!("FAILED {name}: {error:#}");
+            failed.push(name);
+            if name == "build" {
+                break;
+            }
+        }
+    }
+    for line in &tools.skipped {
+        println!("skipped {line}");
+    }
+    println!("{} passed, {} failed", count - failed.len(), failed.len());
+    anyhow::ensure!(failed.is_empty(), "failed: {}", failed.join(", "));
+    Ok(())
+}
