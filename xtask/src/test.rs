@@ -65,7 +65,10 @@ pub(crate) fn run(args: &TestArgs) -> anyhow::Result<()> {
             ),
         ));
     }
-    steps.push(("build", cargo(&["build", "--locked", "--package", "hearth"])));
+    steps.push((
+        "build",
+        cargo(&["build", "--locked", "--package", "hearth"]),
+    ));
     let mut system = run_python(&tools, &["-m", "pytest", "-p", "no:cacheprovider", "tests"]);
     system.args(&args.pytest);
     steps.push(("whole system", system));

@@ -42,7 +42,11 @@ pub(crate) fn install() -> anyhow::Result<Tools> {
     std::fs::create_dir_all(&folder).with_context(|| format!("create {}", folder.display()))?;
     let python = python(&folder)?;
     let npm = npm(&folder, &mut skipped)?;
-    Ok(Tools { python, npm, skipped })
+    Ok(Tools {
+        python,
+        npm,
+        skipped,
+    })
 }
 
 fn debian(skipped: &mut Vec<String>) -> anyhow::Result<()> {
@@ -54,9 +58,14 @@ fn debian(skipped: &mut Vec<String>) -> anyhow::Result<()> {
     if missing.is_empty() {
         return Ok(());
     }
-    let is_root = std::fs::metadata("/proc/self").map(|m| std::os::unix::fs::MetadataExt::uid(&m) == 0)?;
+    let is_root =
+        std::fs::metadata("/proc/self").map(|m| std::os::unix::fs::MetadataExt::uid(&m) == 0)?;
     if !is_root || !on_path("apt-get") {
-        let why = if is_root { "this is not Debian" } else { "not root" };
+        let why = if is_root {
+            "this is not Debian"
+        } else {
+            "not root"
+        };
         skipped.push(format!(
             "tests that need {}: not installed, and {why}",
             missing.join(", ")
@@ -65,7 +74,9 @@ fn debian(skipped: &mut Vec<String>) -> anyhow::Result<()> {
     }
     let apt = |arguments: &[&str]| {
         let mut apt = command("apt-get", arguments);
-        run(apt.env("DEBIAN_FRONTEND", "noninteractive").stdout(Stdio::null()))
+        run(apt
+            .env("DEBIAN_FRONTEND", "noninteractive")
+            .stdout(Stdio::null()))
     };
     apt(&["update", "-qq"])?;
     apt(&[
@@ -123,7 +134,10 @@ fn npm(folder: &std::path::Path, skipped: &mut Vec<String>) -> anyhow::Result<Op
     remove(&folder)?;
     std::fs::create_dir_all(&folder)?;
     std::fs::copy(&manifest, folder.join("package.json"))?;
-    let mut install = command("npm", &["install", "--no-audit", "--no-fund", "--loglevel=error"]);
+    let mut install = command(
+        "npm",
+        &["install", "--no-audit", "--no-fund", "--loglevel=error"],
+    );
     if let Err(error) = run(install.current_dir(&folder)) {
         skipped.push(format!("tests of npm packages: {error:#}"));
         return Ok(None);
