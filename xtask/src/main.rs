@@ -1,11 +1,13 @@
 //! `cargo xtask`: the project's own tasks.
 //!
 //! - [`test`]: the one test command
+//! - [`bench`]: the benchmarks, side by side
 //! - [`tools`]: what the tests need beside Rust, installed by package name
 //! - [`architecture`]: which crate may depend on which
 //! - [`command`]: running programs
 
 mod architecture;
+mod bench;
 mod command;
 mod test;
 mod tools;
@@ -18,10 +20,13 @@ use clap::Parser;
 enum Task {
     /// Install what the tests need and run all of them
     Test(test::TestArgs),
+    /// Measure Hearth beside its floors and peers; results in target/bench
+    Bench(bench::BenchArgs),
 }
 
 fn main() -> anyhow::Result<()> {
     match Task::parse() {
         Task::Test(args) => test::run(&args),
+        Task::Bench(args) => bench::run(&args),
     }
 }

@@ -31,7 +31,7 @@ fn run_python(tools: &tools::Tools, arguments: &[&str]) -> Command {
 }
 
 pub(crate) fn run(args: &TestArgs) -> anyhow::Result<()> {
-    let tools = tools::install()?;
+    let tools = tools::for_tests()?;
     let mut steps: Vec<(&str, Command)> = Vec::new();
     if !args.system {
         steps.push(("formatting", cargo(&["fmt", "--all", "--check"])));

@@ -1,6 +1,6 @@
 //! What the tests need beside Rust: installed by package name, into `target/` wherever that is possible.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use anyhow::Context as _;
@@ -35,13 +35,23 @@ const DEBIAN: [(&str, &str); 9] = [
 
 /// Installs what is missing. Python is required; npm and Debian packages are not, but what they are for is then
 /// skipped with a message.
-pub(crate) fn install() -> anyhow::Result<Tools> {
+pub(crate) fn for_tests() -> anyhow::Result<Tools> {
     let mut skipped = Vec::new();
     debian(&mut skipped)?;
-    let folder = root().join("target/test-tools");
+    packages("tests", skipped)
+}
+
+/// Installs what the benchmarks compare with.
+pub(crate) fn for_bench() -> anyhow::Result<Tools> {
+    packages("bench", Vec::new())
+}
+
+/// Installs `requirements.txt` and `package.json` of a folder of the checkout, below `target/`.
+fn packages(name: &str, mut skipped: Vec<String>) -> anyhow::Result<Tools> {
+    let (lists, folder) = (root().join(name), root().join("target/tools").join(name));
     std::fs::create_dir_all(&folder).with_context(|| format!("create {}", folder.display()))?;
-    let python = python(&folder)?;
-    let npm = npm(&folder, &mut skipped)?;
+    let python = python(&folder, &lists.join("requirements.txt"))?;
+    let npm = npm(&folder, &lists.join("package.json"), &mut skipped)?;
     Ok(Tools {
         python,
         npm,
@@ -96,11 +106,10 @@ fn on_path(program: &str) -> bool {
 }
 
 /// A virtual environment, made anew when the requirements change.
-fn python(folder: &std::path::Path) -> anyhow::Result<PathBuf> {
-    let requirements = root().join("tests/requirements.txt");
+fn python(folder: &Path, requirements: &Path) -> anyhow::Result<PathBuf> {
     let venv = folder.join("venv");
     let python = venv.join("bin/python");
-    if is_current(&venv, &requirements)? {
+    if is_current(&venv, requirements)? {
         return Ok(python);
     }
     remove(&venv)?;
@@ -116,24 +125,27 @@ fn python(folder: &std::path::Path) -> anyhow::Result<PathBuf> {
             "-r",
         ],
     )
-    .arg(&requirements))?;
-    mark_current(&venv, &requirements)?;
+    .arg(requirements))?;
+    mark_current(&venv, requirements)?;
     Ok(python)
 }
 
-fn npm(folder: &std::path::Path, skipped: &mut Vec<String>) -> anyhow::Result<Option<PathBuf>> {
+fn npm(
+    folder: &Path,
+    manifest: &Path,
+    skipped: &mut Vec<String>,
+) -> anyhow::Result<Option<PathBuf>> {
     if !on_path("npm") {
         skipped.push("tests of npm packages: npm is not installed".to_owned());
         return Ok(None);
     }
-    let manifest = root().join("tests/package.json");
     let folder = folder.join("npm");
-    if is_current(&folder, &manifest)? {
+    if is_current(&folder, manifest)? {
         return Ok(Some(folder));
     }
     remove(&folder)?;
     std::fs::create_dir_all(&folder)?;
-    std::fs::copy(&manifest, folder.join("package.json"))?;
+    std::fs::copy(manifest, folder.join("package.json"))?;
     let mut install = command(
         "npm",
         &["install", "--no-audit", "--no-fund", "--loglevel=error"],
@@ -142,23 +154,23 @@ fn npm(folder: &std::path::Path, skipped: &mut Vec<String>) -> anyhow::Result<Op
         skipped.push(format!("tests of npm packages: {error:#}"));
         return Ok(None);
     }
-    mark_current(&folder, &manifest)?;
+    mark_current(&folder, manifest)?;
     Ok(Some(folder))
 }
 
 const MARK: &str = "installed-from";
 
-fn is_current(folder: &std::path::Path, list: &std::path::Path) -> anyhow::Result<bool> {
+fn is_current(folder: &Path, list: &Path) -> anyhow::Result<bool> {
     let wanted = std::fs::read(list).with_context(|| format!("read {}", list.display()))?;
     Ok(std::fs::read(folder.join(MARK)).is_ok_and(|installed| installed == wanted))
 }
 
-fn mark_current(folder: &std::path::Path, list: &std::path::Path) -> anyhow::Result<()> {
+fn mark_current(folder: &Path, list: &Path) -> anyhow::Result<()> {
     std::fs::copy(list, folder.join(MARK)).with_context(|| format!("mark {}", folder.display()))?;
     Ok(())
 }
 
-fn remove(folder: &std::path::Path) -> anyhow::Result<()> {
+fn remove(folder: &Path) -> anyhow::Result<()> {
     match std::fs::remove_dir_all(folder) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
             Err(error).with_context(|| format!("remove {}", folder.display()))

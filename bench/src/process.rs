@@ -1,0 +1,49 @@
+//! Processes of a benchmark: waited for, and stopped.
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use tokio::process::{Child, Command};
+
+/// Asks until there is an answer, for as long as the slowest peer takes to start.
+pub(crate) async fn wait_for<T>(
+    what: &str,
+    mut ask: impl FnMut() -> Option<T>,
+) -> anyhow::Result<T> {
+    for _ in 0..3_000 {
+        if let Some(answer) = ask() {
+            return Ok(answer);
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    bail!("waited 30 s for {what}")
+}
+
+/// Waits until somebody listens on `address`.
+pub(crate) async fn listening(address: SocketAddr) -> anyhow::Result<()> {
+    wait_for(&format!("a server on {address}"), || {
+        TcpStream::connect(address).ok()
+    })
+    .await
+    .map(drop)
+}
+
+/// An address on which nobody listens now.
+pub(crate) fn free_address() -> anyhow::Result<SocketAddr> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("find a free port")?;
+    listener.local_addr().context("find a free port")
+}
+
+/// Sends SIGINT.
+pub(crate) async fn interrupt(child: &Child) -> anyhow::Result<()> {
+    if let Some(id) = child.id() {
+        let status = Command::new("kill")
+            .args(["-INT", &id.to_string()])
+            .status()
+            .await
+            .context("run kill")?;
+        anyhow::ensure!(status.success(), "interrupt process {id}: {status}");
+    }
+    Ok(())
+}
