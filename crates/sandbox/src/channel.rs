@@ -4,7 +4,10 @@
 //! (`SCM_RIGHTS`). Packets keep their borders, so there is no framing to get wrong, and the end of file says that the
 //! other side is gone. Helpers are single-threaded and use the blocking functions; the main process uses [`Channel`].
 
-#![allow(unsafe_code, reason = "watching a descriptor promises that it stays open")]
+#![allow(
+    unsafe_code,
+    reason = "watching a descriptor promises that it stays open"
+)]
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
@@ -57,7 +60,9 @@ pub(crate) fn send<T: Serialize>(
 ///
 /// # Errors
 /// `InvalidData` when the packet is not a message of type `T` or was cut; `WouldBlock` on a non-blocking socket.
-pub(crate) fn receive<T: DeserializeOwned>(socket: BorrowedFd<'_>) -> io::Result<Option<(T, Vec<OwnedFd>)>> {
+pub(crate) fn receive<T: DeserializeOwned>(
+    socket: BorrowedFd<'_>,
+) -> io::Result<Option<(T, Vec<OwnedFd>)>> {
     let mut bytes = vec![0_u8; MAX_MESSAGE];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);
@@ -107,7 +112,11 @@ fn encode<T: Serialize>(message: &T, descriptors: usize) -> io::Result<Vec<u8>> 
     Ok(bytes)
 }
 
-fn send_bytes(socket: BorrowedFd<'_>, bytes: &[u8], descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
+fn send_bytes(
+    socket: BorrowedFd<'_>,
+    bytes: &[u8],
+    descriptors: &[BorrowedFd<'_>],
+) -> io::Result<()> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
     let mut ancillary = SendAncillaryBuffer::new(&mut space);
     if !descriptors.is_empty() && !ancillary.push(SendAncillaryMessage::ScmRights(descriptors)) {
@@ -170,10 +179,18 @@ impl Channel {
     ///
     /// # Errors
     /// As [`receive`], without `WouldBlock`.
-    pub(crate) async fn receive<T: DeserializeOwned>(&self) -> io::Result<Option<(T, Vec<OwnedFd>)>> {
+    pub(crate) async fn receive<T: DeserializeOwned>(
+        &self,
+    ) -> io::Result<Option<(T, Vec<OwnedFd>)>> {
         self.socket
             .async_io(Interest::READABLE, |socket| receive(socket.as_fd()))
             .await
+    }
+
+    /// Lets the other side see the end, while its last messages can still be received here.
+    pub(crate) fn hang_up(&self) {
+        // Fails only if the other side is gone already.
+        let _ = rustix::net::shutdown(self.socket.get_ref(), rustix::net::Shutdown::Write);
     }
 }
 
@@ -189,7 +206,8 @@ mod tests {
         let (mut reader, writer) = std::io::pipe().unwrap();
         send(near.as_fd(), &("pipe", 7), &[writer.as_fd()]).unwrap();
         drop(writer);
-        let ((name, number), mut descriptors) = receive::<(String, u32)>(far.as_fd()).unwrap().unwrap();
+        let ((name, number), mut descriptors) =
+            receive::<(String, u32)>(far.as_fd()).unwrap().unwrap();
         assert_eq!((name.as_str(), number, descriptors.len()), ("pipe", 7, 1));
         std::fs::File::from(descriptors.remove(0))
             .write_all(b"through")
@@ -224,7 +242,10 @@ mod tests {
     async fn the_asynchronous_end_speaks_to_the_blocking_one() {
         let (near, far) = pair().unwrap();
         let channel = Channel::new(near).unwrap();
-        channel.send(&"x".repeat(MAX_MESSAGE - 2), &[]).await.unwrap();
+        channel
+            .send(&"x".repeat(MAX_MESSAGE - 2), &[])
+            .await
+            .unwrap();
         let (text, _) = receive::<String>(far.as_fd()).unwrap().unwrap();
         assert_eq!(text.len(), MAX_MESSAGE - 2);
         send(far.as_fd(), &42, &[]).unwrap();

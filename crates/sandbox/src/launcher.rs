@@ -1,16 +1,37 @@
-//! The main process's side of the launcher.
+//! The main process's side of the launcher: one task writes requests, one hears events.
 
+use std::collections::HashMap;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
+use std::process::Stdio;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use crate::network::NetworkOptions;
-use crate::report::HostReport;
-use crate::sandbox::Sandbox;
-use crate::spec::Spec;
+use tokio::process::{Child, Command};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::channel::{self, Channel};
+use crate::helper::MARKER;
+use crate::network::{NetworkOptions, Preparer};
+use crate::protocol::{Event, Failure, Order, Request};
+use crate::report::{HostReport, Part};
+use crate::sandbox::{Life, Sandbox};
+use crate::spec::{Exit, Spec};
+
+/// The longest that setting up walls may take; usually it is milliseconds.
+const LAUNCH_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The longest that the launcher may take to examine the host.
+const START_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The longest that the launcher may take to leave: it waits up to 2 s for the kernel to let go of cgroups.
+const END_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How to start a [`Launcher`].
 #[derive(Clone, Debug)]
 pub struct LauncherOptions {
-    /// A folder of Hearth's own for mount points; made if absent. One launcher a folder.
+    /// A folder of Hearth's own for a mount point; made if absent.
     pub run_dir: PathBuf,
     /// Run functions even where the host lacks a part of the wall that [`HostReport::weaknesses`] names.
     pub allow_weak_walls: bool,
@@ -18,37 +39,408 @@ pub struct LauncherOptions {
     pub network: NetworkOptions,
 }
 
-/// Starts sandboxes. Cheap to clone; all clones speak to the same launcher process.
+/// Starts sandboxes. Cheap to clone. All clones and their sandboxes speak to the same launcher process, which ends with
+/// the last of them.
 #[derive(Clone, Debug)]
-pub struct Launcher {}
+pub struct Launcher {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    host: HostReport,
+    orders: Orders,
+    table: SharedTable,
+    next: AtomicU64,
+    preparer: Preparer,
+    /// True once the launcher process has ended.
+    ended: watch::Receiver<bool>,
+}
+
+/// The way of requests to the launcher. Unbounded because sending must not wait; each sandbox sends at most three.
+#[derive(Clone, Debug)]
+pub(crate) struct Orders(mpsc::UnboundedSender<Outgoing>);
+
+#[derive(Debug)]
+enum Outgoing {
+    /// A request and the descriptors that go with it; for a launch also who waits for the answer.
+    Request(Request, Vec<OwnedFd>),
+    /// End the launcher, and all sandboxes with it.
+    HangUp,
+}
+
+impl Orders {
+    /// Sends a request; without effect if the launcher is gone, which ends all sandboxes anyway.
+    pub(crate) fn send(&self, request: Request) {
+        let _ = self.0.send(Outgoing::Request(request, Vec::new()));
+    }
+}
+
+/// Who waits for word of which sandbox.
+#[derive(Debug, Default)]
+struct Table {
+    /// The launcher is gone: nothing can be added.
+    closed: bool,
+    waiting: HashMap<u64, oneshot::Sender<Result<Arc<Life>, Failure>>>,
+    living: HashMap<u64, Arc<Life>>,
+}
+
+type SharedTable = Arc<Mutex<Table>>;
+
+fn lock(table: &Mutex<Table>) -> MutexGuard<'_, Table> {
+    // The table is whole between any two of its operations.
+    table.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 impl Launcher {
-    /// Starts the launcher process, asks the host what it offers and prepares the read-only root.
+    /// Starts the launcher process, lets it examine the host and prepare the read-only root. Must be called inside a tokio
+    /// runtime, in a program whose `main` calls [`run_launcher_if_asked`](crate::run_launcher_if_asked) first.
     ///
     /// # Errors
     /// [`StartError`]: the host's or the configuration's fault; the same again until that is changed.
     pub async fn start(options: LauncherOptions) -> Result<Self, StartError> {
-        let _ = options;
-        Err(StartError::Helper("the launcher is not built yet".into()))
+        let (near, far) = channel::pair().map_err(StartError::helper)?;
+        let preparer = Preparer::new(
+            Channel::new(near).map_err(StartError::helper)?,
+            &options.network,
+        );
+        let (channel, child, host) = begin(&options, Some(far)).await?;
+        let sentences = |parts: Vec<&Part>| -> Vec<String> {
+            parts
+                .into_iter()
+                .map(|part| format!("{}: {} ({})", part.name, part.detail, part.advice))
+                .collect()
+        };
+        let (obstacles, weaknesses) = (sentences(host.obstacles()), sentences(host.weaknesses()));
+        if !obstacles.is_empty() {
+            return Err(StartError::Refused(obstacles));
+        }
+        if !weaknesses.is_empty() {
+            if !options.allow_weak_walls {
+                return Err(StartError::Weak(weaknesses));
+            }
+            tracing::warn!(?weaknesses, "functions run behind weak walls, as allowed");
+        }
+        let (queue, outgoing) = mpsc::unbounded_channel();
+        let (end, ended) = watch::channel(false);
+        let table = SharedTable::default();
+        let channel = Arc::new(channel);
+        let orders = Orders(queue);
+        tokio::spawn(write(Arc::clone(&channel), outgoing, Arc::clone(&table)));
+        let hearer = Hearer {
+            channel,
+            table: Arc::clone(&table),
+            orders: orders.0.downgrade(),
+        };
+        tokio::spawn(hearer.run(child, end));
+        let shared = Shared {
+            host,
+            orders,
+            table,
+            next: AtomicU64::new(1),
+            preparer,
+            ended,
+        };
+        Ok(Self {
+            shared: Arc::new(shared),
+        })
     }
 
     /// What this host offers.
     #[must_use]
     pub fn host(&self) -> &HostReport {
-        unreachable!("a launcher exists only after start")
+        &self.shared.host
     }
 
-    /// Runs a program behind the wall; returns once it has been executed.
+    /// Runs a program behind the wall; returns once it has been executed. Cancel safe: a launch that nobody waits for
+    /// any more is undone.
     ///
     /// # Errors
-    /// [`LaunchError`].
+    /// [`LaunchError`], which says whose fault it is and what is safe to retry.
     pub async fn launch(&self, spec: Spec) -> Result<Sandbox, LaunchError> {
-        let _ = spec;
-        Err(LaunchError::Gone)
+        let order = order(&spec)?;
+        let shared = &self.shared;
+        let slot = shared
+            .preparer
+            .take(spec.network)
+            .await
+            .map_err(|error| LaunchError::Network(error.to_string()))?;
+        let setup = |error: std::io::Error| LaunchError::Setup(error.to_string());
+        let (stdout, stdout_inside) = output().map_err(setup)?;
+        let (stderr, stderr_inside) = output().map_err(setup)?;
+        let descriptors = vec![
+            slot.netns.try_clone().map_err(setup)?,
+            stdout_inside,
+            stderr_inside,
+        ];
+        let listener = |listener: &std::net::TcpListener| {
+            let own = listener.try_clone()?;
+            own.set_nonblocking(true)?;
+            Ok(own)
+        };
+        let runtime_api = listener(&slot.runtime_api).map_err(setup)?;
+        let door = listener(&slot.door).map_err(setup)?;
+
+        let id = shared.next.fetch_add(1, Ordering::Relaxed);
+        let (tell, told) = oneshot::channel();
+        {
+            let mut table = lock(&shared.table);
+            if table.closed {
+                return Err(LaunchError::Gone);
+            }
+            table.waiting.insert(id, tell);
+        }
+        let undo = Undo { id, shared };
+        let request = Outgoing::Request(Request::Launch { id, order }, descriptors);
+        shared
+            .orders
+            .0
+            .send(request)
+            .map_err(|_| LaunchError::Gone)?;
+        let answer = tokio::time::timeout(LAUNCH_TIMEOUT, told)
+            .await
+            .map_err(|_| LaunchError::Timeout)?;
+        // Answered: dropping the `Life` is what undoes the launch from here on.
+        std::mem::forget(undo);
+        match answer {
+            Ok(Ok(life)) => {
+                life.keep(slot);
+                Ok(Sandbox::new(
+                    life,
+                    shared.orders.clone(),
+                    [runtime_api, door],
+                    [stdout, stderr],
+                ))
+            }
+            Ok(Err(failure)) => Err(LaunchError::from_failure(failure, &spec)),
+            Err(_) => Err(LaunchError::Gone),
+        }
     }
 
-    /// Ends every sandbox and the launcher process, and removes what they left.
-    pub async fn shutdown(&self) {}
+    /// Ends every sandbox and the launcher process, and waits until what they had is removed.
+    pub async fn shutdown(&self) {
+        let _ = self.shared.orders.0.send(Outgoing::HangUp);
+        let mut ended = self.shared.ended.clone();
+        // An error means that the task that would tell is gone, and the line with it: the launcher is leaving.
+        let _ = tokio::time::timeout(END_TIMEOUT, ended.wait_for(|ended| *ended)).await;
+    }
+}
+
+/// Asks the host what it offers for the process wall; needs no running node, and leaves nothing behind.
+///
+/// # Errors
+/// [`StartError::Helper`] when the launcher process cannot be started.
+pub async fn probe(options: &LauncherOptions) -> Result<HostReport, StartError> {
+    let (channel, mut child, host) = begin(options, None).await?;
+    drop(channel);
+    let _ = tokio::time::timeout(END_TIMEOUT, child.wait()).await;
+    Ok(host)
+}
+
+/// Starts the process and hears its report.
+async fn begin(
+    options: &LauncherOptions,
+    preparer: Option<OwnedFd>,
+) -> Result<(Channel, Child, HostReport), StartError> {
+    let run_dir = std::path::absolute(&options.run_dir).map_err(StartError::helper)?;
+    std::fs::create_dir_all(&run_dir).map_err(StartError::helper)?;
+    let (near, far) = channel::pair().map_err(StartError::helper)?;
+    let channel = Channel::new(near).map_err(StartError::helper)?;
+    let child = Command::new("/proc/self/exe")
+        .arg0("hearth-launcher")
+        .arg(MARKER)
+        .env_clear()
+        .current_dir("/")
+        .stdin(Stdio::from(far))
+        .stdout(Stdio::null())
+        .stderr(Stdio::inherit())
+        .spawn()
+        .map_err(StartError::helper)?;
+    let start = Request::Start {
+        run_dir,
+        network: options.network.clone(),
+    };
+    let ends: Vec<_> = preparer.iter().map(AsFd::as_fd).collect();
+    channel
+        .send(&start, &ends)
+        .await
+        .map_err(StartError::helper)?;
+    match tokio::time::timeout(START_TIMEOUT, channel.receive::<Event>()).await {
+        Ok(Ok(Some((Event::Ready { host }, _)))) => Ok((channel, child, host)),
+        Ok(Ok(_)) => Err(StartError::Helper(
+            "it left without a report; does main call run_launcher_if_asked first?".to_owned(),
+        )),
+        Ok(Err(error)) => Err(StartError::helper(error)),
+        Err(_) => Err(StartError::Helper(format!(
+            "no report within {} s",
+            START_TIMEOUT.as_secs()
+        ))),
+    }
+}
+
+/// Checks a specification and takes what the launcher needs of it.
+fn order(spec: &Spec) -> Result<Order, LaunchError> {
+    let wrong = |reason: &str| Err(LaunchError::Spec(reason.to_owned()));
+    if !spec
+        .argv
+        .first()
+        .is_some_and(|program| program.starts_with('/'))
+    {
+        return wrong("argv must begin with an absolute path");
+    }
+    if spec.memory_mib == 0 || spec.tmp_mib == 0 {
+        return wrong("memory_mib and tmp_mib must be at least 1");
+    }
+    if spec
+        .env
+        .iter()
+        .any(|(name, _)| name.is_empty() || name.contains('='))
+    {
+        return wrong("the name of an environment variable is empty or holds an equals sign");
+    }
+    let sources = spec
+        .mounts
+        .iter()
+        .map(|mount| &mount.source)
+        .chain([&spec.code])
+        .chain(&spec.layers);
+    if sources.into_iter().any(|source| !source.is_absolute()) {
+        return wrong("folders to mount must be absolute paths");
+    }
+    Ok(Order {
+        code: spec.code.clone(),
+        layers: spec.layers.clone(),
+        mounts: spec.mounts.clone(),
+        argv: spec.argv.clone(),
+        env: spec.env.clone(),
+        memory_mib: spec.memory_mib,
+        tmp_mib: spec.tmp_mib,
+        start_cpu: spec.start_cpu,
+    })
+}
+
+/// A pipe: our end, non-blocking, and the function's.
+fn output() -> std::io::Result<(OwnedFd, OwnedFd)> {
+    let (ours, theirs) = std::io::pipe()?;
+    rustix::io::ioctl_fionbio(&ours, true)?;
+    Ok((ours.into(), theirs.into()))
+}
+
+/// Takes a launch back whose caller stopped waiting.
+struct Undo<'a> {
+    id: u64,
+    shared: &'a Shared,
+}
+
+impl Drop for Undo<'_> {
+    fn drop(&mut self) {
+        lock(&self.shared.table).waiting.remove(&self.id);
+        self.shared.orders.send(Request::Kill { id: self.id });
+    }
+}
+
+/// Writes requests until there is nobody left to make them.
+async fn write(
+    channel: Arc<Channel>,
+    mut outgoing: mpsc::UnboundedReceiver<Outgoing>,
+    table: SharedTable,
+) {
+    while let Some(Outgoing::Request(request, descriptors)) = outgoing.recv().await {
+        let borrowed: Vec<_> = descriptors.iter().map(AsFd::as_fd).collect();
+        if let Err(error) = channel.send(&request, &borrowed).await
+            && let Request::Launch { id, .. } = request
+            && let Some(tell) = lock(&table).waiting.remove(&id)
+        {
+            // Too large, or the launcher is gone. The specification is at fault in the first case.
+            let _ = tell.send(Err(Failure::Spec {
+                reason: error.to_string(),
+            }));
+        }
+    }
+    channel.hang_up();
+}
+
+/// Hears the launcher's events.
+struct Hearer {
+    channel: Arc<Channel>,
+    table: SharedTable,
+    /// Weak: this task must not keep the launcher alive.
+    orders: mpsc::WeakUnboundedSender<Outgoing>,
+}
+
+impl Hearer {
+    async fn run(self, mut child: Child, ended: watch::Sender<bool>) {
+        loop {
+            match self.channel.receive::<Event>().await {
+                Ok(Some((event, _))) => self.hear(event),
+                Ok(None) => break,
+                Err(error) => {
+                    tracing::error!(%error, "cannot understand the launcher");
+                    break;
+                }
+            }
+        }
+        self.close();
+        self.channel.hang_up();
+        if tokio::time::timeout(END_TIMEOUT, child.wait())
+            .await
+            .is_err()
+        {
+            tracing::error!("the launcher does not leave: killing it");
+            let _ = child.kill().await;
+        }
+        ended.send_replace(true);
+    }
+
+    fn hear(&self, event: Event) {
+        match event {
+            Event::Launched { id, pid, meter } => {
+                let life = Arc::new(Life::new(id, pid, meter));
+                let waiter = {
+                    let mut table = lock(&self.table);
+                    table.living.insert(id, Arc::clone(&life));
+                    table.waiting.remove(&id)
+                };
+                // Nobody waits any more: nobody will ever kill it either.
+                if waiter.is_none_or(|tell| tell.send(Ok(life)).is_err())
+                    && let Some(orders) = self.orders.upgrade()
+                {
+                    Orders(orders).send(Request::Kill { id });
+                }
+            }
+            Event::Failed { id, failure } => {
+                if let Some(tell) = lock(&self.table).waiting.remove(&id) {
+                    let _ = tell.send(Err(failure));
+                }
+            }
+            Event::Exited { id, exit, usage } => {
+                let life = lock(&self.table).living.remove(&id);
+                life.into_iter()
+                    .for_each(|life| life.end(exit, Some(usage)));
+            }
+            Event::Polled { id, usage } => {
+                let life = lock(&self.table).living.get(&id).cloned();
+                life.into_iter().for_each(|life| life.used(usage));
+            }
+            Event::Ready { .. } => {}
+        }
+    }
+
+    /// The launcher is gone, and the kernel has killed its sandboxes.
+    fn close(&self) {
+        let (waiting, living) = {
+            let mut table = lock(&self.table);
+            table.closed = true;
+            (
+                std::mem::take(&mut table.waiting),
+                std::mem::take(&mut table.living),
+            )
+        };
+        drop(waiting);
+        living
+            .into_values()
+            .for_each(|life| life.end(Exit::Signal(libc::SIGKILL), None));
+    }
 }
 
 /// Why no sandbox can be run at all.
@@ -59,18 +451,28 @@ pub enum StartError {
     #[error("this host cannot run functions behind a process wall: {}", .0.join("; "))]
     Refused(Vec<String>),
     /// The host lacks a part of the wall, and weak walls were not allowed.
-    #[error("this host offers only a weak process wall (allow weak walls to run functions all the same): {}", .0.join("; "))]
+    #[error(
+        "this host offers only a weak process wall (allow weak walls to run functions all the same): {}",
+        .0.join("; ")
+    )]
     Weak(Vec<String>),
     /// The launcher process could not be started or failed.
     #[error("cannot start the launcher: {0}")]
     Helper(String),
 }
 
+impl StartError {
+    fn helper(error: impl ToString) -> Self {
+        Self::Helper(error.to_string())
+    }
+}
+
 /// Why a sandbox did not start.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LaunchError {
-    /// The request is wrong (empty `argv`, NUL in an argument, a target out of place…). The caller's fault.
+    /// The request is wrong (relative path, NUL in an argument, a target out of place, larger than 128 KiB…). The
+    /// caller's fault.
     #[error("invalid sandbox specification: {0}")]
     Spec(String),
     /// The program could not be executed: the function's fault (no such file, not executable, wrong format).
@@ -86,13 +488,27 @@ pub enum LaunchError {
     /// No network could be prepared. The host's fault; safe to retry.
     #[error("cannot prepare the sandbox's network: {0}")]
     Network(String),
-    /// A step of setting the walls up failed. The host's fault; safe to retry.
+    /// A step of setting the walls up failed, for example because the code's folder is not there. Safe to retry.
     #[error("cannot set up the sandbox: {0}")]
     Setup(String),
-    /// The launch took longer than its bound. Safe to retry.
+    /// The launch took longer than 10 s and was undone. Safe to retry.
     #[error("the sandbox was not ready in time")]
     Timeout,
-    /// The launcher process is gone, every sandbox with it.
+    /// The launcher process is gone, every sandbox with it. A new [`Launcher`] is needed.
     #[error("the launcher is gone")]
     Gone,
+}
+
+impl LaunchError {
+    fn from_failure(failure: Failure, spec: &Spec) -> Self {
+        match failure {
+            Failure::Spec { reason } => Self::Spec(reason),
+            Failure::Setup { step, reason } => Self::Setup(format!("{step}: {reason}")),
+            Failure::Exec { errno } => Self::Exec {
+                program: spec.argv.first().cloned().unwrap_or_default(),
+                errno,
+                reason: std::io::Error::from_raw_os_error(errno).to_string(),
+            },
+        }
+    }
 }

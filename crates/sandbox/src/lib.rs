@@ -1,25 +1,32 @@
 //! Walls: isolate a process and run it.
-#![allow(dead_code, reason = "the line comes before its users")]
+//!
+//! [`Launcher`] starts programs behind the process wall: Linux namespaces, a read-only root, cgroup limits, Landlock and
+//! a system call filter, all embedded and the same for root and for an unprivileged user. Inside, a function sees the
+//! Lambda Runtime API on 127.0.0.1 and nothing of the host; outside, a [`Sandbox`] is the handle on it. What runs there and
+//! for whom is not known here.
+//!
+//! The way of a launch: [`Launcher::launch`] (main process) takes a prepared network and sends an order to the `helper`
+//! (the launcher process), which opens what is to be mounted, clones the sandbox's pid 1 and sets its limits; `inside` is
+//! what that process does to itself before the function's first instruction.
+//!
+//! Only this crate contains `unsafe` code (INV-5), most of it in `sys`.
 
+mod cgroup;
 mod channel;
+mod helper;
+mod inside;
 mod launcher;
 pub mod network;
+mod protocol;
 mod report;
 mod sandbox;
+mod seccomp;
 mod spec;
+mod sys;
 
-pub use launcher::{LaunchError, Launcher, LauncherOptions, StartError};
+pub use helper::run_launcher_if_asked;
+pub use launcher::{LaunchError, Launcher, LauncherOptions, StartError, probe};
 pub use network::Network;
 pub use report::{HostReport, Need, Part};
 pub use sandbox::Sandbox;
 pub use spec::{DOOR_PORT, Exit, Mount, RUNTIME_API_PORT, Spec, StartCpu, Usage};
-
-/// Must be called first in every `main` that uses this crate: the launcher is the same program started again, and in
-/// that process this call never returns.
-pub fn run_launcher_if_asked() {}
-
-/// Asks the host what it offers for the process wall; needs no running node.
-pub async fn probe(options: LauncherOptions) -> HostReport {
-    let _ = options;
-    HostReport::default()
-}
