@@ -55,9 +55,15 @@ impl FromStr for FunctionRef {
         }
         let parts: Vec<&str> = text.split(':').collect();
         let (account, region, rest) = match parts.as_slice() {
-            ["arn", partition, "lambda", region, account, "function", rest @ ..]
-                if partition.starts_with("aws") =>
-            {
+            [
+                "arn",
+                partition,
+                "lambda",
+                region,
+                account,
+                "function",
+                rest @ ..,
+            ] if partition.starts_with("aws") => {
                 (Some(account.parse()?), Some(region.parse()?), rest)
             }
             [account, "function", rest @ ..] => (Some(account.parse()?), None, rest),
@@ -281,7 +287,9 @@ mod tests {
     #[test]
     fn roles_give_their_account() {
         assert_eq!(
-            role_account("arn:aws:iam::000000000000:role/x").unwrap().as_str(),
+            role_account("arn:aws:iam::000000000000:role/x")
+                .unwrap()
+                .as_str(),
             "000000000000"
         );
         assert!(role_account("arn:aws:iam::000000000000:role/service-role/x").is_ok());

@@ -143,7 +143,11 @@ impl ErrorKind {
 
     /// `User` where the caller must change something, `Service` where the platform must: the API's `Type` member.
     pub const fn fault(self) -> &'static str {
-        if self.status() < 500 { "User" } else { "Service" }
+        if self.status() < 500 {
+            "User"
+        } else {
+            "Service"
+        }
     }
 }
 

@@ -57,7 +57,9 @@ impl FromStr for Runtime {
 
     fn from_str(text: &str) -> Result<Self, NameError> {
         fn number(text: &str) -> Option<u16> {
-            let plain = !text.starts_with('0') && text.len() <= 3 && text.bytes().all(|b| b.is_ascii_digit());
+            let plain = !text.starts_with('0')
+                && text.len() <= 3
+                && text.bytes().all(|b| b.is_ascii_digit());
             if plain { text.parse().ok() } else { None }
         }
         let known = match text {
@@ -69,7 +71,11 @@ impl FromStr for Runtime {
                     .strip_prefix("python3.")
                     .and_then(number)
                     .map(|minor| Self::Python { minor });
-                let node = || text.strip_prefix("nodejs")?.strip_suffix(".x").and_then(number);
+                let node = || {
+                    text.strip_prefix("nodejs")?
+                        .strip_suffix(".x")
+                        .and_then(number)
+                };
                 python.or_else(|| node().map(|major| Self::NodeJs { major }))
             }
         };
@@ -347,6 +353,9 @@ mod tests {
         );
         assert!(Walls::from_tags(&tags(Walls::NETWORK_TAG, "off")).is_err());
         assert!(Walls::from_tags(&tags(Walls::ISOLATION_TAG, "microvm")).is_err());
-        assert_eq!(Walls::from_tags(&tags("team", "x")).unwrap(), Walls::default());
+        assert_eq!(
+            Walls::from_tags(&tags("team", "x")).unwrap(),
+            Walls::default()
+        );
     }
 }

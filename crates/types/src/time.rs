@@ -3,7 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 /// An instant, in milliseconds since the UNIX epoch. Whoever owns a clock makes these; nobody here reads one.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 #[serde(transparent)]
 pub struct Timestamp(i64);
 
