@@ -1,0 +1,59 @@
+//! What the node decides for the registry.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use hearth_types::function::{Architecture, Runtime};
+use hearth_types::limits::ACCOUNT_CONCURRENCY;
+use hearth_types::time::Timestamp;
+
+/// Tells the time. The registry reads no clock of its own.
+pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// What the node decides for the registry.
+#[derive(Clone)]
+pub struct Options {
+    /// Environments that an account may have at the same time, in a region.
+    pub account_concurrency: u32,
+    /// The processor of the machines that run functions.
+    pub architecture: Architecture,
+    /// Which runtimes a function may name.
+    pub runtimes: RuntimePolicy,
+    /// Tells the time.
+    pub clock: Clock,
+}
+
+/// Which runtimes a function may name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RuntimePolicy {
+    /// Every runtime of the service that Hearth has a bootstrap for; one that the host lacks runs on the nearest
+    /// installed version of its language.
+    Nearest,
+    /// These only; others are refused when a function is configured.
+    Exactly(Vec<Runtime>),
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            account_concurrency: ACCOUNT_CONCURRENCY,
+            architecture: if cfg!(target_arch = "aarch64") {
+                Architecture::Arm64
+            } else {
+                Architecture::X86_64
+            },
+            runtimes: RuntimePolicy::Nearest,
+            clock: Arc::new(|| SystemTime::now().into()),
+        }
+    }
+}
+
+impl std::fmt::Debug for Options {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Options")
+            .field("account_concurrency", &self.account_concurrency)
+            .field("architecture", &self.architecture)
+            .field("runtimes", &self.runtimes)
+            .finish_non_exhaustive()
+    }
+}
