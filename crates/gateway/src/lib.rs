@@ -1,1 +1,3 @@
-//! Front door: listeners, authentication, routing, admission, translation.
+//! Front door.
+
+pub mod auth;
