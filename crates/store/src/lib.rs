@@ -1,12 +1,16 @@
 //! Durable state of the control plane: functions, versions, aliases and layers.
 //!
 //! [`record`] says what is kept, [`contract`] what every store promises, [`sqlite`] is the store of one node.
-//! [`conformance`] is the suite that every implementation must pass.
+//! `conformance` (feature of the same name) is the suite that every implementation must pass.
 //!
 //! A store holds no policy: it applies what the registry decided, whole or not at all, and answers once that is
 //! on disk.
 
+#[cfg(feature = "conformance")]
+pub mod conformance;
 pub mod contract;
 pub mod record;
+pub mod sqlite;
 
 pub use contract::{Change, Contents, Store, StoreError};
+pub use sqlite::SqliteStore;

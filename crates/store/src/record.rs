@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use hearth_types::arn::LayerVersionArn;
-use hearth_types::function::{Architecture, Configuration, DeploymentId, Package, State, UpdateStatus};
+use hearth_types::function::{
+    Architecture, Configuration, DeploymentId, Package, State, UpdateStatus,
+};
 use hearth_types::name::{AliasName, FunctionKey, Version};
 use hearth_types::time::Timestamp;
 use serde::{Deserialize, Serialize};

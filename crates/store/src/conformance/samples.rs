@@ -1,0 +1,151 @@
+//! Records to store.
+
+use std::collections::BTreeMap;
+
+use hearth_types::arn::LayerVersionArn;
+use hearth_types::digest::Digest;
+use hearth_types::function::{
+    Architecture, Configuration, DeploymentId, LayerUse, LogFormat, Logging, Package, Reason,
+    Runtime, State, UpdateStatus,
+};
+use hearth_types::name::{FunctionKey, Version};
+use hearth_types::time::Timestamp;
+
+use crate::record::{AliasRecord, FunctionRecord, LayerVersionRecord, Running, VersionRecord};
+
+/// The key of the function `name` in account 000000000000, region us-east-1.
+///
+/// # Panics
+/// If `name` is not a function's name; so for the other names here.
+pub fn key(name: &str) -> FunctionKey {
+    key_in("000000000000", "us-east-1", name)
+}
+
+/// The key of a function.
+///
+/// # Panics
+/// If a part breaks the rules of its kind.
+pub fn key_in(account: &str, region: &str, name: &str) -> FunctionKey {
+    FunctionKey {
+        account: account.parse().expect("an account"),
+        region: region.parse().expect("a region"),
+        name: name.parse().expect("a function name"),
+    }
+}
+
+fn package(tag: u64) -> Package {
+    let mut digest = [0; 32];
+    digest[..8].copy_from_slice(&tag.to_le_bytes());
+    Package {
+        digest: Digest::from_bytes(digest),
+        size: tag,
+    }
+}
+
+/// A configuration; another `tag` gives another one.
+pub fn configuration(tag: u64) -> Configuration {
+    Configuration {
+        description: format!("configuration {tag}"),
+        runtime: Runtime::Python { minor: 12 },
+        handler: "app.handler".to_owned(),
+        role: "arn:aws:iam::000000000000:role/sample".to_owned(),
+        timeout_s: 3,
+        memory_mib: 128,
+        tmp_mib: 512,
+        environment: BTreeMap::from([("TAG".to_owned(), tag.to_string())]),
+        layers: vec![LayerUse {
+            arn: layer_arn("libraries", 1),
+            package: package(tag),
+        }],
+        architecture: Architecture::X86_64,
+        code: package(tag),
+        tracing_active: tag % 2 == 1,
+        logging: Logging {
+            format: LogFormat::Json,
+            application_level: Some("INFO".to_owned()),
+            system_level: None,
+            group: None,
+        },
+    }
+}
+
+/// A version; another `tag` gives another one. Its identifier uses all 128 bits.
+pub fn version(version: Version, tag: u64) -> VersionRecord {
+    let reason = Reason {
+        code: "InvalidRuntime".to_owned(),
+        message: "a \"quoted\"\nreason".to_owned(),
+    };
+    VersionRecord {
+        version,
+        deployment: DeploymentId::from_random(u128::MAX - u128::from(tag)),
+        revision: format!("revision-{tag}"),
+        modified: Timestamp::from_millis(1_767_323_045_678),
+        configuration: configuration(tag),
+        state: [State::Pending, State::Active, State::Failed(reason.clone())][(tag % 3) as usize]
+            .clone(),
+        update: [
+            UpdateStatus::InProgress,
+            UpdateStatus::Successful,
+            UpdateStatus::Failed(reason),
+        ][(tag % 3) as usize]
+            .clone(),
+        running: (tag % 2 == 0).then(|| Running {
+            deployment: DeploymentId::from_random(u128::from(tag)),
+            configuration: configuration(tag + 1),
+            modified: Timestamp::from_millis(-1),
+        }),
+    }
+}
+
+/// A function at a generation; another `tag` gives another record.
+pub fn function(key: &FunctionKey, generation: u64, tag: u64) -> FunctionRecord {
+    FunctionRecord {
+        key: key.clone(),
+        generation,
+        created: Timestamp::from_millis(1_700_000_000_000),
+        tags: BTreeMap::from([("team".to_owned(), format!("t{tag}"))]),
+        reserved_concurrency: (tag % 2 == 0).then_some(7),
+        last_published: tag,
+        latest: version(Version::Latest, tag),
+    }
+}
+
+/// An alias of version 1; another `tag` gives another revision, `revision-<tag>`.
+///
+/// # Panics
+/// If `name` is not an alias's name.
+pub fn alias(name: &str, tag: u64) -> AliasRecord {
+    AliasRecord {
+        name: name.parse().expect("an alias name"),
+        version: Version::Number(1),
+        weighted: (tag % 2 == 0).then_some((Version::Number(2), 0.1 + tag as f64 / 1e6)),
+        description: format!("alias {tag}"),
+        revision: format!("revision-{tag}"),
+    }
+}
+
+/// The ARN of a version of a layer.
+///
+/// # Panics
+/// If `layer` is not a layer's name.
+pub fn layer_arn(layer: &str, version: u64) -> LayerVersionArn {
+    LayerVersionArn {
+        account: "000000000000".parse().expect("an account"),
+        region: "us-east-1".parse().expect("a region"),
+        layer: layer.parse().expect("a layer name"),
+        version,
+    }
+}
+
+/// A version of a layer.
+pub fn layer_version(arn: LayerVersionArn) -> LayerVersionRecord {
+    LayerVersionRecord {
+        package: package(arn.version),
+        description: format!("layer {arn}"),
+        license: Some("MIT".to_owned()),
+        created: Timestamp::from_millis(1),
+        compatible_runtimes: vec!["python3.12".to_owned(), "no-such-runtime".to_owned()],
+        compatible_architectures: vec![Architecture::X86_64, Architecture::Arm64],
+        arn,
+    }
+}

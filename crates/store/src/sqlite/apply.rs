@@ -1,0 +1,215 @@
+//! Changes, one by one: what each expects to find, and what it writes.
+
+use hearth_types::name::{FunctionKey, Version};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::row::{Place, Rows};
+use crate::contract::{Change, StoreError};
+use crate::record::{AliasRecord, FunctionRecord, VersionRecord};
+
+/// What is kept of a layer, besides its versions.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct LayerRecord {
+    /// The highest version number that it has used.
+    pub(super) last: u64,
+}
+
+/// A change with its record as it will be stored.
+#[derive(Debug)]
+pub(super) struct Encoded {
+    change: Change,
+    /// Empty for a change that only removes.
+    record: String,
+}
+
+impl Encoded {
+    /// Writes the record down.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] for a record that would not read back as it is: an alias's share that is not a
+    /// number would leave a store that can't be loaded.
+    pub(super) fn new(change: Change) -> Result<Self, StoreError> {
+        let record = match &change {
+            Change::CreateFunction(record) | Change::UpdateFunction(record) => encode(record)?,
+            Change::CreateVersion(_, record) | Change::UpdateVersion(_, record) => encode(record)?,
+            Change::CreateAlias(_, record) | Change::UpdateAlias { record, .. } => encode(record)?,
+            Change::CreateLayerVersion(record) => encode(record)?,
+            Change::DeleteFunction { .. }
+            | Change::DeleteVersion(..)
+            | Change::DeleteAlias(..)
+            | Change::DeleteLayerVersion(_) => String::new(),
+        };
+        Ok(Self { change, record })
+    }
+}
+
+fn encode<T: Serialize + DeserializeOwned + PartialEq>(record: &T) -> Result<String, StoreError> {
+    let refused =
+        |why: String| StoreError::Conflict(format!("a record can't be stored as it is: {why}"));
+    let text = serde_json::to_string(record).map_err(|e| refused(e.to_string()))?;
+    let read: T = serde_json::from_str(&text).map_err(|e| refused(e.to_string()))?;
+    if read == *record {
+        Ok(text)
+    } else {
+        Err(refused("it reads back differently".to_owned()))
+    }
+}
+
+/// Applies one change.
+///
+/// # Errors
+/// [`StoreError::Conflict`] if it does not fit what `rows` hold; anything may have been written then, the caller
+/// rolls back.
+pub(super) fn apply(
+    rows: &mut Rows<'_>,
+    Encoded {
+        change,
+        record: text,
+    }: &Encoded,
+) -> Result<(), StoreError> {
+    match change {
+        Change::CreateFunction(record) => {
+            if record.generation != 1 {
+                return conflict(format_args!(
+                    "function {} starts at generation {}, not 1",
+                    record.key, record.generation
+                ));
+            }
+            holds_latest(record)?;
+            create(rows, &Place::function(&record.key), text)
+        }
+        Change::UpdateFunction(record) => {
+            let place = Place::function(&record.key);
+            let stored: FunctionRecord = existing(rows, &place)?;
+            if stored.generation.checked_add(1) != Some(record.generation) {
+                return conflict(format_args!(
+                    "{place} is at generation {}, generation {} can't follow it",
+                    stored.generation, record.generation
+                ));
+            }
+            holds_latest(record)?;
+            rows.replace(&place, text)
+        }
+        Change::DeleteFunction { key, generation } => {
+            let place = Place::function(key);
+            let stored: FunctionRecord = existing(rows, &place)?;
+            if stored.generation != *generation {
+                return conflict(format_args!(
+                    "{place} is at generation {}, not {generation}",
+                    stored.generation
+                ));
+            }
+            rows.remove_function(key)
+        }
+        Change::CreateVersion(key, record) => {
+            function_is_there(rows, key)?;
+            create(
+                rows,
+                &Place::version(key, published(record.version)?)?,
+                text,
+            )
+        }
+        Change::UpdateVersion(key, record) => {
+            let place = Place::version(key, published(record.version)?)?;
+            let stored: VersionRecord = existing(rows, &place)?;
+            if stored.configuration != record.configuration {
+                return conflict(format_args!(
+                    "{place} is published: its configuration can't change"
+                ));
+            }
+            rows.replace(&place, text)
+        }
+        Change::DeleteVersion(key, version) => {
+            rows.remove(&Place::version(key, published(*version)?)?)
+        }
+        Change::CreateAlias(key, record) => {
+            function_is_there(rows, key)?;
+            create(rows, &Place::alias(key, &record.name), text)
+        }
+        Change::UpdateAlias {
+            key,
+            record,
+            expected,
+        } => {
+            let place = Place::alias(key, &record.name);
+            let stored: AliasRecord = existing(rows, &place)?;
+            if stored.revision != *expected {
+                return conflict(format_args!(
+                    "{place} is at revision {}, not the one that was expected",
+                    stored.revision
+                ));
+            }
+            rows.replace(&place, text)
+        }
+        Change::DeleteAlias(key, alias) => rows.remove(&Place::alias(key, alias)),
+        Change::CreateLayerVersion(record) => {
+            let arn = &record.arn;
+            let layer = Place::layer(&arn.account, &arn.region, &arn.layer);
+            let stored: Option<LayerRecord> = rows.fetch(&layer)?;
+            let last = stored.as_ref().map_or(0, |layer| layer.last);
+            if last.checked_add(1) != Some(arn.version) {
+                return conflict(format_args!(
+                    "{layer} has used the numbers up to {last}, {} can't follow",
+                    arn.version
+                ));
+            }
+            let counter = encode_counter(arn.version)?;
+            match stored {
+                Some(_) => rows.replace(&layer, &counter)?,
+                None => rows.insert(&layer, &counter)?,
+            }
+            create(rows, &Place::layer_version(arn)?, text)
+        }
+        Change::DeleteLayerVersion(arn) => rows.remove(&Place::layer_version(arn)?),
+    }
+}
+
+fn encode_counter(last: u64) -> Result<String, StoreError> {
+    serde_json::to_string(&LayerRecord { last }).map_err(|e| StoreError::Unavailable(e.to_string()))
+}
+
+fn conflict<T>(why: impl std::fmt::Display) -> Result<T, StoreError> {
+    Err(StoreError::Conflict(why.to_string()))
+}
+
+fn create(rows: &mut Rows<'_>, place: &Place<'_>, record: &str) -> Result<(), StoreError> {
+    if rows.has(place)? {
+        return conflict(format_args!("{place} is there already"));
+    }
+    rows.insert(place, record)
+}
+
+fn existing<T: DeserializeOwned>(rows: &Rows<'_>, place: &Place<'_>) -> Result<T, StoreError> {
+    match rows.fetch(place)? {
+        Some(record) => Ok(record),
+        None => conflict(format_args!("{place} is not there")),
+    }
+}
+
+fn function_is_there(rows: &Rows<'_>, key: &FunctionKey) -> Result<(), StoreError> {
+    let place = Place::function(key);
+    if rows.has(&place)? {
+        Ok(())
+    } else {
+        conflict(format_args!("{place} is not there"))
+    }
+}
+
+/// `$LATEST` is part of its function's record and nothing else is.
+fn holds_latest(record: &FunctionRecord) -> Result<(), StoreError> {
+    match record.latest.version {
+        Version::Latest => Ok(()),
+        Version::Number(n) => conflict(format_args!(
+            "function {} has version {n} for its $LATEST",
+            record.key
+        )),
+    }
+}
+
+fn published(version: Version) -> Result<u64, StoreError> {
+    match version {
+        Version::Number(n) => Ok(n),
+        Version::Latest => conflict("$LATEST is not a published version"),
+    }
+}

@@ -1,0 +1,120 @@
+//! Reading everything back, and making sure that it is everything.
+
+use std::collections::BTreeMap;
+
+use hearth_types::arn::LayerVersionArn;
+use hearth_types::name::{FunctionKey, Version};
+use rusqlite::Connection;
+
+use super::apply::LayerRecord;
+use super::fault::{corrupt, sql};
+use super::row::{ALIASES, Content, FUNCTIONS, LAYER_VERSIONS, LAYERS, VERSIONS, scan};
+use super::schema::Head;
+use crate::contract::{Contents, LayerCounter, StoreError, StoredFunction};
+use crate::record::{AliasRecord, FunctionRecord, LayerVersionRecord, VersionRecord};
+
+/// Reads everything, as of one moment.
+pub(super) fn load(connection: &mut Connection) -> Result<Contents, StoreError> {
+    let moment = connection.transaction().map_err(sql)?;
+    let head = Head::read(&moment)?;
+    let mut content = Content::default();
+    let functions = functions(&moment, &mut content)?;
+    let (layer_counters, layer_versions) = layers(&moment, &mut content)?;
+    if content != head.content {
+        return Err(corrupt(
+            "rows are missing or are older than others (their digest differs)",
+        ));
+    }
+    Ok(Contents {
+        functions,
+        layer_versions,
+        layer_counters,
+    })
+}
+
+fn functions(
+    connection: &Connection,
+    content: &mut Content,
+) -> Result<Vec<StoredFunction>, StoreError> {
+    let mut functions = BTreeMap::<FunctionKey, StoredFunction>::new();
+    let orphan = |key: &FunctionKey| {
+        corrupt(format_args!(
+            "function {key} is missing, but not what belongs to it"
+        ))
+    };
+    scan(connection, &FUNCTIONS, content, |found| {
+        let function: FunctionRecord = found.record()?;
+        found.must(found.function_key()? == function.key)?;
+        let stored = StoredFunction {
+            function,
+            versions: Vec::new(),
+            aliases: Vec::new(),
+        };
+        functions.insert(stored.function.key.clone(), stored);
+        Ok(())
+    })?;
+    scan(connection, &VERSIONS, content, |found| {
+        let key = found.function_key()?;
+        let version: VersionRecord = found.record()?;
+        found.must(version.version != Version::Latest)?;
+        found.must_be_member(&version.version)?;
+        let function = functions.get_mut(&key).ok_or_else(|| orphan(&key))?;
+        function.versions.push(version);
+        Ok(())
+    })?;
+    scan(connection, &ALIASES, content, |found| {
+        let key = found.function_key()?;
+        let alias: AliasRecord = found.record()?;
+        found.must_be_member(&alias.name)?;
+        let function = functions.get_mut(&key).ok_or_else(|| orphan(&key))?;
+        function.aliases.push(alias);
+        Ok(())
+    })?;
+    let mut functions: Vec<StoredFunction> = functions.into_values().collect();
+    for function in &mut functions {
+        function
+            .versions
+            .sort_unstable_by_key(|version| version.version);
+        function
+            .aliases
+            .sort_unstable_by(|a, b| a.name.cmp(&b.name));
+    }
+    Ok(functions)
+}
+
+fn layers(
+    connection: &Connection,
+    content: &mut Content,
+) -> Result<(Vec<LayerCounter>, Vec<LayerVersionRecord>), StoreError> {
+    let mut counters = Vec::new();
+    scan(connection, &LAYERS, content, |found| {
+        let LayerRecord { last } = found.record()?;
+        counters.push(LayerCounter {
+            account: found.account()?,
+            region: found.region()?,
+            layer: found.name()?,
+            last,
+        });
+        Ok(())
+    })?;
+    counters.sort_unstable_by(|a, b| {
+        (&a.account, &a.region, &a.layer).cmp(&(&b.account, &b.region, &b.layer))
+    });
+    let mut versions = Vec::<LayerVersionRecord>::new();
+    scan(connection, &LAYER_VERSIONS, content, |found| {
+        let version: LayerVersionRecord = found.record()?;
+        let LayerVersionArn {
+            account,
+            region,
+            layer,
+            version: number,
+        } = &version.arn;
+        found.must(found.account()? == *account && found.region()? == *region)?;
+        found.must(found.name::<hearth_types::name::LayerName>()? == *layer)?;
+        found.must_be_member(number)?;
+        versions.push(version);
+        Ok(())
+    })?;
+    versions.sort_unstable_by(|a, b| a.arn.cmp(&b.arn));
+    Ok((counters, versions))
+}
