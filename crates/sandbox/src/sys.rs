@@ -55,11 +55,14 @@ pub(crate) fn clone3(flags: i32, cgroup: Option<BorrowedFd<'_>>) -> io::Result<S
     match pid {
         -1 => Err(io::Error::last_os_error()),
         0 => Ok(Side::Child),
-        // SAFETY: the kernel has stored a new descriptor of ours in `pidfd`.
-        pid => Ok(Side::Parent(Cloned {
-            pid: pid as i32,
-            pidfd: unsafe { OwnedFd::from_raw_fd(pidfd) },
-        })),
+        pid => {
+            // SAFETY: the kernel has stored a new descriptor of ours in `pidfd`.
+            let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
+            Ok(Side::Parent(Cloned {
+                pid: pid as i32,
+                pidfd,
+            }))
+        }
     }
 }
 

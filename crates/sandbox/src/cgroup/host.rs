@@ -11,6 +11,9 @@ use super::{parent, remove_folder, write};
 /// The controllers that the wall needs.
 const NEEDED: [&str; 3] = ["memory", "cpu", "pids"];
 
+/// Lets the groups below have these controllers.
+const HAND_ON: &str = "+memory +cpu +pids";
+
 /// Where groups can be made.
 #[derive(Clone, Debug)]
 pub(crate) enum Hierarchy {
@@ -129,8 +132,7 @@ fn find_v2(mounts: &str, own: &str, companions: &[i32]) -> Result<Hierarchy, Str
         for pid in companions {
             write(&members, "cgroup.procs", pid).map_err(|error| error.to_string())?;
         }
-        write(&own, "cgroup.subtree_control", "+memory +cpu +pids")
-            .map_err(|error| error.to_string())?;
+        write(&own, "cgroup.subtree_control", HAND_ON).map_err(|error| error.to_string())?;
         prepare_v2(&own)
     };
     delegated().or_else(|why_not| {
@@ -144,8 +146,7 @@ fn find_v2(mounts: &str, own: &str, companions: &[i32]) -> Result<Hierarchy, Str
 fn prepare_v2(above: &Path) -> Result<Hierarchy, String> {
     let folder = parent(above);
     fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
-    write(&folder, "cgroup.subtree_control", "+memory +cpu +pids")
-        .map_err(|error| error.to_string())?;
+    write(&folder, "cgroup.subtree_control", HAND_ON).map_err(|error| error.to_string())?;
     Ok(Hierarchy::V2(folder))
 }
 
@@ -155,7 +156,10 @@ pub(super) fn make_parent(hierarchy: &Hierarchy, root: &Path, owner: &str) -> io
     fs::create_dir_all(&folder)?;
     match hierarchy {
         Hierarchy::V1(_) => Ok(()),
-        Hierarchy::V2(_) => write(&folder, "cgroup.subtree_control", "+memory +cpu +pids"),
+        Hierarchy::V2(_) => [root, &folder]
+            .into_iter()
+            // The parent too: another launcher that left may just have removed it.
+            .try_for_each(|group| write(group, "cgroup.subtree_control", HAND_ON)),
     }
 }
 

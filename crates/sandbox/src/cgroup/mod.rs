@@ -214,7 +214,7 @@ impl Group {
 
     fn remove(&self) -> bool {
         match self {
-            Self::V1(group) => group.folders().all(|folder| remove_folder(folder)),
+            Self::V1(group) => group.folders().all(remove_folder),
             Self::V2(group) => remove_folder(group.path()),
         }
     }

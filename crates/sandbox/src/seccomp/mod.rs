@@ -89,6 +89,9 @@ fn conditional() -> Result<BTreeMap<c_long, Vec<SeccompRule>>, seccompiler::Erro
             | libc::CLONE_NEWPID
             | libc::CLONE_NEWNET,
     );
+    /// Both of `asm-generic/ioctls.h`; `libc` types them differently from one C library to the next.
+    const TIOCSTI: u64 = 0x5412;
+    const TIOCLINUX: u64 = 0x541c;
     /// `SOCK_TYPE_MASK` of `linux/net.h`: above it are SOCK_CLOEXEC and SOCK_NONBLOCK.
     const TYPE: u64 = 0xf;
     let inet = |family: i32, kind: i32, protocol: i32| {
@@ -131,10 +134,7 @@ fn conditional() -> Result<BTreeMap<c_long, Vec<SeccompRule>>, seccompiler::Erro
         (
             libc::SYS_ioctl,
             // Typing into someone's terminal: TIOCSTI directly, TIOCLINUX by pasting a selection.
-            vec![rule(&[
-                (1, Ne, libc::TIOCSTI as u64),
-                (1, Ne, libc::TIOCLINUX as u64),
-            ])?],
+            vec![rule(&[(1, Ne, TIOCSTI), (1, Ne, TIOCLINUX)])?],
         ),
         (
             libc::SYS_personality,
