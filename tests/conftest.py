@@ -1,0 +1,41 @@
+"""Fixtures of the whole-system tests: the real binary, real clients."""
+
+import pytest
+
+from harness import Node
+
+
+@pytest.fixture(scope="session")
+def node(tmp_path_factory):
+    """One node that many tests share: each uses function names of its own."""
+    with Node(tmp_path_factory.mktemp("node")) as node:
+        yield node
+
+
+@pytest.fixture
+def new_node(tmp_path):
+    """Makes nodes of a test's own: `new_node()`, `new_node("--account", "111111111111")`."""
+    nodes = []
+
+    def make(*options, data=tmp_path / "data", **settings):
+        node = Node(data, *options, **settings)
+        nodes.append(node)
+        return node.start()
+
+    yield make
+    for node in nodes:
+        node.stop()
+
+
+@pytest.fixture
+def lam(node):
+    """A Lambda client of the shared node."""
+    return node.client("lambda")
+
+
+@pytest.fixture
+def name(request):
+    """A function name of the test's own."""
+    import re
+
+    return re.sub(r"[^A-Za-z0-9_-]", "-", request.node.nodeid.split("::", 1)[1])[-60:].strip("-")
