@@ -179,7 +179,7 @@ fn born(
         data_limit: group
             .is_none()
             .then(|| u64::from(limits.memory_mib) * 1024 * 1024),
-        filters: &walls.filters,
+        filter: &walls.filter,
         program,
         line: theirs,
     };

@@ -11,7 +11,7 @@ use crate::cgroup::{self, Groups};
 use crate::channel;
 use crate::protocol::{Failure, Report};
 use crate::report::{HostReport, Need, Part};
-use crate::seccomp::Filters;
+use crate::seccomp::Filter;
 use crate::spec::StartCpu;
 use crate::sys;
 
@@ -20,7 +20,7 @@ use crate::sys;
 pub(super) struct Walls {
     /// Whether a /proc can be mounted.
     pub(super) proc: bool,
-    pub(super) filters: Filters,
+    pub(super) filter: Filter,
     pub(super) identity: Identity,
     /// `None` on hosts without usable cgroups.
     pub(super) groups: Option<Groups>,
@@ -71,14 +71,15 @@ pub(super) fn examine(
         landlock.ok_or_else(|| "the kernel has no Landlock or it is switched off".to_owned()),
         "needs Linux 5.13 or newer with landlock in the kernel parameter lsm=",
     );
-    let filters = Filters::compile();
-    let described = filters
+    let filter = Filter::compile();
+    let described = filter
         .as_ref()
-        .map(|_| "two filters, allow-list".to_owned());
+        .map(|_| "allow-list".to_owned())
+        .map_err(Clone::clone);
     let filtered = note(
         "seccomp",
         Need::Required,
-        described.map_err(ToString::to_string),
+        described,
         "runs on x86-64 and 64-bit ARM",
     );
     let groups = cgroup::discover(companions)
@@ -100,7 +101,7 @@ pub(super) fn examine(
     }
     let mut walls = Walls {
         proc: true,
-        filters: filters.ok()?,
+        filter: filter.ok()?,
         identity,
         groups: groups.ok(),
         own_netns,

@@ -19,7 +19,7 @@ use rustix::event::{PollFd, PollFlags};
 
 use crate::channel;
 use crate::protocol::{Failure, Go, Report};
-use crate::seccomp::Filters;
+use crate::seccomp::Filter;
 use crate::sys::{self, Strings};
 
 /// The user number inside. Lambda's `sbx_user1051` has it.
@@ -42,7 +42,7 @@ pub(crate) struct Plan<'a> {
     pub(crate) own_cgroup: bool,
     /// `RLIMIT_DATA` in bytes, where no cgroup bounds memory.
     pub(crate) data_limit: Option<u64>,
-    pub(crate) filters: &'a Filters,
+    pub(crate) filter: &'a Filter,
     /// What to run; a trial run of the walls alone has nothing.
     pub(crate) program: Option<Program>,
     /// The line to the launcher.
@@ -111,7 +111,7 @@ fn wall_up(plan: &Plan<'_>) -> Result<(), Step> {
     // After the last change of identity, which would make it dumpable again: nobody inside can read pid 1's memory.
     rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)
         .during("dumpable")?;
-    plan.filters
+    plan.filter
         .install()
         .map_err(io::Error::other)
         .during("seccomp")

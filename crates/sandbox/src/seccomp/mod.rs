@@ -1,8 +1,7 @@
 //! The system calls that a function may make.
 //!
-//! Two filters, compiled once in the launcher. The first is the allow-list: whatever is not on it fails with EPERM.
-//! The second makes some calls fail with ENOSYS instead, because libc and runtimes then take an older way (`clone3` →
-//! `clone`, io_uring → epoll); the first one lets these through. A filter reads registers, not memory: what cannot be
+//! An allow-list: whatever is not on it fails with EPERM. Some calls fail with ENOSYS instead, because libc and runtimes
+//! then take an older way (`clone3` → `clone`, io_uring → epoll). A filter reads registers, not memory: what cannot be
 //! judged by registers alone (`clone3`'s flags) is not allowed at all.
 //!
 //! The list follows what CPython, Node.js, Go, Rust and the JVM need, minus all that changes the kernel, other
@@ -10,76 +9,72 @@
 //! is built as if the others were not there.
 
 mod calls;
+mod program;
 
 use std::collections::BTreeMap;
 
 use calls::{ALLOWED, ALLOWED_HERE, MISSING, MISSING_NEW};
 use libc::c_long;
-use seccompiler::{
-    BpfProgram, SeccompAction, SeccompCmpArgLen::Dword, SeccompCmpOp, SeccompCondition,
-    SeccompFilter, SeccompRule, TargetArch,
-};
+use program::Test::{Equal, Masked, NotEqual};
+use program::{Rule, Verdict};
+use seccompiler::BpfProgram;
 
-/// The compiled filters, in the order in which they must be installed.
+/// The compiled filter.
 #[derive(Debug)]
-pub(crate) struct Filters([BpfProgram; 2]);
+pub(crate) struct Filter(BpfProgram);
 
-impl Filters {
-    /// Compiles the filters for this machine.
+impl Filter {
+    /// Compiles the filter for this machine.
     ///
     /// # Errors
-    /// On processor architectures other than x86-64 and 64-bit ARM.
-    pub(crate) fn compile() -> Result<Self, seccompiler::Error> {
-        let arch: TargetArch = std::env::consts::ARCH
-            .try_into()
-            .map_err(seccompiler::Error::Backend)?;
-        let missing: BTreeMap<_, _> = MISSING
-            .iter()
-            .copied()
-            .chain(MISSING_NEW)
-            .map(|call| (call, Vec::new()))
-            .collect();
-        let mut allowed: BTreeMap<_, _> = ALLOWED
-            .iter()
-            .chain(ALLOWED_HERE)
-            .map(|&call| (call, Vec::new()))
-            .collect();
-        allowed.extend(missing.clone());
-        allowed.extend(conditional()?);
-        let errno = |number: i32| SeccompAction::Errno(number.cast_unsigned());
-        let missing = SeccompFilter::new(missing, SeccompAction::Allow, errno(libc::ENOSYS), arch)?;
-        let allowed = SeccompFilter::new(allowed, errno(libc::EPERM), SeccompAction::Allow, arch)?;
-        Ok(Self([missing.try_into()?, allowed.try_into()?]))
+    /// A sentence, on processors other than x86-64 and 64-bit ARM.
+    pub(crate) fn compile() -> Result<Self, String> {
+        let processor = program::audit_number(std::env::consts::ARCH)
+            .ok_or_else(|| format!("no list of system calls for {}", std::env::consts::ARCH))?;
+        Ok(Self(program::assemble(processor, &verdicts())))
     }
 
-    /// Installs them for this thread and all that come from it, for good.
+    /// Installs it for this thread and all that come from it, for good.
     ///
     /// # Errors
     /// When the kernel has no seccomp filters.
     pub(crate) fn install(&self) -> Result<(), seccompiler::Error> {
-        self.0
-            .iter()
-            .try_for_each(|program| seccompiler::apply_filter(program))
+        seccompiler::apply_filter(&self.0)
     }
 }
 
-/// One rule: every condition must hold.
-fn rule(conditions: &[(u8, SeccompCmpOp, u64)]) -> Result<SeccompRule, seccompiler::Error> {
-    let conditions = conditions
+/// Every call that is on a list.
+fn verdicts() -> BTreeMap<u32, Verdict> {
+    let numbered = |verdict: Verdict| move |call: c_long| (number(call), verdict.clone());
+    let allowed = ALLOWED
         .iter()
-        // The kernel takes 32 bits of each of these arguments. A comparison of 64 would let one with dirt in its upper
-        // half past a "not equal".
-        .map(|(argument, operator, value)| {
-            SeccompCondition::new(*argument, Dword, operator.clone(), *value)
-        })
-        .collect::<Result<_, _>>()?;
-    Ok(SeccompRule::new(conditions)?)
+        .chain(ALLOWED_HERE)
+        .copied()
+        .map(numbered(Verdict::Allow));
+    let missing = MISSING
+        .iter()
+        .copied()
+        .chain(MISSING_NEW)
+        .map(numbered(Verdict::Errno(libc::ENOSYS)));
+    let conditional = conditional()
+        .into_iter()
+        .map(|(call, rules)| (number(call), Verdict::If(rules)));
+    allowed.chain(missing).chain(conditional).collect()
 }
 
-/// The calls that depend on their arguments.
-fn conditional() -> Result<BTreeMap<c_long, Vec<SeccompRule>>, seccompiler::Error> {
-    use SeccompCmpOp::{Eq, MaskedEq, Ne};
-    let flag = |flag: i32| u64::from(flag.cast_unsigned());
+/// As the kernel hands it to a filter.
+fn number(call: c_long) -> u32 {
+    call as u32
+}
+
+/// The calls that depend on their arguments: any of the rules must hold, and of a rule every test.
+fn conditional() -> Vec<(c_long, Vec<Rule>)> {
+    /// Both of `asm-generic/ioctls.h`; `libc` types them differently from one C library to the next.
+    const TIOCSTI: u32 = 0x5412;
+    const TIOCLINUX: u32 = 0x541c;
+    /// `SOCK_TYPE_MASK` of `linux/net.h`: above it are SOCK_CLOEXEC and SOCK_NONBLOCK.
+    const TYPE: u32 = 0xf;
+    let flag = i32::cast_unsigned;
     let namespaces = flag(
         libc::CLONE_NEWNS
             | libc::CLONE_NEWCGROUP
@@ -89,115 +84,181 @@ fn conditional() -> Result<BTreeMap<c_long, Vec<SeccompRule>>, seccompiler::Erro
             | libc::CLONE_NEWPID
             | libc::CLONE_NEWNET,
     );
-    /// Both of `asm-generic/ioctls.h`; `libc` types them differently from one C library to the next.
-    const TIOCSTI: u64 = 0x5412;
-    const TIOCLINUX: u64 = 0x541c;
-    /// `SOCK_TYPE_MASK` of `linux/net.h`: above it are SOCK_CLOEXEC and SOCK_NONBLOCK.
-    const TYPE: u64 = 0xf;
     let inet = |family: i32, kind: i32, protocol: i32| {
-        rule(&[
-            (0, Eq, flag(family)),
-            (1, MaskedEq(TYPE), flag(kind)),
-            (2, Eq, flag(protocol)),
-        ])
+        vec![
+            (0, Equal(flag(family))),
+            (1, Masked(TYPE, flag(kind))),
+            (2, Equal(flag(protocol))),
+        ]
     };
-    let file_kind =
-        |argument: u8, kind: u32| rule(&[(argument, MaskedEq(libc::S_IFMT.into()), kind.into())]);
-    let mut rules = BTreeMap::from([
-        (
-            libc::SYS_clone,
-            vec![rule(&[(0, MaskedEq(namespaces), 0)])?],
-        ),
-        (
-            libc::SYS_socket,
-            vec![
-                rule(&[(0, Eq, flag(libc::AF_UNIX))])?,
-                inet(libc::AF_INET, libc::SOCK_STREAM, 0)?,
-                inet(libc::AF_INET, libc::SOCK_STREAM, libc::IPPROTO_TCP)?,
-                inet(libc::AF_INET, libc::SOCK_DGRAM, 0)?,
-                inet(libc::AF_INET, libc::SOCK_DGRAM, libc::IPPROTO_UDP)?,
-                inet(libc::AF_INET6, libc::SOCK_STREAM, 0)?,
-                inet(libc::AF_INET6, libc::SOCK_STREAM, libc::IPPROTO_TCP)?,
-                inet(libc::AF_INET6, libc::SOCK_DGRAM, 0)?,
-                inet(libc::AF_INET6, libc::SOCK_DGRAM, libc::IPPROTO_UDP)?,
-                // getifaddrs(3) asks the kernel for the interfaces this way.
-                rule(&[
-                    (0, Eq, flag(libc::AF_NETLINK)),
-                    (2, Eq, flag(libc::NETLINK_ROUTE)),
-                ])?,
-            ],
-        ),
+    let mut sockets = vec![
+        vec![(0, Equal(flag(libc::AF_UNIX)))],
+        // getifaddrs(3) asks the kernel for the interfaces this way.
+        vec![
+            (0, Equal(flag(libc::AF_NETLINK))),
+            (2, Equal(flag(libc::NETLINK_ROUTE))),
+        ],
+    ];
+    for family in [libc::AF_INET, libc::AF_INET6] {
+        for (kind, protocol) in [
+            (libc::SOCK_STREAM, libc::IPPROTO_TCP),
+            (libc::SOCK_DGRAM, libc::IPPROTO_UDP),
+        ] {
+            sockets.extend([inet(family, kind, 0), inet(family, kind, protocol)]);
+        }
+    }
+    let plain_file = |argument: u8| {
+        let kinds = [libc::S_IFIFO, libc::S_IFREG, libc::S_IFSOCK];
+        kinds
+            .map(|kind| vec![(argument, Masked(libc::S_IFMT, kind))])
+            .to_vec()
+    };
+    vec![
+        (libc::SYS_clone, vec![vec![(0, Masked(namespaces, 0))]]),
+        (libc::SYS_socket, sockets),
         (
             libc::SYS_socketpair,
-            vec![rule(&[(0, Eq, flag(libc::AF_UNIX))])?],
+            vec![vec![(0, Equal(flag(libc::AF_UNIX)))]],
         ),
+        // Typing into someone's terminal: TIOCSTI directly, TIOCLINUX by pasting a selection.
         (
             libc::SYS_ioctl,
-            // Typing into someone's terminal: TIOCSTI directly, TIOCLINUX by pasting a selection.
-            vec![rule(&[(1, Ne, TIOCSTI), (1, Ne, TIOCLINUX)])?],
+            vec![vec![(1, NotEqual(TIOCSTI)), (1, NotEqual(TIOCLINUX))]],
         ),
+        // Only asking and the default: others weaken address randomisation or map page zero.
         (
             libc::SYS_personality,
-            // Only asking (0xffffffff) and the default: others weaken address randomisation or map page zero.
-            vec![rule(&[(0, Eq, 0)])?, rule(&[(0, Eq, 0xffff_ffff)])?],
+            vec![vec![(0, Equal(0))], vec![(0, Equal(u32::MAX))]],
         ),
         (
             libc::SYS_prctl,
-            vec![rule(&[
-                (0, Ne, flag(libc::PR_SET_SECCOMP)),
-                (0, Ne, flag(libc::PR_SET_MM)),
-            ])?],
+            vec![vec![
+                (0, NotEqual(flag(libc::PR_SET_SECCOMP))),
+                (0, NotEqual(flag(libc::PR_SET_MM))),
+            ]],
         ),
-        (
-            libc::SYS_mknodat,
-            vec![
-                file_kind(2, libc::S_IFIFO)?,
-                file_kind(2, libc::S_IFREG)?,
-                file_kind(2, libc::S_IFSOCK)?,
-            ],
-        ),
-    ]);
-    #[cfg(target_arch = "x86_64")]
-    rules.insert(
-        libc::SYS_mknod,
-        vec![
-            file_kind(1, libc::S_IFIFO)?,
-            file_kind(1, libc::S_IFREG)?,
-            file_kind(1, libc::S_IFSOCK)?,
-        ],
-    );
-    Ok(rules)
+        (libc::SYS_mknodat, plain_file(2)),
+        #[cfg(target_arch = "x86_64")]
+        (libc::SYS_mknod, plain_file(1)),
+    ]
 }
 
 #[cfg(test)]
 mod tests {
+    use super::program::run;
     use super::*;
 
+    const EPERM: u32 = 0x0005_0000 | libc::EPERM as u32;
+    const ENOSYS: u32 = 0x0005_0000 | libc::ENOSYS as u32;
+    const ALLOW: u32 = 0x7fff_0000;
+
+    fn ask(call: c_long, arguments: [u64; 3]) -> u32 {
+        let here = program::audit_number(std::env::consts::ARCH).unwrap();
+        run(&Filter::compile().unwrap().0, here, number(call), arguments)
+    }
+
     #[test]
-    fn the_filters_fit_into_what_the_kernel_takes() {
-        let filters = Filters::compile().unwrap();
-        // BPF_MAXINSNS of linux/bpf_common.h.
-        assert!(
-            filters
-                .0
-                .iter()
-                .all(|program| !program.is_empty() && program.len() <= 4096)
+    fn no_call_is_listed_twice() {
+        let lists = ALLOWED.len()
+            + ALLOWED_HERE.len()
+            + MISSING.len()
+            + MISSING_NEW.count()
+            + conditional().len();
+        assert_eq!(verdicts().len(), lists);
+    }
+
+    #[test]
+    fn every_listed_call_gets_its_verdict_and_every_other_eperm() {
+        let verdicts = verdicts();
+        for call in (0..1024).chain([0x4000_0000, 0x4000_0001, u32::MAX]) {
+            let expected = match verdicts.get(&call) {
+                Some(Verdict::Allow) => ALLOW,
+                Some(Verdict::Errno(_)) => ENOSYS,
+                Some(Verdict::If(_)) => continue,
+                None => EPERM,
+            };
+            assert_eq!(ask(c_long::from(call), [0; 3]), expected, "call {call}");
+        }
+    }
+
+    #[test]
+    fn another_processors_calls_kill() {
+        // AUDIT_ARCH_I386: the numbers mean other calls there.
+        let verdict = run(&Filter::compile().unwrap().0, 0x4000_0003, 1, [0; 3]);
+        assert_eq!(verdict, libc::SECCOMP_RET_KILL_PROCESS);
+    }
+
+    #[test]
+    fn threads_may_be_made_and_namespaces_not() {
+        let thread = libc::CLONE_VM | libc::CLONE_THREAD | libc::CLONE_SIGHAND;
+        assert_eq!(ask(libc::SYS_clone, [thread as u64, 0, 0]), ALLOW);
+        for namespace in [
+            libc::CLONE_NEWUSER,
+            libc::CLONE_NEWNS,
+            libc::CLONE_NEWNET | libc::CLONE_VM,
+        ] {
+            assert_eq!(ask(libc::SYS_clone, [namespace as u64, 0, 0]), EPERM);
+        }
+    }
+
+    #[test]
+    fn sockets_are_for_tcp_udp_unix_and_asking_for_interfaces() {
+        let socket = |family: i32, kind: i32, protocol: i32| {
+            ask(
+                libc::SYS_socket,
+                [family as u64, kind as u64, protocol as u64],
+            )
+        };
+        assert_eq!(
+            socket(libc::AF_INET, libc::SOCK_STREAM | libc::SOCK_CLOEXEC, 0),
+            ALLOW
+        );
+        assert_eq!(
+            socket(libc::AF_INET6, libc::SOCK_DGRAM, libc::IPPROTO_UDP),
+            ALLOW
+        );
+        assert_eq!(socket(libc::AF_UNIX, libc::SOCK_SEQPACKET, 0), ALLOW);
+        assert_eq!(
+            socket(libc::AF_NETLINK, libc::SOCK_RAW, libc::NETLINK_ROUTE),
+            ALLOW
+        );
+        assert_eq!(
+            socket(libc::AF_INET, libc::SOCK_RAW, libc::IPPROTO_ICMP),
+            EPERM
+        );
+        assert_eq!(
+            socket(libc::AF_INET, libc::SOCK_DGRAM, libc::IPPROTO_ICMP),
+            EPERM
+        );
+        assert_eq!(
+            socket(libc::AF_INET, libc::SOCK_STREAM, libc::IPPROTO_SCTP),
+            EPERM
+        );
+        assert_eq!(socket(libc::AF_PACKET, libc::SOCK_RAW, 0), EPERM);
+        assert_eq!(socket(libc::AF_ALG, libc::SOCK_SEQPACKET, 0), EPERM);
+        assert_eq!(socket(libc::AF_VSOCK, libc::SOCK_STREAM, 0), EPERM);
+        assert_eq!(
+            socket(libc::AF_NETLINK, libc::SOCK_RAW, libc::NETLINK_NETFILTER),
+            EPERM
         );
     }
 
     #[test]
-    fn no_call_is_listed_twice_or_both_allowed_and_conditional() {
-        let mut all: Vec<_> = ALLOWED
-            .iter()
-            .chain(ALLOWED_HERE)
-            .chain(MISSING)
-            .copied()
-            .chain(MISSING_NEW)
-            .collect();
-        all.extend(conditional().unwrap().into_keys());
-        let count = all.len();
-        all.sort_unstable();
-        all.dedup();
-        assert_eq!(all.len(), count);
+    fn dirt_in_the_upper_half_of_an_argument_changes_nothing() {
+        let dirt = 1 << 32;
+        assert_eq!(ask(libc::SYS_ioctl, [0, 0x5412 | dirt, 0]), EPERM);
+        assert_eq!(ask(libc::SYS_ioctl, [0, 0x5401 | dirt, 0]), ALLOW);
+        assert_eq!(
+            ask(libc::SYS_clone, [libc::CLONE_NEWUSER as u64 | dirt, 0, 0]),
+            EPERM
+        );
+    }
+
+    #[test]
+    fn special_files_are_pipes_and_sockets_only() {
+        let mknod = |mode: u32| ask(libc::SYS_mknodat, [0, 0, u64::from(mode | 0o644)]);
+        assert_eq!(mknod(libc::S_IFIFO), ALLOW);
+        assert_eq!(mknod(libc::S_IFCHR), EPERM);
+        assert_eq!(mknod(libc::S_IFBLK), EPERM);
     }
 }
