@@ -1,1 +1,37 @@
 //! Worker manager: execution environments and their life cycle.
+//!
+//! On the request's way between whoever asks (the gateway, through [`hearth_types::invoke::Invoker`]) and the wall:
+//! [`Worker`] finds the deployment's [`pool`], which hands the invocation to a warm [`environment`] or has one started;
+//! the [`runtime_api`] carries it to the function and its answer back.
+//!
+//! Reading order: [`worker`] (the handle), [`pool`] (who runs what), [`scaling`] (when there is one more; pure),
+//! [`life`] (one environment from start to end), [`environment`] (Init and one invocation), [`runtime_api`], [`logs`],
+//! [`capacity`] and [`reaper`] (bounds of the host), [`runtimes`] (what is installed), [`variables`], [`door`].
+//!
+//! An environment serves one deployment for its whole life (INV-1). Every queue is bounded and every wait ends
+//! (INV-3). A warm invocation takes no lock that another function's takes, and costs the same however many functions
+//! there are (INV-9). What comes from inside of an environment is hostile (INV-8). Nobody here routes or
+//! authenticates.
+
+mod capacity;
+mod door;
+mod environment;
+mod failure;
+mod life;
+mod logs;
+mod meter;
+mod options;
+mod pool;
+mod reaper;
+mod runtime_api;
+mod runtimes;
+mod scaling;
+mod shared;
+#[cfg(test)]
+mod testing;
+mod variables;
+mod worker;
+
+pub use options::{Credentials, Door, Mint, WorkerOptions};
+pub use runtimes::{Interpreter, Language, RuntimeOptions, Runtimes};
+pub use worker::{Stats, Worker};

@@ -1,0 +1,455 @@
+//! One execution environment: a sandbox with the function's runtime in it, its Runtime API, its log and its door.
+//!
+//! This file starts an environment, brings it through Init and runs one invocation in it. When that happens is
+//! [`crate::life`]'s business.
+
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use bytes::Bytes;
+use hearth_code::Unpacked;
+use hearth_sandbox::{Exit, LaunchError, Network, Sandbox, Spec, StartCpu};
+use hearth_types::function::{Deployment, NetworkAccess, Runtime};
+use hearth_types::invoke::{FunctionError, Outcome, Report};
+use hearth_types::{ApiError, ErrorKind};
+use tokio::net::TcpListener;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::door;
+use crate::failure::{Failure, error_object, exec_reason};
+use crate::logs::{self, EnvironmentLog, Status};
+use crate::meter::Meter;
+use crate::pool::Job;
+use crate::runtime_api::{self, Answer, Event, Session};
+use crate::shared::{Shared, shutting_down};
+use crate::variables::{Surroundings, variables};
+
+/// Where a function's own bootstrap is looked for, in this order.
+const OWN_BOOTSTRAPS: [&str; 2] = ["/var/task/bootstrap", "/opt/bootstrap"];
+
+/// How long a start may hold back other starts: one that takes longer waits for something, or is hostile.
+const START_TURN: Duration = Duration::from_secs(1);
+
+/// When a runtime has ended, its last answer may still be in the socket: how long it is waited for.
+const LAST_WORDS: Duration = Duration::from_millis(20);
+
+/// A running environment.
+#[derive(Debug)]
+pub(crate) struct Environment {
+    sandbox: Sandbox,
+    session: Session,
+    events: mpsc::Receiver<Event>,
+    log: Arc<EnvironmentLog>,
+    meter: Meter,
+    /// Serves the Runtime API and the door, and follows the output; ends with the environment.
+    _servants: JoinSet<()>,
+    /// Keep the folders that are mounted inside.
+    _folders: (Unpacked, Option<Unpacked>),
+}
+
+/// Why an environment did not become ready.
+#[derive(Debug)]
+pub(crate) enum StartError {
+    /// The platform's fault, or a matter of configuration: no use in trying again at once.
+    Platform(ApiError),
+    /// The function's fault; the same again on every try.
+    Hopeless(Failure),
+    /// Init went wrong, after this much memory (MiB); it is tried once more within the first invocation.
+    Init(End, u32),
+}
+
+/// How an invocation or an Init ended.
+#[derive(Clone, Debug)]
+pub(crate) enum End {
+    /// The runtime said so.
+    Answer(Answer),
+    /// The platform found out.
+    Failure(Failure),
+}
+
+/// An invocation that has begun.
+#[derive(Debug)]
+pub(crate) struct Turn {
+    pub(crate) job: Job,
+    pub(crate) began: Instant,
+    pub(crate) deadline: Instant,
+    /// Shown as Init Duration.
+    pub(crate) init: Option<Duration>,
+}
+
+impl Turn {
+    /// Begins: writes START; time runs.
+    pub(crate) fn begin(job: Job, log: &EnvironmentLog, init: Option<Duration>) -> Self {
+        let invocation = &job.invocation;
+        log.begin(invocation.log_tail);
+        log.platform(&logs::Event::Start {
+            request_id: &invocation.request_id,
+            version: invocation.deployment.version,
+        });
+        let began = Instant::now();
+        let deadline = began + timeout(&invocation.deployment);
+        Self {
+            job,
+            began,
+            deadline,
+            init,
+        }
+    }
+
+    /// Ends: writes END and REPORT, and tells the caller.
+    pub(crate) fn end(self, end: End, took: Duration, max_memory_mib: u32, log: &EnvironmentLog) {
+        let invocation = &self.job.invocation;
+        let request_id = &invocation.request_id;
+        log.drain();
+        let report = Report {
+            duration: took,
+            init: self.init,
+            max_memory_mib,
+        };
+        let failure_kind;
+        let status = match &end {
+            End::Answer(Answer::TooLarge) => {
+                failure_kind = Failure::ResponseTooLarge.kind();
+                Status::Error(failure_kind)
+            }
+            End::Answer(_) => Status::Success,
+            End::Failure(failure) => {
+                failure_kind = failure.kind();
+                log.platform(&logs::Event::Note {
+                    request_id,
+                    kind: failure_kind,
+                    text: &failure.reason(),
+                });
+                match failure {
+                    Failure::Timeout(_) => Status::Timeout,
+                    _ => Status::Error(failure_kind),
+                }
+            }
+        };
+        log.platform(&logs::Event::End { request_id });
+        log.platform(&logs::Event::Report {
+            request_id,
+            report: &report,
+            status,
+        });
+        let (payload, error) = match end {
+            End::Answer(Answer::Response(body)) => (body, None),
+            // Lambda makes an object of the type when the runtime sent none.
+            End::Answer(Answer::Error { kind, body }) if body.is_empty() => {
+                (error_object(&kind, ""), unhandled())
+            }
+            End::Answer(Answer::Error { body, .. }) => (body, unhandled()),
+            End::Answer(Answer::TooLarge) => {
+                (Failure::ResponseTooLarge.body(request_id), unhandled())
+            }
+            End::Failure(failure) => (failure.body(request_id), unhandled()),
+        };
+        let outcome = Outcome {
+            payload,
+            error,
+            log_tail: log.end(),
+            report,
+        };
+        // The caller may have gone.
+        let _ = self.job.reply.send(Ok(outcome));
+    }
+}
+
+const fn unhandled() -> Option<FunctionError> {
+    Some(FunctionError::Unhandled)
+}
+
+/// The function's timeout.
+pub(crate) fn timeout(deployment: &Deployment) -> Duration {
+    Duration::from_secs(deployment.configuration.timeout_s.into())
+}
+
+impl Environment {
+    /// Starts an environment and waits until its runtime asks for an invocation, at most until `deadline`.
+    pub(crate) async fn start(
+        shared: &Shared,
+        deployment: &Arc<Deployment>,
+        log: &Arc<EnvironmentLog>,
+        log_stream: &str,
+        deadline: Instant,
+        turn: Option<OwnedSemaphorePermit>,
+        kill: &CancellationToken,
+    ) -> Result<Self, StartError> {
+        let mut environment = Self::launch(shared, deployment, log, log_stream).await?;
+        let init = environment.init(deadline, turn);
+        let failed = match kill.run_until_cancelled(init).await {
+            Some(Ok(())) => {
+                environment.sandbox.limit_cpu();
+                return Ok(environment);
+            }
+            Some(Err(end)) => {
+                StartError::Init(end, environment.meter.peak_mib(&environment.sandbox, true))
+            }
+            None => StartError::Platform(shutting_down()),
+        };
+        environment.destroy().await;
+        Err(failed)
+    }
+
+    async fn launch(
+        shared: &Shared,
+        deployment: &Arc<Deployment>,
+        log: &Arc<EnvironmentLog>,
+        log_stream: &str,
+    ) -> Result<Self, StartError> {
+        let configuration = &deployment.configuration;
+        let program = shared
+            .runtimes
+            .program(&configuration.runtime)
+            .map_err(|reason| {
+                StartError::Platform(ApiError::new(ErrorKind::InvalidRuntime, reason.message))
+            })?;
+        let layers: Vec<_> = configuration
+            .layers
+            .iter()
+            .map(|layer| layer.package)
+            .collect();
+        let (code, layers) = tokio::try_join!(
+            shared.options.packages.unpacked(&configuration.code),
+            shared.options.packages.layered(&layers)
+        )
+        .map_err(|error| {
+            tracing::error!(function = %deployment.key, %error, "unpack a function's code");
+            StartError::Platform(ApiError::from(error))
+        })?;
+        let mut argv = program.argv;
+        if argv.is_empty() {
+            argv.push(own_bootstrap(&code, layers.as_ref())?);
+        } else if let Some(wrapper) = configuration.environment.get("AWS_LAMBDA_EXEC_WRAPPER") {
+            // The developer guide's "wrapper scripts": started in the runtime's place, with its command line.
+            argv.insert(0, wrapper.clone());
+        }
+        let credentials = (shared.options.mint)(&deployment.key);
+        let around = Surroundings {
+            log_stream,
+            credentials: &credentials,
+            locale: shared.locale,
+        };
+        let spec = Spec {
+            name: format!("{}:{}", deployment.key, deployment.version),
+            code: code.path().to_path_buf(),
+            layers: layers.as_ref().map(|layers| layers.path().to_path_buf()),
+            mounts: program.mounts,
+            env: variables(deployment, around),
+            argv,
+            memory_mib: configuration.memory_mib,
+            tmp_mib: configuration.tmp_mib,
+            network: match deployment.walls.network {
+                NetworkAccess::None => Network::None,
+                NetworkAccess::Public => Network::Egress,
+            },
+            start_cpu: StartCpu::Boost,
+        };
+        let mut sandbox = shared
+            .options
+            .launcher
+            .launch(spec)
+            .await
+            .map_err(|error| launch_error(deployment, error))?;
+        let broken = |error: io::Error| {
+            tracing::error!(function = %deployment.key, %error, "connect to a new sandbox");
+            StartError::Platform(ApiError::service(
+                "The execution environment could not be started.",
+            ))
+        };
+        let (session, events) = Session::new();
+        let mut servants = JoinSet::new();
+        if let Some(listener) = sandbox.take_runtime_api() {
+            let listener = TcpListener::from_std(listener).map_err(broken)?;
+            servants.spawn(runtime_api::serve(listener, session.clone()));
+        }
+        if let Some(listener) = sandbox.take_door() {
+            let listener = TcpListener::from_std(listener).map_err(broken)?;
+            let door = Arc::clone(&shared.options.door);
+            servants.spawn(door::serve(listener, deployment.key.clone(), door));
+        }
+        log.attach([sandbox.take_stdout(), sandbox.take_stderr()])
+            .map_err(broken)?;
+        let follower = Arc::clone(log);
+        servants.spawn(async move { follower.follow().await });
+        Ok(Self {
+            meter: Meter::new(configuration.memory_mib),
+            sandbox,
+            session,
+            events,
+            log: Arc::clone(log),
+            _servants: servants,
+            _folders: (code, layers),
+        })
+    }
+
+    /// Waits until the runtime asks for its first invocation.
+    async fn init(
+        &mut self,
+        deadline: Instant,
+        turn: Option<OwnedSemaphorePermit>,
+    ) -> Result<(), End> {
+        let began = Instant::now();
+        let mut turn = turn;
+        loop {
+            let turn_ends = began + START_TURN;
+            tokio::select! {
+                biased;
+                event = self.events.recv() => return match event {
+                    Some(Event::InitFailed(answer)) => Err(End::Answer(answer)),
+                    // `Answered` cannot come before an invocation was offered.
+                    Some(Event::Next | Event::Answered(_)) | None => Ok(()),
+                },
+                exit = self.sandbox.wait() => {
+                    return match self.last_words().await {
+                        Some(Event::InitFailed(answer)) => Err(End::Answer(answer)),
+                        _ => Err(End::Failure(Failure::Exit(exit))),
+                    };
+                }
+                () = tokio::time::sleep_until(deadline.into()) => {
+                    self.sandbox.kill();
+                    return Err(End::Failure(Failure::Timeout(deadline.saturating_duration_since(began))));
+                }
+                () = tokio::time::sleep_until(turn_ends.into()), if turn.is_some() => turn = None,
+            }
+        }
+    }
+
+    /// Runs one invocation; `answered` is told how long it took, before the caller is. Gives whether the environment
+    /// can be used again.
+    pub(crate) async fn run(&mut self, turn: Turn, answered: impl FnOnce(Duration)) -> bool {
+        let deadline = turn.deadline;
+        let left = deadline.saturating_duration_since(Instant::now());
+        let invocation = &turn.job.invocation;
+        self.session.offer(
+            invocation.request_id,
+            runtime_api::handout(invocation, SystemTime::now() + left),
+        );
+        let end = tokio::select! {
+            biased;
+            event = self.events.recv() => match event {
+                Some(Event::Answered(answer)) => End::Answer(answer),
+                // The session lets nothing else happen between an offer and its answer.
+                Some(Event::Next | Event::InitFailed(_)) | None => End::Failure(Failure::Exit(Exit::Signal(9))),
+            },
+            exit = self.sandbox.wait() => match self.last_words().await {
+                Some(Event::Answered(answer)) => End::Answer(answer),
+                _ => End::Failure(Failure::Exit(exit)),
+            },
+            () = tokio::time::sleep_until(deadline.into()) => {
+                self.sandbox.kill();
+                End::Failure(Failure::Timeout(timeout(&invocation.deployment)))
+            }
+        };
+        let took = turn.began.elapsed();
+        let reusable = matches!(end, End::Answer(_));
+        let max_memory_mib = self.meter.peak_mib(&self.sandbox, !reusable);
+        answered(took);
+        turn.end(end, took, max_memory_mib, &self.log);
+        reusable && self.asks_again(deadline).await
+    }
+
+    /// Waits until the runtime asks for the next invocation, which belongs to the time of the one that it answered.
+    async fn asks_again(&mut self, deadline: Instant) -> bool {
+        tokio::select! {
+            biased;
+            event = self.events.recv() => matches!(event, Some(Event::Next)),
+            _ = self.sandbox.wait() => false,
+            () = tokio::time::sleep_until(deadline.into()) => false,
+        }
+    }
+
+    /// Waits until the runtime's process ends. Cancel safe.
+    pub(crate) async fn exit(&self) -> Exit {
+        self.sandbox.wait().await
+    }
+
+    /// Ends everything inside, and waits until nothing of it is left.
+    pub(crate) async fn destroy(self) {
+        self.log.drain();
+        self.sandbox.destroy().await;
+    }
+
+    async fn last_words(&mut self) -> Option<Event> {
+        tokio::time::timeout(LAST_WORDS, self.events.recv())
+            .await
+            .ok()?
+    }
+}
+
+/// The function's own bootstrap, as a path inside.
+fn own_bootstrap(code: &Unpacked, layers: Option<&Unpacked>) -> Result<String, StartError> {
+    let folders = [Some(code.path()), layers.map(Unpacked::path)];
+    for (inside, folder) in OWN_BOOTSTRAPS.iter().zip(folders) {
+        // A link may lead to a place that exists only inside; the sandbox will tell.
+        let found =
+            folder.and_then(|folder| std::fs::symlink_metadata(folder.join("bootstrap")).ok());
+        if found.is_some_and(|found| !found.is_dir()) {
+            return Ok((*inside).to_owned());
+        }
+    }
+    Err(StartError::Hopeless(Failure::Entrypoint(
+        format!(
+            "Couldn't find valid bootstrap(s): [{}]",
+            OWN_BOOTSTRAPS.join(" ")
+        )
+        .into(),
+    )))
+}
+
+fn launch_error(deployment: &Deployment, error: LaunchError) -> StartError {
+    let platform = |kind, message: &'static str| StartError::Platform(ApiError::new(kind, message));
+    match error {
+        LaunchError::Exec {
+            program,
+            errno,
+            reason,
+        } => {
+            let reason = exec_reason(&program, errno, &reason);
+            // An interpreter of the host that can't be executed is no fault of the function.
+            if matches!(deployment.configuration.runtime, Runtime::Provided(_)) {
+                StartError::Hopeless(Failure::Entrypoint(reason.into()))
+            } else {
+                tracing::error!(function = %deployment.key, %reason, "start an interpreter");
+                StartError::Hopeless(Failure::Entrypoint(reason.into()))
+            }
+        }
+        LaunchError::Gone => {
+            tracing::error!("the launcher is gone: no environment can be started");
+            platform(
+                ErrorKind::ServiceUnavailable,
+                "The node cannot start execution environments at the moment. Try again later.",
+            )
+        }
+        error => {
+            tracing::error!(function = %deployment.key, %error, "launch a sandbox");
+            platform(
+                ErrorKind::Service,
+                "The execution environment could not be started. Try again; the node's log says why.",
+            )
+        }
+    }
+}
+
+/// What the log says about a failed Init.
+pub(crate) fn init_status(end: &End) -> Status<'_> {
+    match end {
+        End::Answer(Answer::Error { kind, .. }) if !kind.is_empty() => Status::Error(kind),
+        End::Answer(Answer::TooLarge) => Status::Error("Function.ResponseSizeTooLarge"),
+        End::Answer(_) => Status::Error("Runtime.Unknown"),
+        End::Failure(Failure::Timeout(_)) => Status::Timeout,
+        End::Failure(failure) => Status::Error(failure.kind()),
+    }
+}
+
+/// An Init's end as the end of the invocation within which it was tried again.
+pub(crate) fn as_invocation(end: End, deployment: &Deployment) -> End {
+    match end {
+        End::Failure(Failure::Timeout(_)) => End::Failure(Failure::Timeout(timeout(deployment))),
+        End::Answer(Answer::Response(_)) => End::Answer(Answer::Response(Bytes::new())),
+        other => other,
+    }
+}

@@ -1,0 +1,216 @@
+//! What one environment writes into its function's log: the platform's lines and the function's, in the order in which
+//! they happened.
+//!
+//! The function's lines come through two pipes. A task empties them as they fill ([`EnvironmentLog::follow`]); at the
+//! end of an invocation they are emptied once more ([`EnvironmentLog::end`]), so that everything that the function
+//! wrote before it answered stands before END and is in the tail. The function is hostile (INV-8): lines are bounded,
+//! and the speed at which the pipes are emptied is bounded too, after which a flooding function waits for its own pipe.
+
+mod lines;
+mod platform;
+mod tail;
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use hearth_telemetry::logs::LogStream;
+use hearth_types::time::Timestamp;
+use tokio::net::unix::pipe;
+
+use lines::LineSplitter;
+pub(crate) use platform::{Event, InitPhase, Status, Wording};
+use tail::Tail;
+
+/// Bytes taken from a pipe at once.
+const READ_BYTES: usize = 16 * 1024;
+
+/// Bytes of one pipe that the end of an invocation takes at most: the most that a pipe holds (pipe(7): 64 KiB, and
+/// 1 MiB where an unprivileged process enlarges it). What a left-over process goes on writing is not waited for.
+const DRAIN_BYTES: usize = 1024 * 1024;
+
+/// A following turn takes at most this much, then pauses for [`PAUSE`]: 32 MiB/s for one environment, far above what a
+/// log is for, and too little to keep a processor busy.
+const TURN_BYTES: usize = 64 * 1024;
+const PAUSE: Duration = Duration::from_millis(2);
+
+/// The log of one environment.
+#[derive(Debug)]
+pub(crate) struct EnvironmentLog {
+    stream: LogStream,
+    wording: Wording,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    pipes: [Pipe; 2],
+    tail: Option<Tail>,
+}
+
+#[derive(Debug, Default)]
+struct Pipe {
+    /// `None` once it has ended.
+    end: Option<Arc<pipe::Receiver>>,
+    lines: LineSplitter,
+}
+
+impl EnvironmentLog {
+    pub(crate) fn new(stream: LogStream, wording: Wording) -> Self {
+        Self {
+            stream,
+            wording,
+            inner: Mutex::new(Inner {
+                pipes: Default::default(),
+                tail: None,
+            }),
+        }
+    }
+
+    /// Takes the ends of a sandbox's standard output and error; those of an earlier sandbox are forgotten.
+    ///
+    /// # Errors
+    /// If they are not pipes or can't be watched.
+    pub(crate) fn attach(&self, pipes: [Option<OwnedFd>; 2]) -> io::Result<()> {
+        let mut ends = [None, None];
+        for (end, pipe) in ends.iter_mut().zip(pipes) {
+            *end = pipe
+                .map(pipe::Receiver::from_owned_fd)
+                .transpose()?
+                .map(Arc::new);
+        }
+        let mut inner = self.lock();
+        for (pipe, end) in inner.pipes.iter_mut().zip(ends) {
+            *pipe = Pipe {
+                end,
+                lines: LineSplitter::default(),
+            };
+        }
+        Ok(())
+    }
+
+    /// Empties the pipes as they fill, until both have ended. Cancel safe.
+    pub(crate) async fn follow(&self) {
+        tokio::join!(self.follow_one(0), self.follow_one(1));
+    }
+
+    async fn follow_one(&self, which: usize) {
+        loop {
+            let Some(end) = self.lock().end(which) else {
+                return;
+            };
+            if end.readable().await.is_err() {
+                return;
+            }
+            // An answer of `WouldBlock` tells the event loop to wait for more.
+            let turn = end.try_io(|| match self.take(which, TURN_BYTES) {
+                Taken::Full => Ok(()),
+                Taken::All => Err(io::ErrorKind::WouldBlock.into()),
+            });
+            if turn.is_ok() {
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+
+    /// Writes a line of the platform.
+    pub(crate) fn platform(&self, event: &Event<'_>) {
+        let now = Timestamp::from(SystemTime::now());
+        if let Some(line) = self.wording.line(now, event) {
+            self.write(line.as_bytes(), &mut Some(now), &mut self.lock().tail);
+        }
+    }
+
+    /// Begins an invocation's log, with its last 4 KB kept if `tail` says so.
+    pub(crate) fn begin(&self, tail: bool) {
+        self.lock().tail = tail.then(Tail::default);
+    }
+
+    /// Takes what the function has written so far, an unfinished line included. Does not wait.
+    pub(crate) fn drain(&self) {
+        for which in 0..2 {
+            self.take(which, DRAIN_BYTES);
+            let mut inner = self.lock();
+            let Inner { pipes, tail } = &mut *inner;
+            if let Some(pipe) = pipes.get_mut(which) {
+                let mut at = None;
+                pipe.lines.flush(|line| self.write(line, &mut at, tail));
+            }
+        }
+    }
+
+    /// Ends an invocation's log: the tail, if it was kept.
+    pub(crate) fn end(&self) -> Option<Bytes> {
+        self.lock().tail.take().map(Tail::into_bytes)
+    }
+
+    /// Takes up to `most` bytes of a pipe that are there now.
+    fn take(&self, which: usize, most: usize) -> Taken {
+        let mut inner = self.lock();
+        let Inner { pipes, tail } = &mut *inner;
+        let Some(Pipe { end: slot, lines }) = pipes.get_mut(which) else {
+            return Taken::All;
+        };
+        let Some(end) = slot.as_ref() else {
+            return Taken::All;
+        };
+        let mut buffer = [0; READ_BYTES];
+        let mut at = None;
+        let mut taken = 0;
+        while taken < most {
+            match rustix::io::read(end, &mut buffer[..]) {
+                Ok(0) => {
+                    lines.flush(|line| self.write(line, &mut at, tail));
+                    *slot = None;
+                    return Taken::All;
+                }
+                Ok(count) => {
+                    let bytes = buffer.get(..count).unwrap_or_default();
+                    lines.push(bytes, |line| self.write(line, &mut at, tail));
+                    // A short read does not mean that the pipe is empty: in packet mode, which the guest may turn on
+                    // (pipe(2), O_DIRECT), each read gives one write.
+                    taken += count;
+                }
+                Err(rustix::io::Errno::INTR) => {}
+                Err(rustix::io::Errno::AGAIN) => return Taken::All,
+                Err(error) => {
+                    tracing::debug!(%error, "read a function's output");
+                    *slot = None;
+                    return Taken::All;
+                }
+            }
+        }
+        Taken::Full
+    }
+
+    /// Writes one line of the function. Lines taken together get one time, `at`: the clock is read for the first.
+    fn write(&self, line: &[u8], at: &mut Option<Timestamp>, tail: &mut Option<Tail>) {
+        let now = *at.get_or_insert_with(|| SystemTime::now().into());
+        self.stream.write(now, line);
+        if let Some(tail) = tail {
+            tail.push(line);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        // Whole between any two of its operations.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    fn end(&self, which: usize) -> Option<Arc<pipe::Receiver>> {
+        self.pipes.get(which)?.end.clone()
+    }
+}
+
+/// What a pipe had to give.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Taken {
+    /// Everything that was in it.
+    All,
+    /// As much as was asked for; there may be more.
+    Full,
+}

@@ -1,0 +1,346 @@
+//! The platform's own lines in a function's log, as text or as JSON, worded as Lambda words them.
+
+use std::time::Duration;
+
+use hearth_types::function::{Configuration, LogFormat};
+use hearth_types::invoke::{Report, RequestId};
+use hearth_types::name::Version;
+use hearth_types::time::Timestamp;
+use serde_json::json;
+
+/// In which phase an environment's Init ran.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum InitPhase {
+    /// On its own.
+    Init,
+    /// Again, within the first invocation.
+    Invoke,
+}
+
+impl InitPhase {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Init => "init",
+            Self::Invoke => "invoke",
+        }
+    }
+}
+
+/// How an invocation or an Init ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Status<'a> {
+    /// The runtime answered.
+    Success,
+    /// The time was up.
+    Timeout,
+    /// It ended badly; the text is the error's type.
+    Error(&'a str),
+}
+
+impl Status<'_> {
+    const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Success => "success",
+            Self::Timeout => "timeout",
+            Self::Error(_) => "error",
+        }
+    }
+
+    fn suffix(&self) -> String {
+        match self {
+            Self::Success => String::new(),
+            Self::Timeout => "Status: timeout".to_owned(),
+            Self::Error(kind) => format!("Status: error\tError Type: {kind}"),
+        }
+    }
+}
+
+/// An event that the platform writes into the log.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Event<'a> {
+    /// An environment starts.
+    InitStart {
+        /// What runs: `python:3.11.7`, with a note if it is not what was asked for.
+        runtime: &'a str,
+    },
+    /// An environment's Init went wrong.
+    InitReport {
+        phase: InitPhase,
+        duration: Duration,
+        status: Status<'a>,
+    },
+    /// An invocation starts.
+    Start {
+        request_id: &'a RequestId,
+        version: Version,
+    },
+    /// Why an invocation ended badly, for a person.
+    Note {
+        request_id: &'a RequestId,
+        kind: &'a str,
+        text: &'a str,
+    },
+    /// An invocation has ended.
+    End { request_id: &'a RequestId },
+    /// What an invocation used.
+    Report {
+        request_id: &'a RequestId,
+        report: &'a Report,
+        status: Status<'a>,
+    },
+}
+
+/// The levels of `SystemLogLevel`, most detailed first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Level {
+    Debug,
+    Info,
+    Warn,
+}
+
+/// Words the platform's lines for one function.
+#[derive(Clone, Debug)]
+pub(crate) struct Wording {
+    format: LogFormat,
+    least: Level,
+    memory_mib: u32,
+}
+
+impl Wording {
+    pub(crate) fn new(configuration: &Configuration) -> Self {
+        let least = match configuration.logging.system_level.as_deref() {
+            Some("DEBUG") => Level::Debug,
+            Some("WARN") => Level::Warn,
+            _ => Level::Info,
+        };
+        Self {
+            format: configuration.logging.format,
+            least,
+            memory_mib: configuration.memory_mib,
+        }
+    }
+
+    /// The line for `event` at `now`; `None` if this function's configuration leaves it out.
+    pub(crate) fn line(&self, now: Timestamp, event: &Event<'_>) -> Option<String> {
+        match self.format {
+            LogFormat::Text => Some(self.text(now, event)),
+            LogFormat::Json => self.json(now, event),
+        }
+    }
+
+    fn text(&self, now: Timestamp, event: &Event<'_>) -> String {
+        match event {
+            Event::InitStart { runtime } => format!("INIT_START Runtime Version: {runtime}"),
+            Event::InitReport {
+                phase,
+                duration,
+                status,
+            } => format!(
+                "INIT_REPORT Init Duration: {:.2} ms\tPhase: {}\t{}",
+                milliseconds(*duration),
+                phase.as_str(),
+                status.suffix()
+            ),
+            Event::Start {
+                request_id,
+                version,
+            } => format!("START RequestId: {request_id} Version: {version}"),
+            // The time limit's line begins with its time, the others' with the id; that is how they come.
+            Event::Note {
+                request_id,
+                kind: "Sandbox.Timedout",
+                text,
+            } => {
+                format!("{} {request_id} {text}", iso(now))
+            }
+            Event::Note {
+                request_id,
+                kind,
+                text,
+            } => format!("RequestId: {request_id} Error: {text}\r{kind}"),
+            Event::End { request_id } => format!("END RequestId: {request_id}"),
+            Event::Report {
+                request_id,
+                report,
+                status,
+            } => {
+                let init = report.init.map_or(String::new(), |init| {
+                    format!("Init Duration: {:.2} ms\t", milliseconds(init))
+                });
+                format!(
+                    "REPORT RequestId: {request_id}\tDuration: {:.2} ms\tBilled Duration: {} ms\tMemory Size: {} MB\t\
+                     Max Memory Used: {} MB\t{init}{}",
+                    milliseconds(report.duration),
+                    report.billed_ms(),
+                    self.memory_mib,
+                    report.max_memory_mib,
+                    status.suffix()
+                )
+            }
+        }
+    }
+
+    fn json(&self, now: Timestamp, event: &Event<'_>) -> Option<String> {
+        let failed = |status: &Status<'_>| *status != Status::Success;
+        let (level, kind, record) = match event {
+            Event::InitStart { runtime } => (
+                Level::Info,
+                "platform.initStart",
+                json!({"initializationType": "on-demand", "phase": "init", "runtimeVersion": runtime}),
+            ),
+            Event::InitReport {
+                phase,
+                duration,
+                status,
+            } => (
+                Level::Warn,
+                "platform.initReport",
+                with_error(
+                    json!({"initializationType": "on-demand", "phase": phase.as_str(), "status": status.as_str(),
+                           "metrics": {"durationMs": rounded(*duration)}}),
+                    status,
+                ),
+            ),
+            Event::Start {
+                request_id,
+                version,
+            } => (
+                Level::Info,
+                "platform.start",
+                json!({"requestId": request_id.as_str(), "version": version.to_string()}),
+            ),
+            // What it says is in the report's status and error type.
+            Event::Note { .. } | Event::End { .. } => return None,
+            Event::Report {
+                request_id,
+                report,
+                status,
+            } => {
+                let mut metrics = json!({
+                    "durationMs": rounded(report.duration),
+                    "billedDurationMs": report.billed_ms(),
+                    "memorySizeMB": self.memory_mib,
+                    "maxMemoryUsedMB": report.max_memory_mib,
+                });
+                if let (Some(init), Some(metrics)) = (report.init, metrics.as_object_mut()) {
+                    metrics.insert("initDurationMs".to_owned(), json!(rounded(init)));
+                }
+                (
+                    if failed(status) {
+                        Level::Warn
+                    } else {
+                        Level::Info
+                    },
+                    "platform.report",
+                    with_error(
+                        json!({"requestId": request_id.as_str(), "metrics": metrics, "status": status.as_str()}),
+                        status,
+                    ),
+                )
+            }
+        };
+        (level >= self.least)
+            .then(|| json!({"time": iso(now), "type": kind, "record": record}).to_string())
+    }
+}
+
+fn with_error(mut record: serde_json::Value, status: &Status<'_>) -> serde_json::Value {
+    if let (Status::Error(kind), Some(record)) = (status, record.as_object_mut()) {
+        record.insert("errorType".to_owned(), json!(kind));
+    }
+    record
+}
+
+fn milliseconds(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1000.0
+}
+
+/// Milliseconds with three digits after the point, as the JSON lines have them.
+fn rounded(duration: Duration) -> f64 {
+    (milliseconds(duration) * 1000.0).round() / 1000.0
+}
+
+fn iso(now: Timestamp) -> String {
+    now.to_lambda_string().replace("+0000", "Z")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wording(format: LogFormat, least: Level) -> Wording {
+        Wording {
+            format,
+            least,
+            memory_mib: 128,
+        }
+    }
+
+    const NOW: Timestamp = Timestamp::from_millis(1_767_323_045_678);
+    const REPORT: Report = Report {
+        duration: Duration::from_micros(3_010),
+        init: Some(Duration::from_micros(110_100)),
+        max_memory_mib: 36,
+    };
+
+    #[test]
+    fn text_lines_read_as_on_lambda() {
+        let id = RequestId::from_random([0; 16]);
+        let wording = wording(LogFormat::Text, Level::Info);
+        let line = |event| wording.line(NOW, &event).unwrap();
+        assert_eq!(
+            line(Event::Start {
+                request_id: &id,
+                version: Version::Latest
+            }),
+            "START RequestId: 00000000-0000-4000-8000-000000000000 Version: $LATEST"
+        );
+        let report = |status| {
+            line(Event::Report {
+                request_id: &id,
+                report: &REPORT,
+                status,
+            })
+        };
+        let common = "REPORT RequestId: 00000000-0000-4000-8000-000000000000\tDuration: 3.01 ms\t\
+                      Billed Duration: 114 ms\tMemory Size: 128 MB\tMax Memory Used: 36 MB\tInit Duration: 110.10 ms\t";
+        assert_eq!(report(Status::Success), common);
+        assert_eq!(report(Status::Timeout), format!("{common}Status: timeout"));
+        assert_eq!(
+            report(Status::Error("Runtime.ExitError")),
+            format!("{common}Status: error\tError Type: Runtime.ExitError")
+        );
+        assert_eq!(
+            line(Event::Note {
+                request_id: &id,
+                kind: "Sandbox.Timedout",
+                text: "Task timed out after 3.00 seconds"
+            }),
+            "2026-01-02T03:04:05.678Z 00000000-0000-4000-8000-000000000000 Task timed out after 3.00 seconds"
+        );
+    }
+
+    #[test]
+    fn json_lines_are_objects_and_obey_the_level() {
+        let id = RequestId::from_random([0; 16]);
+        let event = |status| Event::Report {
+            request_id: &id,
+            report: &REPORT,
+            status,
+        };
+        let line = wording(LogFormat::Json, Level::Info)
+            .line(NOW, &event(Status::Error("Runtime.ExitError")))
+            .unwrap();
+        let line: serde_json::Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(line["type"], "platform.report");
+        assert_eq!(line["time"], "2026-01-02T03:04:05.678Z");
+        assert_eq!(line["record"]["status"], "error");
+        assert_eq!(line["record"]["errorType"], "Runtime.ExitError");
+        assert_eq!(line["record"]["metrics"]["durationMs"], 3.01);
+        assert_eq!(line["record"]["metrics"]["initDurationMs"], 110.1);
+
+        let warn = wording(LogFormat::Json, Level::Warn);
+        assert_eq!(warn.line(NOW, &event(Status::Success)), None);
+        assert!(warn.line(NOW, &event(Status::Timeout)).is_some());
+    }
+}

@@ -1,0 +1,123 @@
+//! How a worker is set up. Everything comes in as a value: nothing here reads the environment or a file (INV-6).
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hearth_code::Packages;
+use hearth_sandbox::Launcher;
+use hearth_telemetry::logs::LogStore;
+use hearth_types::invoke::BoxFuture;
+use hearth_types::limits;
+use hearth_types::name::FunctionKey;
+use tokio::net::TcpStream;
+
+use crate::runtimes::RuntimeOptions;
+
+/// Temporary credentials of a function: what its SDK signs requests to Hearth with.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Credentials {
+    /// `AWS_ACCESS_KEY_ID`.
+    pub access_key_id: String,
+    /// `AWS_SECRET_ACCESS_KEY`.
+    pub secret_access_key: String,
+    /// `AWS_SESSION_TOKEN`.
+    pub session_token: String,
+}
+
+impl fmt::Debug for Credentials {
+    /// Shows the key's id alone.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Credentials")
+            .field("access_key_id", &self.access_key_id)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Makes credentials for a function; called once per environment. They must be good for at least
+/// [`WorkerOptions::max_lifetime`] and one invocation (15 minutes) more.
+pub type Mint = Arc<dyn Fn(&FunctionKey) -> Credentials + Send + Sync>;
+
+/// Serves a connection that a function of `key` made to the platform's door (`127.0.0.1:9002` inside). The future ends
+/// with the connection; it is dropped when the environment ends.
+pub type Door = Arc<dyn Fn(&FunctionKey, TcpStream) -> BoxFuture<'static, ()> + Send + Sync>;
+
+/// How a worker is set up.
+#[derive(Clone)]
+pub struct WorkerOptions {
+    /// Starts sandboxes.
+    pub launcher: Launcher,
+    /// Where packages come from.
+    pub packages: Packages,
+    /// Where functions' logs go.
+    pub logs: LogStore,
+    /// Which interpreters there are.
+    pub runtimes: RuntimeOptions,
+    /// Makes functions' credentials.
+    pub mint: Mint,
+    /// Serves functions' connections to the platform.
+    pub door: Door,
+    /// Bound on the sum of the memory sizes of all environments, bytes.
+    pub memory_bytes: u64,
+    /// Bound on the number of environments.
+    pub max_environments: usize,
+    /// Environments that start at the same time; more only slow each other down.
+    pub parallel_starts: usize,
+    /// How long an idle environment is kept.
+    pub keep_warm: Duration,
+    /// How old an environment may become; it then ends after its invocation.
+    pub max_lifetime: Duration,
+    /// How long an invocation waits for an environment before its caller is told to try again.
+    pub queue_wait: Duration,
+    /// Invocations of one deployment that may wait at the same time.
+    pub queue_length: usize,
+    /// How long Init may take before it is tried again within the first invocation.
+    pub init_timeout: Duration,
+}
+
+impl WorkerOptions {
+    /// Options with everything that has a default at its default: 4 GiB of environments, at most 1,000 of them, two
+    /// starts per processor at once, 10 minutes warm, 6 hours of life, 30 s and 1,000 places in the queue.
+    pub fn new(
+        launcher: Launcher,
+        packages: Packages,
+        logs: LogStore,
+        runtimes: RuntimeOptions,
+        mint: Mint,
+        door: Door,
+    ) -> Self {
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        Self {
+            launcher,
+            packages,
+            logs,
+            runtimes,
+            mint,
+            door,
+            memory_bytes: 4 << 30,
+            max_environments: 1_000,
+            parallel_starts: 2 * processors,
+            keep_warm: Duration::from_secs(600),
+            max_lifetime: Duration::from_secs(6 * 3600),
+            queue_wait: Duration::from_secs(30),
+            queue_length: usize::try_from(limits::ACCOUNT_CONCURRENCY).unwrap_or(usize::MAX),
+            init_timeout: limits::INIT_TIMEOUT,
+        }
+    }
+}
+
+impl fmt::Debug for WorkerOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WorkerOptions")
+            .field("runtimes", &self.runtimes)
+            .field("memory_bytes", &self.memory_bytes)
+            .field("max_environments", &self.max_environments)
+            .field("parallel_starts", &self.parallel_starts)
+            .field("keep_warm", &self.keep_warm)
+            .field("max_lifetime", &self.max_lifetime)
+            .field("queue_wait", &self.queue_wait)
+            .field("queue_length", &self.queue_length)
+            .field("init_timeout", &self.init_timeout)
+            .finish_non_exhaustive()
+    }
+}

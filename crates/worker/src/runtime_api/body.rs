@@ -1,0 +1,89 @@
+//! Reading what a runtime sends: bounded, whatever it says about its length.
+
+use bytes::{Bytes, BytesMut};
+use http::HeaderMap;
+use http_body_util::BodyExt;
+use hyper::body::{Body, Incoming};
+
+/// How much of a body above its bound is read and thrown away before its connection is closed: a runtime that sent a
+/// result somewhat too large keeps its connection and its environment.
+const DISCARD_BYTES: usize = 64 * 1024 * 1024;
+
+/// What came.
+#[derive(Debug)]
+pub(super) enum Received {
+    /// The body, and its trailers if it had any.
+    Whole(Bytes, Option<HeaderMap>),
+    /// More than the bound.
+    TooLarge(Rest),
+    /// The connection broke, or it was not HTTP.
+    Broken,
+}
+
+/// What is left of a body above its bound.
+#[derive(Debug)]
+pub(super) struct Rest {
+    body: Incoming,
+    seen: usize,
+}
+
+/// Reads a body of at most `most` bytes. Holds at most that much and one read of the connection.
+pub(super) async fn read(mut body: Incoming, most: usize) -> Received {
+    if body.size_hint().lower() > most as u64 {
+        return Received::TooLarge(Rest { body, seen: 0 });
+    }
+    let mut first = Bytes::new();
+    let mut joined = BytesMut::new();
+    let mut trailers = None;
+    let mut seen = 0;
+    while let Some(frame) = body.frame().await {
+        let Ok(frame) = frame else {
+            return Received::Broken;
+        };
+        match frame.into_data() {
+            Ok(data) => {
+                seen += data.len();
+                if seen > most {
+                    return Received::TooLarge(Rest { body, seen });
+                }
+                // Most bodies come in one piece, which is passed on as it is.
+                if first.is_empty() && joined.is_empty() {
+                    first = data;
+                } else {
+                    if joined.is_empty() {
+                        let expected = usize::try_from(body.size_hint().lower()).unwrap_or(0);
+                        joined.reserve(
+                            (first.len() + data.len())
+                                .saturating_add(expected)
+                                .min(most),
+                        );
+                        joined.extend_from_slice(&first);
+                        first = Bytes::new();
+                    }
+                    joined.extend_from_slice(&data);
+                }
+            }
+            Err(frame) => trailers = frame.into_trailers().ok(),
+        }
+    }
+    let whole = if joined.is_empty() {
+        first
+    } else {
+        joined.freeze()
+    };
+    Received::Whole(whole, trailers)
+}
+
+impl Rest {
+    /// Reads the rest and throws it away; `false` if there is too much of it and the connection has to go.
+    pub(super) async fn discard(mut self) -> bool {
+        while self.seen <= DISCARD_BYTES {
+            match self.body.frame().await {
+                None => return true,
+                Some(Ok(frame)) => self.seen += frame.data_ref().map_or(0, Bytes::len),
+                Some(Err(_)) => return false,
+            }
+        }
+        false
+    }
+}

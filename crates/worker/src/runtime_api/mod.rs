@@ -1,0 +1,246 @@
+//! The Lambda Runtime API of one environment: HTTP/1.1 on the listening socket that its sandbox handed out.
+//!
+//! On the request's way: the environment's task offers an invocation to the [`Session`]; the connection on which the
+//! runtime waits at `next` writes it; the same connection later reads the answer and tells the environment's task. A
+//! runtime may send its answer and its question for the next invocation in one write.
+//!
+//! The peer is the function (INV-8). A connection holds at most one request's head ([`HEAD_BYTES`]); there are at most
+//! [`CONNECTIONS`]; one answer at a time is read, up to its limit; what never ends is ended by the deadline of the
+//! invocation or of Init, which ends the environment and all its connections with it.
+
+mod body;
+mod handout;
+mod reply;
+mod session;
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use hearth_types::limits::RESPONSE_PAYLOAD_BYTES;
+use http::{HeaderMap, Method, Request};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+
+use body::Received;
+pub(crate) use handout::handout;
+pub(crate) use session::{Answer, Event, Session};
+use session::{Handout, Refusal};
+
+/// Connections of one environment at once. A runtime has one, most tools a handful.
+const CONNECTIONS: usize = 16;
+
+/// Bytes of a request's head, and of a connection's read buffer.
+const HEAD_BYTES: usize = 32 * 1024;
+
+/// The error type that a runtime gives is cut to this many characters: it goes into the log.
+const ERROR_TYPE_CHARS: usize = 128;
+
+const PREFIX: &str = "/2018-06-01/runtime/";
+const RESPONSE_MODE: &str = "lambda-runtime-function-response-mode";
+const ERROR_TYPE: &str = "lambda-runtime-function-error-type";
+const ERROR_BODY: &str = "lambda-runtime-function-error-body";
+
+/// Serves the runtime until it is dropped. Cancel safe: all connections end with it.
+pub(crate) async fn serve(listener: TcpListener, session: Session) {
+    let room = Arc::new(Semaphore::new(CONNECTIONS));
+    let mut connections = tokio::task::JoinSet::new();
+    loop {
+        while connections.try_join_next().is_some() {}
+        // Further connections wait in the listener's own bounded queue.
+        let Ok(permit) = Arc::clone(&room).acquire_owned().await else {
+            return;
+        };
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                tracing::debug!(%error, "accept a runtime's connection");
+                // Out of descriptors, most likely: others need a moment to give some back.
+                tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+                continue;
+            }
+        };
+        // Without it an answer in two parts waits for the peer's delayed acknowledgement, 40 ms.
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "set TCP_NODELAY");
+        }
+        let session = session.clone();
+        connections.spawn(async move {
+            let _permit = permit;
+            let service = service_fn(move |request| {
+                let session = session.clone();
+                async move { Ok::<_, Infallible>(route(&session, request).await) }
+            });
+            let served = http1::Builder::new()
+                .max_buf_size(HEAD_BYTES)
+                .auto_date_header(false)
+                // As AWS writes them: bootstraps in shell script look for the exact spelling.
+                .title_case_headers(true)
+                .serve_connection(TokioIo::new(stream), service)
+                .await;
+            if let Err(error) = served {
+                tracing::trace!(%error, "a runtime's connection ended");
+            }
+        });
+    }
+}
+
+async fn route(session: &Session, request: Request<Incoming>) -> Handout {
+    let Some(path) = request.uri().path().strip_prefix(PREFIX) else {
+        return reply::not_found();
+    };
+    let get = request.method() == Method::GET;
+    let post = request.method() == Method::POST;
+    match path {
+        "invocation/next" if get => match session.next() {
+            // The other end is dropped when the environment goes.
+            Ok(waiting) => waiting.await.unwrap_or_else(|_| reply::gone()),
+            Err(refusal) => reply::refused(refusal),
+        },
+        "init/error" if post => init_error(session, request).await,
+        // Restoring is for environments that come from a snapshot; these do not.
+        "restore/next" | "restore/error" => reply::refused(Refusal::InvalidStateTransition {
+            from: "Started",
+            to: "Restoring",
+        }),
+        "invocation/next" | "init/error" => reply::method_not_allowed(),
+        _ => {
+            let Some((id, call)) = path
+                .strip_prefix("invocation/")
+                .and_then(|rest| rest.split_once('/'))
+            else {
+                return reply::not_found();
+            };
+            match call {
+                "response" | "error" if !post => reply::method_not_allowed(),
+                "response" => {
+                    let id = id.to_owned();
+                    response(session, &id, request).await
+                }
+                "error" => {
+                    let id = id.to_owned();
+                    invocation_error(session, &id, request).await
+                }
+                _ => reply::not_found(),
+            }
+        }
+    }
+}
+
+async fn response(session: &Session, id: &str, request: Request<Incoming>) -> Handout {
+    let streaming = match request
+        .headers()
+        .get(RESPONSE_MODE)
+        .map(http::HeaderValue::as_bytes)
+    {
+        None | Some(b"buffered") => false,
+        Some(b"streaming") => true,
+        Some(_) => return reply::invalid_response_mode(),
+    };
+    let receipt = match session.begin_answer(id, "InvocationResponse") {
+        Ok(receipt) => receipt,
+        Err(refusal) => return refuse(refusal, request).await,
+    };
+    match body::read(request.into_body(), RESPONSE_PAYLOAD_BYTES).await {
+        Received::Whole(body, trailers) => {
+            let failed = trailers
+                .filter(|_| streaming)
+                .and_then(|trailers| error_in(&trailers));
+            receipt.answer(failed.unwrap_or(Answer::Response(body)));
+            reply::accepted()
+        }
+        Received::TooLarge(rest) => {
+            receipt.answer(Answer::TooLarge);
+            discard(rest).await
+        }
+        Received::Broken => reply::closing(reply::truncated()),
+    }
+}
+
+async fn invocation_error(session: &Session, id: &str, request: Request<Incoming>) -> Handout {
+    let kind = error_type(request.headers());
+    let receipt = match session.begin_answer(id, "InvocationErrorResponse") {
+        Ok(receipt) => receipt,
+        Err(refusal) => return refuse(refusal, request).await,
+    };
+    match body::read(request.into_body(), RESPONSE_PAYLOAD_BYTES).await {
+        Received::Whole(body, _) => {
+            receipt.answer(Answer::Error { kind, body });
+            reply::accepted()
+        }
+        Received::TooLarge(rest) => {
+            receipt.answer(Answer::TooLarge);
+            discard(rest).await
+        }
+        Received::Broken => reply::closing(reply::truncated()),
+    }
+}
+
+async fn init_error(session: &Session, request: Request<Incoming>) -> Handout {
+    if let Err(refusal) = session.check_init() {
+        return refuse(refusal, request).await;
+    }
+    let kind = error_type(request.headers());
+    let (answer, reply) = match body::read(request.into_body(), RESPONSE_PAYLOAD_BYTES).await {
+        Received::Whole(body, _) => (Answer::Error { kind, body }, reply::accepted()),
+        Received::TooLarge(rest) => (Answer::TooLarge, discard(rest).await),
+        Received::Broken => return reply::closing(reply::truncated()),
+    };
+    match session.fail_init(answer) {
+        Ok(()) => reply,
+        Err(refusal) => reply::refused(refusal),
+    }
+}
+
+/// Refuses a request whose body has not been read yet: a small one is read, so that its connection can go on.
+async fn refuse(refusal: Refusal, request: Request<Incoming>) -> Handout {
+    let read = match body::read(request.into_body(), 0).await {
+        Received::Whole(..) => true,
+        Received::TooLarge(rest) => rest.discard().await,
+        Received::Broken => false,
+    };
+    if read {
+        reply::refused(refusal)
+    } else {
+        reply::closing(reply::refused(refusal))
+    }
+}
+
+async fn discard(rest: body::Rest) -> Handout {
+    if rest.discard().await {
+        reply::too_large()
+    } else {
+        reply::closing(reply::too_large())
+    }
+}
+
+fn error_type(headers: &HeaderMap) -> String {
+    headers.get(ERROR_TYPE).map_or(String::new(), |kind| {
+        String::from_utf8_lossy(kind.as_bytes())
+            .chars()
+            .take(ERROR_TYPE_CHARS)
+            .map(|c| if c.is_control() { '?' } else { c })
+            .collect()
+    })
+}
+
+/// The error that a streaming response ended with, if it did: its type, and its object in base64.
+fn error_in(trailers: &HeaderMap) -> Option<Answer> {
+    if !trailers.contains_key(ERROR_TYPE) {
+        return None;
+    }
+    let body = trailers
+        .get(ERROR_BODY)
+        .and_then(|body| STANDARD.decode(body.as_bytes()).ok())
+        .map_or_else(Bytes::new, Bytes::from);
+    Some(Answer::Error {
+        kind: error_type(trailers),
+        body,
+    })
+}

@@ -1,0 +1,272 @@
+//! What runs a function: the interpreters of this host and Hearth's bootstraps for them, or the function's own
+//! `bootstrap`.
+
+mod bootstraps;
+mod choose;
+mod discover;
+
+use std::io;
+use std::path::PathBuf;
+
+use hearth_sandbox::Mount;
+use hearth_types::function::{Reason, Runtime};
+
+/// Where an interpreter from outside of `/usr` is seen inside.
+const LANG: &str = "/var/lang";
+/// Where the bootstrap is seen inside.
+const RUNTIME: &str = "/var/runtime";
+
+/// Where to look for interpreters, and what to do without the right one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RuntimeOptions {
+    /// Folders with executables, as in `PATH`; relative ones are not looked into. The usual system folders always are.
+    pub search_path: Vec<PathBuf>,
+    /// The home folder, below which version managers (pyenv, nvm, asdf, mise, fnm) keep interpreters.
+    pub home: Option<PathBuf>,
+    /// Refuse a function whose version of the language is not installed, rather than run it on the nearest.
+    pub forbid_nearest: bool,
+    /// A folder of Hearth's own for the bootstraps; made if absent, its contents replaced.
+    pub runtime_dir: PathBuf,
+}
+
+/// A language with an interpreter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Language {
+    /// Python.
+    Python,
+    /// Node.js.
+    NodeJs,
+}
+
+/// An interpreter on this host.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Interpreter {
+    /// What it runs.
+    pub language: Language,
+    /// Its version, `[3, 11, 7]`.
+    pub version: [u16; 3],
+    /// The real file.
+    pub executable: PathBuf,
+    /// The folder of its installation.
+    pub prefix: PathBuf,
+}
+
+impl Interpreter {
+    /// What a runtime's name chooses: Python's minor version, Node.js's major version.
+    fn release(&self) -> u16 {
+        match self.language {
+            Language::Python => self.version[1],
+            Language::NodeJs => self.version[0],
+        }
+    }
+
+    /// `python3.11` or `nodejs22.x`: the runtime that it is the exact one for.
+    pub fn runtime(&self) -> Runtime {
+        match self.language {
+            Language::Python => Runtime::Python {
+                minor: self.release(),
+            },
+            Language::NodeJs => Runtime::NodeJs {
+                major: self.release(),
+            },
+        }
+    }
+
+    fn version_text(&self) -> String {
+        self.version.map(|part| part.to_string()).join(".")
+    }
+}
+
+/// How a function is started, apart from its code.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Program {
+    /// The program and its arguments, as paths inside. Empty: the function's own bootstrap.
+    pub(crate) argv: Vec<String>,
+    /// The interpreter, if it is outside of `/usr`, and the bootstrap.
+    pub(crate) mounts: Vec<Mount>,
+    /// What the log says about it.
+    pub(crate) banner: String,
+}
+
+/// The runtimes of this host. See [`RuntimeOptions`].
+#[derive(Debug)]
+pub struct Runtimes {
+    options: RuntimeOptions,
+    installed: Vec<Interpreter>,
+}
+
+impl Runtimes {
+    /// Writes the bootstraps and looks for interpreters; each is run once.
+    ///
+    /// # Errors
+    /// If [`RuntimeOptions::runtime_dir`] can't be written.
+    pub async fn find(options: RuntimeOptions) -> io::Result<Self> {
+        let dir = options.runtime_dir.clone();
+        tokio::task::spawn_blocking(move || bootstraps::write(&dir))
+            .await
+            .map_err(io::Error::other)??;
+        let installed = discover::discover(&options).await;
+        Ok(Self { options, installed })
+    }
+
+    /// All interpreters found, in a fixed order.
+    pub fn installed(&self) -> &[Interpreter] {
+        &self.installed
+    }
+
+    /// Which interpreter runs `runtime`, and whether it is exactly the one that was asked for; `None` for
+    /// [`Runtime::Provided`], which needs none.
+    ///
+    /// # Errors
+    /// [`Reason`] with the code `InvalidRuntime` if there is none, or only another version and that is forbidden.
+    pub fn interpreter(&self, runtime: &Runtime) -> Result<Option<(&Interpreter, bool)>, Reason> {
+        let (language, wanted) = match runtime {
+            Runtime::Python { minor } => (Language::Python, *minor),
+            Runtime::NodeJs { major } => (Language::NodeJs, *major),
+            Runtime::Provided(_) => return Ok(None),
+        };
+        let invalid = |message: String| Reason {
+            code: "InvalidRuntime".to_owned(),
+            message,
+        };
+        let choice = choose::choose(&self.installed, language, wanted).ok_or_else(|| {
+            let name = match language {
+                Language::Python => "Python 3",
+                Language::NodeJs => "Node.js",
+            };
+            invalid(format!(
+                "The runtime {runtime} is not available on this node: install {name} and restart Hearth."
+            ))
+        })?;
+        if !choice.exact && self.options.forbid_nearest {
+            return Err(invalid(format!(
+                "The runtime {runtime} is not available on this node, and running it on the nearest installed version \
+                 ({}) is forbidden by its configuration.",
+                choice.interpreter.version_text()
+            )));
+        }
+        Ok(Some((choice.interpreter, choice.exact)))
+    }
+
+    /// How to start a function of `runtime`.
+    ///
+    /// # Errors
+    /// As [`interpreter`](Self::interpreter).
+    pub(crate) fn program(&self, runtime: &Runtime) -> Result<Program, Reason> {
+        let Some((interpreter, exact)) = self.interpreter(runtime)? else {
+            return Ok(Program {
+                argv: Vec::new(),
+                mounts: Vec::new(),
+                banner: runtime.to_string(),
+            });
+        };
+        let (folder, arguments): (&str, &[&str]) = match interpreter.language {
+            Language::Python => ("python", &["/var/runtime/bootstrap.py"]),
+            Language::NodeJs => ("node", &["/var/runtime/bootstrap.cjs"]),
+        };
+        let mut mounts = vec![Mount {
+            source: self.options.runtime_dir.join(folder),
+            target: RUNTIME.into(),
+        }];
+        let relative = interpreter.executable.strip_prefix(&interpreter.prefix);
+        let executable = match relative {
+            Ok(relative) if !interpreter.prefix.starts_with("/usr") => {
+                mounts.push(Mount {
+                    source: interpreter.prefix.clone(),
+                    target: LANG.into(),
+                });
+                std::path::Path::new(LANG).join(relative)
+            }
+            _ => interpreter.executable.clone(),
+        };
+        let mut argv = vec![executable.to_string_lossy().into_owned()];
+        argv.extend(arguments.iter().map(|argument| (*argument).to_owned()));
+        let name = match interpreter.language {
+            Language::Python => "python",
+            Language::NodeJs => "nodejs",
+        };
+        let mut banner = format!("{name}:{}", interpreter.version_text());
+        if !exact {
+            banner.push_str(&format!(
+                "\tRequested: {runtime} (not installed on this node; the nearest version runs instead)"
+            ));
+        }
+        Ok(Program {
+            argv,
+            mounts,
+            banner,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn runtimes(forbid_nearest: bool) -> Runtimes {
+        Runtimes {
+            options: RuntimeOptions {
+                forbid_nearest,
+                runtime_dir: "/run/hearth".into(),
+                ..RuntimeOptions::default()
+            },
+            installed: vec![
+                Interpreter {
+                    language: Language::Python,
+                    version: [3, 11, 2],
+                    executable: "/usr/bin/python3.11".into(),
+                    prefix: "/usr".into(),
+                },
+                Interpreter {
+                    language: Language::Python,
+                    version: [3, 13, 0],
+                    executable: "/home/me/.pyenv/versions/3.13.0/bin/python3.13".into(),
+                    prefix: "/home/me/.pyenv/versions/3.13.0".into(),
+                },
+            ],
+        }
+    }
+
+    fn python(minor: u16) -> Runtime {
+        Runtime::Python { minor }
+    }
+
+    #[test]
+    fn an_interpreter_of_the_system_is_started_where_it_is() {
+        let program = runtimes(false).program(&python(11)).unwrap();
+        assert_eq!(
+            program.argv,
+            ["/usr/bin/python3.11", "/var/runtime/bootstrap.py"]
+        );
+        assert_eq!(program.mounts.len(), 1);
+        assert_eq!(program.banner, "python:3.11.2");
+    }
+
+    #[test]
+    fn another_one_is_mounted() {
+        let program = runtimes(false).program(&python(13)).unwrap();
+        assert_eq!(program.argv[0], "/var/lang/bin/python3.13");
+        assert_eq!(
+            program.mounts[1].source.to_str(),
+            Some("/home/me/.pyenv/versions/3.13.0")
+        );
+    }
+
+    #[test]
+    fn the_nearest_is_named_or_forbidden() {
+        let program = runtimes(false).program(&python(12)).unwrap();
+        assert!(
+            program
+                .banner
+                .starts_with("python:3.13.0\tRequested: python3.12")
+        );
+        let reason = runtimes(true).program(&python(12)).unwrap_err();
+        assert_eq!(reason.code, "InvalidRuntime");
+        assert!(runtimes(true).program(&python(11)).is_ok());
+        assert!(
+            runtimes(false)
+                .program(&Runtime::NodeJs { major: 22 })
+                .is_err()
+        );
+    }
+}

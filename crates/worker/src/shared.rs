@@ -1,0 +1,133 @@
+//! What all environments of a worker share, and the table of its deployments.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use hearth_types::function::{Deployment, DeploymentId};
+use hearth_types::{ApiError, ErrorKind};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::capacity::{Bounds, Capacity};
+use crate::life;
+use crate::options::WorkerOptions;
+use crate::pool::Pool;
+use crate::runtimes::Runtimes;
+
+/// An immutable table that is replaced as a whole: reading it takes no lock (INV-9).
+type Table = imbl::HashMap<DeploymentId, Arc<Pool>>;
+
+/// What all environments share.
+pub(crate) struct Shared {
+    pub(crate) options: WorkerOptions,
+    pub(crate) runtimes: Runtimes,
+    pub(crate) locale: &'static str,
+    pub(crate) capacity: Arc<Capacity>,
+    /// Turns to start.
+    pub(crate) starts: Arc<Semaphore>,
+    /// Ends all environments at once.
+    pub(crate) kill: CancellationToken,
+    /// Counts environments, so that shutdown can wait for their end.
+    pub(crate) lives: TaskTracker,
+    /// Environments started since the worker began.
+    pub(crate) started: AtomicU64,
+    closing: AtomicBool,
+    table: ArcSwap<Table>,
+}
+
+impl Shared {
+    pub(crate) fn new(options: WorkerOptions, runtimes: Runtimes) -> Arc<Self> {
+        Arc::new(Self {
+            capacity: Capacity::new(Bounds {
+                memory_mib: options.memory_bytes / (1024 * 1024),
+                environments: options.max_environments,
+            }),
+            starts: Arc::new(Semaphore::new(options.parallel_starts.max(1))),
+            locale: crate::variables::locale(),
+            kill: CancellationToken::new(),
+            lives: TaskTracker::new(),
+            started: AtomicU64::new(0),
+            closing: AtomicBool::new(false),
+            table: ArcSwap::default(),
+            options,
+            runtimes,
+        })
+    }
+
+    /// The pool of a deployment, made if there is none.
+    ///
+    /// # Errors
+    /// If the worker is shutting down.
+    pub(crate) fn pool(&self, deployment: &Arc<Deployment>) -> Result<Arc<Pool>, ApiError> {
+        if let Some(pool) = self.table.load().get(&deployment.id) {
+            return Ok(Arc::clone(pool));
+        }
+        let new = Pool::new(Arc::clone(deployment), self.options.queue_length);
+        let mut pool = Arc::clone(&new);
+        self.table.rcu(|table| {
+            if let Some(there) = table.get(&deployment.id) {
+                pool = Arc::clone(there);
+                return Arc::clone(table);
+            }
+            pool = Arc::clone(&new);
+            Arc::new(table.update(deployment.id, Arc::clone(&new)))
+        });
+        // Looked at after the pool is in the table: shutdown either sees the pool or is seen here.
+        if self.closing.load(Ordering::SeqCst) {
+            let error = shutting_down();
+            pool.close(&error);
+            return Err(error);
+        }
+        Ok(pool)
+    }
+
+    /// All pools.
+    pub(crate) fn pools(&self) -> Arc<Table> {
+        self.table.load_full()
+    }
+
+    /// Forgets a pool that is closed, if it is still the one in the table.
+    pub(crate) fn forget_closed(&self, pool: &Arc<Pool>) {
+        self.table
+            .rcu(|table| match table.get(&pool.deployment.id) {
+                Some(there) if Arc::ptr_eq(there, pool) => {
+                    Arc::new(table.without(&pool.deployment.id))
+                }
+                _ => Arc::clone(table),
+            });
+    }
+
+    /// Starts as many environments as the policy wants for the invocations that wait. Gives when to ask again.
+    pub(crate) fn scale(self: &Arc<Self>, pool: &Arc<Pool>) -> Duration {
+        loop {
+            match pool.appraise(Instant::now()) {
+                Ok(member) => {
+                    self.started.fetch_add(1, Ordering::Relaxed);
+                    self.lives.spawn(life::live(Arc::clone(self), member));
+                }
+                Err(again) => return again,
+            }
+        }
+    }
+
+    /// Nothing new begins from here on.
+    pub(crate) fn close(&self) {
+        self.closing.store(true, Ordering::SeqCst);
+        let error = shutting_down();
+        for pool in self.pools().values() {
+            pool.close(&error);
+        }
+        self.lives.close();
+    }
+}
+
+/// What callers are told during shutdown.
+pub(crate) fn shutting_down() -> ApiError {
+    ApiError::new(
+        ErrorKind::ServiceUnavailable,
+        "The node is shutting down. Try again, on another node if there is one.",
+    )
+}

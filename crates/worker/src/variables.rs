@@ -1,0 +1,207 @@
+//! The environment variables of a function, as on Lambda.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use hearth_sandbox::{DOOR_PORT, RUNTIME_API_PORT};
+use hearth_types::function::{Deployment, LogFormat, Runtime};
+
+use crate::options::Credentials;
+
+/// Names that a function's own configuration cannot set: the reserved ones of the developer guide ("Defined runtime
+/// environment variables").
+const RESERVED: [&str; 18] = [
+    "_HANDLER",
+    "_X_AMZN_TRACE_ID",
+    "AWS_ACCESS_KEY",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_DEFAULT_REGION",
+    "AWS_EXECUTION_ENV",
+    "AWS_LAMBDA_FUNCTION_MEMORY_SIZE",
+    "AWS_LAMBDA_FUNCTION_NAME",
+    "AWS_LAMBDA_FUNCTION_VERSION",
+    "AWS_LAMBDA_INITIALIZATION_TYPE",
+    "AWS_LAMBDA_LOG_GROUP_NAME",
+    "AWS_LAMBDA_LOG_STREAM_NAME",
+    "AWS_LAMBDA_RUNTIME_API",
+    "AWS_REGION",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "LAMBDA_RUNTIME_DIR",
+    "LAMBDA_TASK_ROOT",
+];
+
+/// What differs between environments of one function, or between hosts.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Surroundings<'a> {
+    pub(crate) log_stream: &'a str,
+    pub(crate) credentials: &'a Credentials,
+    /// A locale that the host has: `LANG`.
+    pub(crate) locale: &'a str,
+}
+
+/// The whole environment of a function, each name once, in order.
+pub(crate) fn variables(
+    deployment: &Deployment,
+    around: Surroundings<'_>,
+) -> Vec<(String, String)> {
+    let configuration = &deployment.configuration;
+    let mut all = BTreeMap::new();
+    let mut set = |name: &str, value: &str| {
+        all.insert(name.to_owned(), value.to_owned());
+    };
+    set("LANG", around.locale);
+    set("TZ", ":UTC");
+    set(
+        "PATH",
+        "/var/lang/bin:/usr/local/bin:/usr/bin/:/bin:/opt/bin",
+    );
+    set(
+        "LD_LIBRARY_PATH",
+        "/var/lang/lib:/lib64:/usr/lib64:/var/runtime:/var/runtime/lib:/var/task:/var/task/lib:/opt/lib",
+    );
+    match configuration.runtime {
+        Runtime::Python { .. } => set("PYTHONPATH", "/var/runtime"),
+        Runtime::NodeJs { major } => set(
+            "NODE_PATH",
+            &format!(
+                "/opt/nodejs/node{major}/node_modules:/opt/nodejs/node_modules:/var/runtime/node_modules:\
+                 /var/runtime:/var/task"
+            ),
+        ),
+        Runtime::Provided(_) => {}
+    }
+    // Where X-Ray's daemon would be; nothing listens there, and its SDK is told to take that lightly.
+    set("AWS_XRAY_CONTEXT_MISSING", "LOG_ERROR");
+    set("AWS_XRAY_DAEMON_ADDRESS", "169.254.100.1:2000");
+    set("_AWS_XRAY_DAEMON_ADDRESS", "169.254.100.1");
+    set("_AWS_XRAY_DAEMON_PORT", "2000");
+    set("AWS_ENDPOINT_URL", &format!("http://127.0.0.1:{DOOR_PORT}"));
+    let logging = &configuration.logging;
+    match logging.format {
+        LogFormat::Text => set("AWS_LAMBDA_LOG_FORMAT", "Text"),
+        LogFormat::Json => {
+            set("AWS_LAMBDA_LOG_FORMAT", "JSON");
+            set(
+                "AWS_LAMBDA_LOG_LEVEL",
+                logging.application_level.as_deref().unwrap_or("INFO"),
+            );
+        }
+    }
+    for (name, value) in &configuration.environment {
+        if !RESERVED.contains(&name.as_str()) {
+            set(name, value);
+        }
+    }
+
+    let key = &deployment.key;
+    set("_HANDLER", &configuration.handler);
+    set("LAMBDA_TASK_ROOT", "/var/task");
+    set("LAMBDA_RUNTIME_DIR", "/var/runtime");
+    set("AWS_REGION", key.region.as_str());
+    set("AWS_DEFAULT_REGION", key.region.as_str());
+    set("AWS_ACCESS_KEY_ID", &around.credentials.access_key_id);
+    set(
+        "AWS_SECRET_ACCESS_KEY",
+        &around.credentials.secret_access_key,
+    );
+    set("AWS_SESSION_TOKEN", &around.credentials.session_token);
+    set("AWS_LAMBDA_FUNCTION_NAME", key.name.as_str());
+    set(
+        "AWS_LAMBDA_FUNCTION_VERSION",
+        &deployment.version.to_string(),
+    );
+    set(
+        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE",
+        &configuration.memory_mib.to_string(),
+    );
+    set("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand");
+    set(
+        "AWS_LAMBDA_RUNTIME_API",
+        &format!("127.0.0.1:{RUNTIME_API_PORT}"),
+    );
+    match &logging.group {
+        Some(group) => set("AWS_LAMBDA_LOG_GROUP_NAME", group),
+        None => set(
+            "AWS_LAMBDA_LOG_GROUP_NAME",
+            &format!("/aws/lambda/{}", key.name),
+        ),
+    }
+    set("AWS_LAMBDA_LOG_STREAM_NAME", around.log_stream);
+    if !matches!(configuration.runtime, Runtime::Provided(_)) {
+        set(
+            "AWS_EXECUTION_ENV",
+            &format!("AWS_Lambda_{}", configuration.runtime),
+        );
+    }
+    all.into_iter().collect()
+}
+
+/// A UTF-8 locale that exists on this host: Lambda's own, or else the one that every C library has.
+pub(crate) fn locale() -> &'static str {
+    if Path::new("/usr/lib/locale/en_US.utf8").is_dir() {
+        "en_US.UTF-8"
+    } else {
+        "C.UTF-8"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::deployment;
+
+    fn built(change: impl FnOnce(&mut Deployment)) -> BTreeMap<String, String> {
+        let mut deployment = deployment(Runtime::Python { minor: 12 });
+        change(&mut deployment);
+        let credentials = Credentials {
+            access_key_id: "ASIA1".to_owned(),
+            secret_access_key: "secret".to_owned(),
+            session_token: "token".to_owned(),
+        };
+        let around = Surroundings {
+            log_stream: "2026/01/02/[$LATEST]abc",
+            credentials: &credentials,
+            locale: "C.UTF-8",
+        };
+        variables(&deployment, around).into_iter().collect()
+    }
+
+    #[test]
+    fn what_lambda_sets_is_there() {
+        let all = built(|_| {});
+        for (name, value) in [
+            ("_HANDLER", "app.handler"),
+            ("AWS_LAMBDA_RUNTIME_API", "127.0.0.1:9001"),
+            ("AWS_ENDPOINT_URL", "http://127.0.0.1:9002"),
+            ("AWS_EXECUTION_ENV", "AWS_Lambda_python3.12"),
+            ("AWS_LAMBDA_LOG_GROUP_NAME", "/aws/lambda/hello"),
+            ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST"),
+            ("AWS_SESSION_TOKEN", "token"),
+        ] {
+            assert_eq!(all.get(name).map(String::as_str), Some(value), "{name}");
+        }
+        assert!(!all.contains_key("AWS_LAMBDA_LOG_LEVEL"));
+    }
+
+    #[test]
+    fn a_function_overrides_only_what_is_not_reserved() {
+        let all = built(|deployment| {
+            for name in RESERVED
+                .into_iter()
+                .chain(["PATH", "AWS_ENDPOINT_URL", "MINE"])
+            {
+                deployment
+                    .configuration
+                    .environment
+                    .insert(name.to_owned(), "user".to_owned());
+            }
+        });
+        for name in RESERVED {
+            assert_ne!(all.get(name).map(String::as_str), Some("user"), "{name}");
+        }
+        for name in ["PATH", "AWS_ENDPOINT_URL", "MINE"] {
+            assert_eq!(all.get(name).map(String::as_str), Some("user"), "{name}");
+        }
+    }
+}

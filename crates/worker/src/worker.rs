@@ -1,0 +1,228 @@
+//! The worker's handle: the in-process [`Invoker`].
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use hearth_types::function::{Deployment, DeploymentId, Reason};
+use hearth_types::invoke::{BoxFuture, Invocation, Invoker, Outcome, RequestId};
+use hearth_types::name::{FunctionKey, Version};
+use hearth_types::{ApiError, ErrorKind};
+use tokio::sync::oneshot;
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::options::WorkerOptions;
+use crate::pool::{Job, Placed, Pool};
+use crate::reaper;
+use crate::runtimes::Runtimes;
+use crate::shared::{Shared, shutting_down};
+
+/// Runs functions on this host. Cheap to clone; all clones are one worker.
+#[derive(Clone)]
+pub struct Worker {
+    shared: Arc<Shared>,
+    _reaper: Arc<AbortOnDropHandle<()>>,
+}
+
+impl std::fmt::Debug for Worker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Worker")
+            .field("stats", &self.stats())
+            .finish()
+    }
+}
+
+/// What a worker holds at one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Deployments that have environments or waiting invocations, or had some until a moment ago.
+    pub deployments: usize,
+    /// Environments on their way to their first invocation.
+    pub starting: usize,
+    /// Environments that wait for an invocation.
+    pub idle: usize,
+    /// Environments that run an invocation.
+    pub busy: usize,
+    /// Invocations that wait for an environment.
+    pub waiting: usize,
+    /// Environments that hold room; those that are being destroyed still do.
+    pub environments: usize,
+    /// Sum of the memory sizes of these, MiB.
+    pub memory_mib: u64,
+    /// Environments that were begun since the worker started.
+    pub started: u64,
+}
+
+impl Worker {
+    /// Finds the host's interpreters and begins. Must be called inside a tokio runtime.
+    ///
+    /// # Errors
+    /// If [`crate::RuntimeOptions::runtime_dir`] can't be written.
+    pub async fn start(options: WorkerOptions) -> io::Result<Self> {
+        let runtimes = Runtimes::find(options.runtimes.clone()).await?;
+        let shared = Shared::new(options, runtimes);
+        let reaper = tokio::spawn(reaper::reap(Arc::clone(&shared)));
+        Ok(Self {
+            shared,
+            _reaper: Arc::new(AbortOnDropHandle::new(reaper)),
+        })
+    }
+
+    /// The interpreters of this host.
+    pub fn runtimes(&self) -> &Runtimes {
+        &self.shared.runtimes
+    }
+
+    /// What there is at this moment. Walks over all deployments that are in memory: for people and metrics, not for
+    /// the way of a request.
+    pub fn stats(&self) -> Stats {
+        let pools = self.shared.pools();
+        let (environments, memory_mib) = self.shared.capacity.used();
+        let mut stats = Stats {
+            deployments: pools.len(),
+            environments,
+            memory_mib,
+            started: self.shared.started.load(Ordering::Relaxed),
+            ..Stats::default()
+        };
+        for pool in pools.values() {
+            let [starting, idle, busy, waiting] = pool.counts();
+            stats.starting += starting;
+            stats.idle += idle;
+            stats.busy += busy;
+            stats.waiting += waiting;
+        }
+        stats
+    }
+
+    /// Ends: invocations that wait are refused, those that run may finish within `bound`; then all environments are
+    /// destroyed. When it returns, nothing of them is left. Further invocations are refused.
+    pub async fn shutdown(&self, bound: Duration) {
+        self.shared.close();
+        if tokio::time::timeout(bound, self.shared.lives.wait())
+            .await
+            .is_err()
+        {
+            self.shared.kill.cancel();
+            self.shared.lives.wait().await;
+        }
+    }
+
+    async fn run(&self, invocation: Invocation) -> Result<Outcome, ApiError> {
+        let (reply, mut answer) = oneshot::channel();
+        let since = Instant::now();
+        let request_id = invocation.request_id;
+        let deployment = Arc::clone(&invocation.deployment);
+        let mut job = Job {
+            invocation,
+            reply,
+            since,
+        };
+        let pool = loop {
+            let pool = self.shared.pool(&deployment)?;
+            match pool.place(job) {
+                Placed::Running => return answer.await.unwrap_or_else(|_| Err(shutting_down())),
+                Placed::Queued => break pool,
+                Placed::Full => {
+                    return Err(ApiError::throttled(
+                        hearth_types::error::ThrottleReason::ConcurrentInvocationLimitExceeded,
+                    ));
+                }
+                // The reaper closed it a moment ago and forgets it now.
+                Placed::Closed(back) => {
+                    self.shared.forget_closed(&pool);
+                    job = back;
+                }
+            }
+        };
+        let place = Place {
+            pool: &pool,
+            since,
+            request_id,
+        };
+        let give_up = since + self.shared.options.queue_wait;
+        loop {
+            let again = Instant::now() + self.shared.scale(&pool);
+            tokio::select! {
+                biased;
+                answer = &mut answer => {
+                    return answer.unwrap_or_else(|_| Err(shutting_down()));
+                }
+                () = tokio::time::sleep_until(again.min(give_up).into()) => {}
+            }
+            if Instant::now() >= give_up {
+                if place.leave() {
+                    return Err(ApiError::new(
+                        ErrorKind::ServiceUnavailable,
+                        "The node has no room for another execution environment at the moment. Try again later.",
+                    ));
+                }
+                // An environment has it: its own deadline holds.
+                return answer.await.unwrap_or_else(|_| Err(shutting_down()));
+            }
+        }
+    }
+}
+
+/// An invocation's place in the queue: left when the caller gives up.
+struct Place<'a> {
+    pool: &'a Pool,
+    since: Instant,
+    request_id: RequestId,
+}
+
+impl Place<'_> {
+    /// Leaves the queue; `false` if an environment has the invocation already.
+    fn leave(&self) -> bool {
+        self.pool.withdraw(self.since, &self.request_id)
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.leave();
+    }
+}
+
+impl Invoker for Worker {
+    fn invoke(&self, invocation: Invocation) -> BoxFuture<'_, Result<Outcome, ApiError>> {
+        Box::pin(self.run(invocation))
+    }
+
+    fn prepare(&self, deployment: Arc<Deployment>) -> BoxFuture<'_, Result<(), Reason>> {
+        Box::pin(async move {
+            let configuration = &deployment.configuration;
+            self.shared.runtimes.program(&configuration.runtime)?;
+            let packages = &self.shared.options.packages;
+            let layers: Vec<_> = configuration
+                .layers
+                .iter()
+                .map(|layer| layer.package)
+                .collect();
+            tokio::try_join!(
+                packages.unpacked(&configuration.code),
+                packages.layered(&layers)
+            )
+            .map_err(|error| Reason {
+                code: "InternalError".to_owned(),
+                message: error.to_string(),
+            })?;
+            if let Some(pool) = self.shared.pools().get(&deployment.id) {
+                pool.retire(false);
+            }
+            Ok(())
+        })
+    }
+
+    fn retire(&self, key: &FunctionKey, version: Version, keep: Option<DeploymentId>) {
+        for (id, pool) in self.shared.pools().iter() {
+            if Some(*id) != keep
+                && pool.deployment.key == *key
+                && pool.deployment.version == version
+            {
+                pool.retire(true);
+            }
+        }
+    }
+}
