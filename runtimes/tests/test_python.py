@@ -43,7 +43,7 @@ class PythonRuntime:
     version = None
 
     def run_function(self, code, handler="app.handler", env=None, files=None):
-        return Runtime([self.interpreter, BOOTSTRAP], {"app.py": code, **(files or {})}, handler, env)
+        return Runtime([self.interpreter, "-S", BOOTSTRAP], {"app.py": code, **(files or {})}, handler, env)
 
     def result(self, code, event=None, **options):
         with self.run_function(code, **options) as runtime:
@@ -424,12 +424,16 @@ def handler(e, c):
         modules = ("logging", "json", "re", "traceback", "socket", "typing")
         code = "import sys\ndef handler(e, c): return [m for m in %r if m in sys.modules]" % (modules,)
         bare = subprocess.run(
-            [self.interpreter, "-c", "import sys; print([m for m in %r if m in sys.modules])" % (modules,)],
+            [self.interpreter, "-S", "-c", "import sys; print([m for m in %r if m in sys.modules])" % (modules,)],
             capture_output=True,
             text=True,
             check=True,
         )
         self.assertEqual(eval(bare.stdout), self.result(code))
+
+    def test_what_site_adds_is_there_without_the_hosts_packages(self):
+        code = "import sys\ndef handler(e, c): return [callable(exit), [p for p in sys.path if 'site-packages' in p and not p.startswith('/opt')]]"
+        self.assertEqual([True, []], self.result(code))
 
     def test_text_log_lines(self):
         code = """

@@ -20,6 +20,7 @@ _PAYLOAD_TOO_LARGE = 413
 def main():
     """Runs until the platform ends the process. Exits with 1 when Init fails or the Runtime API cannot be used."""
     _prepare_streams()
+    _add_site_builtins()
     try:
         connection = Connection(os.environ.get("AWS_LAMBDA_RUNTIME_API", "127.0.0.1:9001"))
         function = _init(connection)
@@ -37,6 +38,21 @@ def _prepare_streams():
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:
             stream.reconfigure(encoding="utf-8", line_buffering=True)
+
+
+def _add_site_builtins():
+    """The names that `site` adds to the builtins.
+
+    The interpreter runs with -S: a function must not see the packages that the host happens to have, and reading
+    their .pth files is the larger part of the interpreter's start.
+    """
+    import builtins
+
+    if not hasattr(builtins, "exit"):
+        import _sitebuiltins
+
+        builtins.exit = _sitebuiltins.Quitter("exit", "Ctrl-D (i.e. EOF)")
+        builtins.quit = _sitebuiltins.Quitter("quit", "Ctrl-D (i.e. EOF)")
 
 
 def _flush():
