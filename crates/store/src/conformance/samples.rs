@@ -89,7 +89,7 @@ pub fn version(version: Version, tag: u64) -> VersionRecord {
             UpdateStatus::Failed(reason),
         ][(tag % 3) as usize]
             .clone(),
-        running: (tag % 2 == 0).then(|| Running {
+        running: tag.is_multiple_of(2).then(|| Running {
             deployment: DeploymentId::from_random(u128::from(tag)),
             configuration: configuration(tag + 1),
             modified: Timestamp::from_millis(-1),
@@ -104,7 +104,7 @@ pub fn function(key: &FunctionKey, generation: u64, tag: u64) -> FunctionRecord 
         generation,
         created: Timestamp::from_millis(1_700_000_000_000),
         tags: BTreeMap::from([("team".to_owned(), format!("t{tag}"))]),
-        reserved_concurrency: (tag % 2 == 0).then_some(7),
+        reserved_concurrency: tag.is_multiple_of(2).then_some(7),
         last_published: tag,
         latest: version(Version::Latest, tag),
     }
@@ -118,7 +118,9 @@ pub fn alias(name: &str, tag: u64) -> AliasRecord {
     AliasRecord {
         name: name.parse().expect("an alias name"),
         version: Version::Number(1),
-        weighted: (tag % 2 == 0).then_some((Version::Number(2), 0.1 + tag as f64 / 1e6)),
+        weighted: tag
+            .is_multiple_of(2)
+            .then_some((Version::Number(2), 0.1 + tag as f64 / 1e6)),
         description: format!("alias {tag}"),
         revision: format!("revision-{tag}"),
     }
