@@ -1,4 +1,5 @@
 //! No answer goes out before an fsync that covers it, as the kernel sees it.
+#![allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! What a store shows before it is believed, and who may hold it.
+#![allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
 
 mod support;
 
