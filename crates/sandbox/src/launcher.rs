@@ -217,12 +217,18 @@ impl Launcher {
         }
     }
 
+    /// Waits until the launcher process is gone, be it by [`Launcher::shutdown`] or by accident: every sandbox has then
+    /// ended, and only a new launcher can start more. Cancel safe.
+    pub async fn ended(&self) {
+        let mut ended = self.shared.ended.clone();
+        // An error means that the task that would tell is gone, and the line with it: the launcher is leaving.
+        let _ = ended.wait_for(|ended| *ended).await;
+    }
+
     /// Ends every sandbox and the launcher process, and waits until what they had is removed.
     pub async fn shutdown(&self) {
         let _ = self.shared.orders.0.send(Outgoing::HangUp);
-        let mut ended = self.shared.ended.clone();
-        // An error means that the task that would tell is gone, and the line with it: the launcher is leaving.
-        let _ = tokio::time::timeout(END_TIMEOUT, ended.wait_for(|ended| *ended)).await;
+        let _ = tokio::time::timeout(END_TIMEOUT, self.ended()).await;
     }
 }
 

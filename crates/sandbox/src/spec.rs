@@ -23,7 +23,7 @@ pub struct Spec {
     pub code: PathBuf,
     /// The folder that becomes `/opt`, read-only; an empty folder if `None`.
     pub layers: Option<PathBuf>,
-    /// More read-only folders, for example an interpreter at `/var/lang`.
+    /// More read-only folders, for example an interpreter at `/var/lang`; readable by others like `code`.
     pub mounts: Vec<Mount>,
     /// The program, as a path inside the sandbox, and its arguments; never empty. There is no search in `PATH`.
     pub argv: Vec<String>,
@@ -56,7 +56,7 @@ pub enum StartCpu {
 pub struct Mount {
     /// Where it is on the host.
     pub source: PathBuf,
-    /// Where it is inside: `/var/lang`, `/var/runtime` or below `/mnt`.
+    /// Where it is inside: `/var/lang`, `/var/runtime`, or `/opt` if there are no layers.
     pub target: PathBuf,
 }
 

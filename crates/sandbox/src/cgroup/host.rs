@@ -14,6 +14,9 @@ const NEEDED: [&str; 3] = ["memory", "cpu", "pids"];
 /// Lets the groups below have these controllers.
 const HAND_ON: &str = "+memory +cpu +pids";
 
+/// The group of Hearth's own processes in a delegated cgroup v2.
+const MEMBERS: &str = "hearth-main";
+
 /// Where groups can be made.
 #[derive(Clone, Debug)]
 pub(crate) enum Hierarchy {
@@ -113,6 +116,12 @@ fn find_v2(mounts: &str, own: &str, companions: &[i32]) -> Result<Hierarchy, Str
         .ok_or("not a member")?;
     let below = own.strip_prefix(root.trim_end_matches('/')).unwrap_or(own);
     let own = mount.join(below.trim_start_matches('/'));
+    // An earlier launcher of the same process has already divided it.
+    let own = if own.ends_with(MEMBERS) {
+        own.parent().unwrap_or(&mount).to_owned()
+    } else {
+        own
+    };
     let delegated = || -> Result<Hierarchy, String> {
         offered(&own, "cgroup.controllers")?;
         let members =
@@ -127,7 +136,7 @@ fn find_v2(mounts: &str, own: &str, companions: &[i32]) -> Result<Hierarchy, Str
             ));
         }
         // Processes may only live in groups whose controllers are not handed on.
-        let members = own.join("hearth-main");
+        let members = own.join(MEMBERS);
         fs::create_dir_all(&members).map_err(|error| format!("{}: {error}", members.display()))?;
         for pid in companions {
             write(&members, "cgroup.procs", pid).map_err(|error| error.to_string())?;

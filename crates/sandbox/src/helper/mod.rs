@@ -17,6 +17,8 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
+use rustix::process::{Resource, Rlimit};
+
 use crate::channel;
 use crate::protocol::{Event, Request};
 use crate::report::{HostReport, Need, Part};
@@ -54,6 +56,15 @@ fn serve() -> io::Result<()> {
         sys::ignore_signal(signal);
     }
     let _ = rustix::process::setsid();
+    // Two or three descriptors a sandbox: as many as this process may have. Sandboxes have their own bound.
+    let files = rustix::process::getrlimit(Resource::Nofile);
+    let _ = rustix::process::setrlimit(
+        Resource::Nofile,
+        Rlimit {
+            current: files.maximum,
+            ..files
+        },
+    );
     let Some((Request::Start { run_dir, network }, mut descriptors)) =
         channel::receive(line.as_fd())?
     else {
@@ -97,7 +108,8 @@ fn take_line() -> io::Result<OwnedFd> {
     Ok(line)
 }
 
-/// Starts the process that prepares networks, which must have this process's capabilities but shares nothing else.
+/// Starts the process that prepares networks, which must have this process's capabilities but shares nothing else. It
+/// ignores the same signals and ends with this process or its line.
 fn fork_preparer(end: OwnedFd, options: crate::network::NetworkOptions) -> io::Result<i32> {
     let launcher = rustix::process::getpid();
     match sys::fork()? {

@@ -23,7 +23,7 @@ const MAIN_PROCESS: u64 = 1;
 /// How long to wait at the end for the kernel to let go of cgroups.
 const LAST_WAIT: Duration = Duration::from_secs(2);
 
-/// How long a quiet moment lasts before work is done ahead, in milliseconds; also the pause between attempts to remove
+/// How long nothing must have happened before work is done ahead; also the pause between attempts to remove
 /// a group that the kernel still holds.
 const QUIET: Duration = Duration::from_millis(5);
 
@@ -76,6 +76,7 @@ impl Server {
                 Ok(_) | Err(rustix::io::Errno::INTR) => {}
                 Err(error) => return Err(error.into()),
             }
+            let quiet = ready.is_empty();
             let mut events = Vec::new();
             for event in ready.drain(..) {
                 match event.data.u64() {
@@ -97,7 +98,6 @@ impl Server {
                     .iter_mut()
                     .for_each(|(id, sandbox)| sandbox.poll(*id, &mut events));
             }
-            let quiet = events.is_empty();
             for event in events {
                 if channel::send(self.line.as_fd(), &event, &[]).is_err() {
                     return Ok(());

@@ -21,7 +21,7 @@ const NOBODY: u32 = 65_534;
 
 fn main() -> ExitCode {
     hearth_sandbox::run_launcher_if_asked();
-    if ends::play_victim_if_asked() {
+    if ends::play_victim_if_asked() || view::play_masked_if_asked() {
         return ExitCode::SUCCESS;
     }
     let root = rustix::process::geteuid().is_root();

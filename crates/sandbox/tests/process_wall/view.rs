@@ -21,6 +21,7 @@ crate::tests![
     tmp_belongs_to_one_sandbox,
     the_runtime_api_is_reached_from_inside needs "/bin/bash",
     host_reports_name_every_part,
+    a_masked_proc_is_empty_inside needs "/usr/bin/unshare",
 ];
 
 fn nothing_but_tmp_can_be_written() {
@@ -256,5 +257,52 @@ fn host_reports_name_every_part() {
             .parts
             .iter()
             .all(|part| part.available == part.advice.is_empty() && !part.detail.is_empty())
+    );
+}
+
+/// Makes this program the one that `a_masked_proc_is_empty_inside` starts where /proc is masked.
+const MASKED: &str = "--play-masked";
+
+pub(crate) fn play_masked_if_asked() -> bool {
+    let asked = std::env::args()
+        .nth(1)
+        .is_some_and(|argument| argument == MASKED);
+    if asked {
+        // In a user namespace root has no cgroups either.
+        let world = World::start(true);
+        let host = world.launcher.host();
+        let missing: Vec<_> = host
+            .parts
+            .iter()
+            .filter(|part| !part.available)
+            .map(|part| &*part.name)
+            .collect();
+        let ran = world.sh("ls -A /proc; echo $(id -u) >/tmp/x; cat /tmp/x");
+        println!("{} {}", missing.contains(&"/proc"), ran.stdout.trim());
+    }
+    asked
+}
+
+fn a_masked_proc_is_empty_inside() {
+    // As containers do it: something of /proc is covered.
+    let program = std::env::current_exe().unwrap();
+    let script = format!(
+        "mount -t tmpfs none /proc/sys/kernel && exec {} {MASKED}",
+        program.display()
+    );
+    let mut unshare = std::process::Command::new("/usr/bin/unshare");
+    if !is_root() {
+        unshare.arg("--map-root-user");
+    }
+    let ran = unshare
+        .args(["--mount", "/bin/sh", "-c", &script])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&ran.stdout);
+    assert_eq!(
+        said,
+        "true 993\n",
+        "{}",
+        String::from_utf8_lossy(&ran.stderr)
     );
 }

@@ -34,7 +34,6 @@ pub(crate) fn is_root() -> bool {
 }
 
 pub(crate) fn options(folder: &Path) -> LauncherOptions {
-    // An unprivileged user has cgroups only where systemd delegates them.
     LauncherOptions {
         run_dir: folder.join("run"),
         allow_weak_walls: !is_root(),
@@ -44,12 +43,19 @@ pub(crate) fn options(folder: &Path) -> LauncherOptions {
 
 impl World {
     pub(crate) fn new() -> Self {
+        // An unprivileged user has cgroups only where systemd delegates them.
+        Self::start(!is_root())
+    }
+
+    pub(crate) fn start(allow_weak_walls: bool) -> Self {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir(folder.path().join("code")).unwrap();
         let runtime = Runtime::new().unwrap();
-        let launcher = runtime
-            .block_on(Launcher::start(options(folder.path())))
-            .unwrap();
+        let options = LauncherOptions {
+            allow_weak_walls,
+            ..options(folder.path())
+        };
+        let launcher = runtime.block_on(Launcher::start(options)).unwrap();
         Self {
             launcher,
             folder,
