@@ -13,6 +13,7 @@
 
 mod cgroup;
 mod channel;
+mod error;
 mod helper;
 mod inside;
 mod launcher;
@@ -24,8 +25,9 @@ mod seccomp;
 mod spec;
 mod sys;
 
+pub use error::{LaunchError, StartError};
 pub use helper::run_launcher_if_asked;
-pub use launcher::{LaunchError, Launcher, LauncherOptions, StartError, probe};
+pub use launcher::{Launcher, LauncherOptions, probe};
 pub use network::Network;
 pub use report::{HostReport, Need, Part};
 pub use sandbox::Sandbox;

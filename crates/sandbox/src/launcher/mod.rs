@@ -1,32 +1,33 @@
-//! The main process's side of the launcher: one task writes requests, one hears events.
+//! The main process's side of the launcher: starting it, asking it for sandboxes, ending it.
 
-use std::collections::HashMap;
+mod line;
+
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::process::Stdio;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+pub(crate) use line::Orders;
+use line::{END_TIMEOUT, Hearer, Outgoing, SharedTable, lock};
 use tokio::process::{Child, Command};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::channel::{self, Channel};
+use crate::error::{LaunchError, StartError};
 use crate::helper::MARKER;
 use crate::network::{NetworkOptions, Preparer};
-use crate::protocol::{Event, Failure, Order, Request};
+use crate::protocol::{Event, Order, Request};
 use crate::report::{HostReport, Part};
-use crate::sandbox::{Life, Sandbox};
-use crate::spec::{Exit, Spec};
+use crate::sandbox::Sandbox;
+use crate::spec::Spec;
 
 /// The longest that setting up walls may take; usually it is milliseconds.
 const LAUNCH_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The longest that the launcher may take to examine the host.
 const START_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// The longest that the launcher may take to leave: it waits up to 2 s for the kernel to let go of cgroups.
-const END_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How to start a [`Launcher`].
 #[derive(Clone, Debug)]
@@ -55,41 +56,6 @@ struct Shared {
     preparer: Preparer,
     /// True once the launcher process has ended.
     ended: watch::Receiver<bool>,
-}
-
-/// The way of requests to the launcher. Unbounded because sending must not wait; each sandbox sends at most three.
-#[derive(Clone, Debug)]
-pub(crate) struct Orders(mpsc::UnboundedSender<Outgoing>);
-
-#[derive(Debug)]
-enum Outgoing {
-    /// A request and the descriptors that go with it; for a launch also who waits for the answer.
-    Request(Request, Vec<OwnedFd>),
-    /// End the launcher, and all sandboxes with it.
-    HangUp,
-}
-
-impl Orders {
-    /// Sends a request; without effect if the launcher is gone, which ends all sandboxes anyway.
-    pub(crate) fn send(&self, request: Request) {
-        let _ = self.0.send(Outgoing::Request(request, Vec::new()));
-    }
-}
-
-/// Who waits for word of which sandbox.
-#[derive(Debug, Default)]
-struct Table {
-    /// The launcher is gone: nothing can be added.
-    closed: bool,
-    waiting: HashMap<u64, oneshot::Sender<Result<Arc<Life>, Failure>>>,
-    living: HashMap<u64, Arc<Life>>,
-}
-
-type SharedTable = Arc<Mutex<Table>>;
-
-fn lock(table: &Mutex<Table>) -> MutexGuard<'_, Table> {
-    // The table is whole between any two of its operations.
-    table.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Launcher {
@@ -126,7 +92,11 @@ impl Launcher {
         let table = SharedTable::default();
         let channel = Arc::new(channel);
         let orders = Orders(queue);
-        tokio::spawn(write(Arc::clone(&channel), outgoing, Arc::clone(&table)));
+        tokio::spawn(line::write(
+            Arc::clone(&channel),
+            outgoing,
+            Arc::clone(&table),
+        ));
         let hearer = Hearer {
             channel,
             table: Arc::clone(&table),
@@ -342,179 +312,5 @@ impl Drop for Undo<'_> {
     fn drop(&mut self) {
         lock(&self.shared.table).waiting.remove(&self.id);
         self.shared.orders.send(Request::Kill { id: self.id });
-    }
-}
-
-/// Writes requests until there is nobody left to make them.
-async fn write(
-    channel: Arc<Channel>,
-    mut outgoing: mpsc::UnboundedReceiver<Outgoing>,
-    table: SharedTable,
-) {
-    while let Some(Outgoing::Request(request, descriptors)) = outgoing.recv().await {
-        let borrowed: Vec<_> = descriptors.iter().map(AsFd::as_fd).collect();
-        if let Err(error) = channel.send(&request, &borrowed).await
-            && let Request::Launch { id, .. } = request
-            && let Some(tell) = lock(&table).waiting.remove(&id)
-        {
-            // Too large, or the launcher is gone. The specification is at fault in the first case.
-            let _ = tell.send(Err(Failure::Spec {
-                reason: error.to_string(),
-            }));
-        }
-    }
-    channel.hang_up();
-}
-
-/// Hears the launcher's events.
-struct Hearer {
-    channel: Arc<Channel>,
-    table: SharedTable,
-    /// Weak: this task must not keep the launcher alive.
-    orders: mpsc::WeakUnboundedSender<Outgoing>,
-}
-
-impl Hearer {
-    async fn run(self, mut child: Child, ended: watch::Sender<bool>) {
-        loop {
-            match self.channel.receive::<Event>().await {
-                Ok(Some((event, _))) => self.hear(event),
-                Ok(None) => break,
-                Err(error) => {
-                    tracing::error!(%error, "cannot understand the launcher");
-                    break;
-                }
-            }
-        }
-        self.close();
-        self.channel.hang_up();
-        if tokio::time::timeout(END_TIMEOUT, child.wait())
-            .await
-            .is_err()
-        {
-            tracing::error!("the launcher does not leave: killing it");
-            let _ = child.kill().await;
-        }
-        ended.send_replace(true);
-    }
-
-    fn hear(&self, event: Event) {
-        match event {
-            Event::Launched { id, pid, meter } => {
-                let life = Arc::new(Life::new(id, pid, meter));
-                let waiter = {
-                    let mut table = lock(&self.table);
-                    table.living.insert(id, Arc::clone(&life));
-                    table.waiting.remove(&id)
-                };
-                // Nobody waits any more: nobody will ever kill it either.
-                if waiter.is_none_or(|tell| tell.send(Ok(life)).is_err())
-                    && let Some(orders) = self.orders.upgrade()
-                {
-                    Orders(orders).send(Request::Kill { id });
-                }
-            }
-            Event::Failed { id, failure } => {
-                if let Some(tell) = lock(&self.table).waiting.remove(&id) {
-                    let _ = tell.send(Err(failure));
-                }
-            }
-            Event::Exited { id, exit, usage } => {
-                let life = lock(&self.table).living.remove(&id);
-                life.into_iter()
-                    .for_each(|life| life.end(exit, Some(usage)));
-            }
-            Event::Polled { id, usage } => {
-                let life = lock(&self.table).living.get(&id).cloned();
-                life.into_iter().for_each(|life| life.used(usage));
-            }
-            Event::Ready { .. } => {}
-        }
-    }
-
-    /// The launcher is gone, and the kernel has killed its sandboxes.
-    fn close(&self) {
-        let (waiting, living) = {
-            let mut table = lock(&self.table);
-            table.closed = true;
-            (
-                std::mem::take(&mut table.waiting),
-                std::mem::take(&mut table.living),
-            )
-        };
-        drop(waiting);
-        living
-            .into_values()
-            .for_each(|life| life.end(Exit::Signal(libc::SIGKILL), None));
-    }
-}
-
-/// Why no sandbox can be run at all.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum StartError {
-    /// The host lacks a part of the wall that nothing runs without.
-    #[error("this host cannot run functions behind a process wall: {}", .0.join("; "))]
-    Refused(Vec<String>),
-    /// The host lacks a part of the wall, and weak walls were not allowed.
-    #[error(
-        "this host offers only a weak process wall (allow weak walls to run functions all the same): {}",
-        .0.join("; ")
-    )]
-    Weak(Vec<String>),
-    /// The launcher process could not be started or failed.
-    #[error("cannot start the launcher: {0}")]
-    Helper(String),
-}
-
-impl StartError {
-    fn helper(error: impl ToString) -> Self {
-        Self::Helper(error.to_string())
-    }
-}
-
-/// Why a sandbox did not start.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum LaunchError {
-    /// The request is wrong (relative path, NUL in an argument, a target out of place, larger than 128 KiB…). The
-    /// caller's fault.
-    #[error("invalid sandbox specification: {0}")]
-    Spec(String),
-    /// The program could not be executed: the function's fault (no such file, not executable, wrong format).
-    #[error("cannot execute {program}: {reason}")]
-    Exec {
-        /// `argv[0]`.
-        program: String,
-        /// Which error number `execve` gave, for example `ENOENT` as 2.
-        errno: i32,
-        /// The same in words.
-        reason: String,
-    },
-    /// No network could be prepared. The host's fault; safe to retry.
-    #[error("cannot prepare the sandbox's network: {0}")]
-    Network(String),
-    /// A step of setting the walls up failed, for example because the code's folder is not there. Safe to retry.
-    #[error("cannot set up the sandbox: {0}")]
-    Setup(String),
-    /// The launch took longer than 10 s and was undone. Safe to retry.
-    #[error("the sandbox was not ready in time")]
-    Timeout,
-    /// The launcher process is gone, every sandbox with it. A new [`Launcher`] is needed.
-    #[error("the launcher is gone")]
-    Gone,
-}
-
-impl LaunchError {
-    fn from_failure(failure: Failure, spec: &Spec) -> Self {
-        match failure {
-            Failure::Spec { reason } => Self::Spec(reason),
-            Failure::Setup { step, reason } => Self::Setup(format!("{step}: {reason}")),
-            Failure::Exec { errno } => Self::Exec {
-                program: spec.argv.first().cloned().unwrap_or_default(),
-                errno,
-                reason: std::io::Error::from_raw_os_error(errno).to_string(),
-            },
-        }
     }
 }
