@@ -15,6 +15,14 @@ pub(crate) struct SignedAt {
 }
 
 impl SignedAt {
+    /// The date of something that is signed at `at`; whole seconds.
+    pub(crate) fn of(at: Timestamp) -> Self {
+        Self {
+            text: basic(at),
+            at,
+        }
+    }
+
     /// Reads ISO 8601's basic form, `20150830T123600Z`.
     pub(crate) fn from_basic(text: &str) -> Option<Self> {
         let bytes: &[u8; 16] = text.as_bytes().try_into().ok()?;
@@ -45,10 +53,7 @@ impl SignedAt {
         Self::from_basic(text).or_else(|| {
             let zoned = jiff::fmt::rfc2822::parse(text).ok()?;
             let at = Timestamp::from_millis(zoned.timestamp().as_millisecond());
-            Some(Self {
-                text: basic(at),
-                at,
-            })
+            Some(Self::of(at))
         })
     }
 

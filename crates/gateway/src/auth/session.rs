@@ -161,10 +161,7 @@ pub(crate) fn derived(node_secret: &[u8; 32], purpose: &[u8]) -> Hmac<Sha256> {
 
 /// HMAC-SHA256 keyed with `key`.
 pub(crate) fn keyed(key: &[u8]) -> Hmac<Sha256> {
-    #[expect(
-        clippy::expect_used,
-        reason = "RFC 2104: HMAC takes keys of every length"
-    )]
+    // RFC 2104, section 3.
     Hmac::new_from_slice(key).expect("HMAC takes keys of every length")
 }
 

@@ -2,3 +2,4 @@
 //! models; nothing here decides anything.
 
 pub mod lambda;
+pub mod logs;

@@ -1,0 +1,382 @@
+//! The handle to the front door, and the way of one request through it: authenticate, find the operation, do it,
+//! answer.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use hearth_code::{CodeError, Packages};
+use hearth_registry::{Registry, Scope};
+use hearth_telemetry::logs::LogStore;
+use hearth_types::invoke::{Invoker, RequestId};
+use hearth_types::time::Timestamp;
+use hearth_types::{ApiError, ErrorKind};
+use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, EXPECT, HOST, HeaderValue};
+use http::request::Parts;
+use http::{Method, Request, Version};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use tokio::sync::Semaphore;
+
+use crate::admission::Admission;
+use crate::auth::{Keys, RootKey, Service, Sessions};
+use crate::body::{self, Budget, Unread};
+use crate::connection::ConnectionOptions;
+use crate::error_response::{self, Answer, Protocol};
+use crate::operation::{CONTROL_BYTES, NoTarget, Target};
+use crate::package_url::{self, PackageLinks};
+use crate::{lambda, logs_api, random};
+
+/// What the node decides for its front door.
+#[derive(Clone)]
+pub struct GatewayOptions {
+    /// Long-lived access keys.
+    pub root_keys: Vec<RootKey>,
+    /// 32 secret random bytes: temporary credentials and links to packages are made with them. A node that gets new
+    /// ones makes all earlier ones worthless.
+    pub node_secret: [u8; 32],
+    /// Bounds of connections.
+    pub connections: ConnectionOptions,
+    /// Memory for request bodies over 64 KiB, all together, bytes. Past it, requests are answered with 503.
+    pub body_memory_bytes: usize,
+}
+
+impl GatewayOptions {
+    /// Default bounds: those of [`ConnectionOptions`], 512 MiB for bodies.
+    pub fn new(root_keys: Vec<RootKey>, node_secret: [u8; 32]) -> Self {
+        Self {
+            root_keys,
+            node_secret,
+            connections: ConnectionOptions::default(),
+            body_memory_bytes: 512 << 20,
+        }
+    }
+}
+
+impl fmt::Debug for GatewayOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GatewayOptions")
+            .field("root_keys", &self.root_keys)
+            .field("connections", &self.connections)
+            .field("body_memory_bytes", &self.body_memory_bytes)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The front door. Cheap to clone; all clones are one.
+#[derive(Clone)]
+pub struct Gateway(pub(crate) Arc<Parted>);
+
+/// What requests are done with.
+pub(crate) struct Parted {
+    pub(crate) keys: Keys,
+    pub(crate) registry: Registry,
+    pub(crate) invoker: Arc<dyn Invoker>,
+    pub(crate) logs: LogStore,
+    pub(crate) packages: Packages,
+    pub(crate) links: PackageLinks,
+    pub(crate) admission: Admission,
+    pub(crate) budget: Budget,
+    pub(crate) connections: ConnectionOptions,
+    /// Connections of listeners.
+    pub(crate) listened: Arc<Semaphore>,
+    /// Connections that functions open, apart so that functions can't shut everybody else out.
+    pub(crate) from_functions: Arc<Semaphore>,
+}
+
+impl fmt::Debug for Gateway {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Gateway")
+            .field("connections", &self.0.connections)
+            .finish_non_exhaustive()
+    }
+}
+
+/// One authenticated call of the Lambda API.
+pub(crate) struct Call<'a> {
+    pub(crate) gateway: &'a Parted,
+    pub(crate) scope: Scope,
+    pub(crate) target: Target<'a>,
+    pub(crate) parts: &'a Parts,
+    pub(crate) body: Bytes,
+    pub(crate) request_id: RequestId,
+    pub(crate) now: Timestamp,
+}
+
+/// A failure before an operation has begun, with what its response needs besides.
+struct Refusal {
+    error: ApiError,
+    /// The methods that the path takes.
+    allow: Option<String>,
+    /// The rest of the request can't be told from the next one.
+    close: bool,
+}
+
+impl From<ApiError> for Refusal {
+    fn from(error: ApiError) -> Self {
+        Self {
+            error,
+            allow: None,
+            close: false,
+        }
+    }
+}
+
+impl Gateway {
+    /// A front door to `registry`, whose functions `invoker` runs. `packages` must be those of the registry.
+    pub fn new(
+        options: GatewayOptions,
+        registry: Registry,
+        packages: Packages,
+        invoker: Arc<dyn Invoker>,
+        logs: LogStore,
+    ) -> Self {
+        let sessions = Sessions::new(&options.node_secret);
+        let connections = options.connections;
+        Self(Arc::new(Parted {
+            keys: Keys::new(options.root_keys, sessions),
+            registry,
+            invoker,
+            logs,
+            packages,
+            links: PackageLinks::new(&options.node_secret),
+            admission: Admission::default(),
+            budget: Budget::new(options.body_memory_bytes),
+            listened: Arc::new(Semaphore::new(connections.most)),
+            from_functions: Arc::new(Semaphore::new(connections.most_from_functions)),
+            connections,
+        }))
+    }
+
+    /// Answers one request.
+    pub(crate) async fn answer(&self, request: Request<Incoming>) -> Result<Answer, Infallible> {
+        let request_id = RequestId::from_random(random::bytes());
+        let (parts, body) = request.into_parts();
+        let path = parts.uri.path();
+        if path == "/health" {
+            return Ok(health(&parts, request_id));
+        }
+        if path.starts_with(package_url::PREFIX) {
+            return Ok(self.0.package(&parts, request_id).await);
+        }
+        let is_logs = path == "/"
+            && parts.method == Method::POST
+            && parts.headers.contains_key("x-amz-target");
+        let (service, protocol) = if is_logs {
+            (Service::Logs, Protocol::Json11)
+        } else {
+            (Service::Lambda, Protocol::RestJson)
+        };
+        let answered = self
+            .0
+            .authenticated(&parts, body, service, request_id)
+            .await;
+        Ok(answered.unwrap_or_else(|refusal| {
+            let mut response = error_response::of(&refusal.error, protocol, request_id);
+            if let Some(allow) = refusal
+                .allow
+                .and_then(|allow| HeaderValue::from_str(&allow).ok())
+            {
+                response.headers_mut().insert(ALLOW, allow);
+            }
+            // HTTP/2 has no such header: it resets the stream alone.
+            if refusal.close && parts.version < Version::HTTP_2 {
+                response
+                    .headers_mut()
+                    .insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            response
+        }))
+    }
+}
+
+impl Parted {
+    /// The part of the way that every signed request goes.
+    async fn authenticated(
+        &self,
+        parts: &Parts,
+        mut body: Incoming,
+        service: Service,
+        request_id: RequestId,
+    ) -> Result<Answer, Refusal> {
+        let now = Timestamp::from(SystemTime::now());
+        let query = parts.uri.query().unwrap_or_default();
+        let target = Target::find(&parts.method, parts.uri.path(), query);
+        let operation = target.as_ref().ok().and_then(|target| target.operation);
+        let limit = operation.map_or(CONTROL_BYTES, |operation| operation.body_bytes());
+
+        let admitted = self.keys.admit(parts, now).and_then(|admitted| {
+            if admitted.service() == service {
+                return Ok(admitted);
+            }
+            let name = service.as_str();
+            Err(ApiError::new(
+                ErrorKind::InvalidSignature,
+                format!("Credential should be scoped to correct service: '{name}'."),
+            ))
+        });
+        let admitted = match admitted {
+            Ok(admitted) => admitted,
+            Err(error) => {
+                discard(parts, body);
+                return Err(error.into());
+            }
+        };
+        let read = match body::read(&mut body, limit, &self.budget, self.connections.pace).await {
+            Ok(read) => read,
+            Err(unread) => {
+                if matches!(unread, Unread::TooLarge | Unread::NoRoom) {
+                    discard(parts, body);
+                }
+                let name = target.as_ref().map_or("requested", |target| target.name);
+                return Err(unread_refusal(unread, limit, name));
+            }
+        };
+        let caller = admitted.verify(&read.sha256)?;
+        let scope = Scope {
+            account: caller.account,
+            region: caller.region,
+        };
+        // From here on the caller is who the request says.
+        if service == Service::Logs {
+            return Ok(logs_api::answer(self, &scope, parts, &read.bytes, request_id).await);
+        }
+        let target = target.map_err(|none| Refusal {
+            error: ApiError::from(&none),
+            allow: match &none {
+                NoTarget::Unknown => None,
+                NoTarget::Method(methods) => Some(methods.join(", ")),
+            },
+            close: false,
+        })?;
+        let call = Call {
+            gateway: self,
+            scope,
+            target,
+            parts,
+            body: read.bytes,
+            request_id,
+            now,
+        };
+        let answer = lambda::answer(call).await;
+        drop(read.held);
+        Ok(answer?)
+    }
+
+    /// `GET /_hearth/packages/<digest>`: what a link opens.
+    async fn package(&self, parts: &Parts, request_id: RequestId) -> Answer {
+        let refuse = |error: ApiError| error_response::of(&error, Protocol::RestJson, request_id);
+        if parts.method != Method::GET {
+            let mut response = refuse(ApiError::new(
+                ErrorKind::MethodNotAllowed,
+                "Packages can only be fetched. Use GET.",
+            ));
+            response
+                .headers_mut()
+                .insert(ALLOW, HeaderValue::from_static("GET"));
+            return response;
+        }
+        let now = Timestamp::from(SystemTime::now());
+        let query = parts.uri.query().unwrap_or_default();
+        let digest = match self.links.open(parts.uri.path(), query, now) {
+            Ok(digest) => digest,
+            Err(error) => return refuse(error),
+        };
+        match self.packages.read(&digest).await {
+            Ok(zip) => {
+                let mut response = error_response::empty(200, request_id);
+                response
+                    .headers_mut()
+                    .insert(CONTENT_TYPE, HeaderValue::from_static("application/zip"));
+                *response.body_mut() = Full::new(zip);
+                response
+            }
+            Err(CodeError::Missing(_)) => {
+                refuse(ApiError::not_found("The package has been removed."))
+            }
+            Err(error) => {
+                tracing::error!(%error, %digest, "read a package");
+                refuse(ApiError::service("The package can't be read. Try again."))
+            }
+        }
+    }
+}
+
+impl Call<'_> {
+    /// A link to a package on this node, under the name by which the caller reached it.
+    pub(crate) fn link(&self, package: &hearth_types::digest::Digest) -> String {
+        let authority = self.parts.uri.authority().map(http::uri::Authority::as_str);
+        let host = self
+            .parts
+            .headers
+            .get(HOST)
+            .and_then(|host| host.to_str().ok());
+        let is_name = |host: &&str| {
+            !host.is_empty()
+                && host
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || b"-._:[]".contains(&b))
+        };
+        let host = host.or(authority).filter(is_name).unwrap_or("localhost");
+        self.gateway.links.link(host, package, self.now)
+    }
+}
+
+/// Says that the node is there, and nothing else.
+fn health(parts: &Parts, request_id: RequestId) -> Answer {
+    if matches!(parts.method, Method::GET | Method::HEAD) {
+        return error_response::empty(200, request_id);
+    }
+    let error = ApiError::new(ErrorKind::MethodNotAllowed, "Use GET or HEAD.");
+    let mut response = error_response::of(&error, Protocol::RestJson, request_id);
+    response
+        .headers_mut()
+        .insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+    response
+}
+
+/// What is left of a refused request's body. A client that waits for `100 Continue` has not sent it; on HTTP/2 the
+/// stream is reset.
+fn discard(parts: &Parts, body: Incoming) {
+    if parts.version < Version::HTTP_2 && !parts.headers.contains_key(EXPECT) {
+        body::discard(body);
+    }
+}
+
+fn unread_refusal(unread: Unread, limit: usize, operation: &str) -> Refusal {
+    // The name that the service gives it in this sentence.
+    let operation = if operation == "Invoke" {
+        "InvokeFunction"
+    } else {
+        operation
+    };
+    let error = match unread {
+        Unread::TooLarge => ApiError::new(
+            ErrorKind::RequestTooLarge,
+            format!("Request must be smaller than {limit} bytes for the {operation} operation"),
+        ),
+        Unread::Stalled => ApiError::new(
+            ErrorKind::RequestTimeout,
+            "The body of the request did not arrive in time. Send it again.",
+        ),
+        Unread::Broken => ApiError::new(
+            ErrorKind::Serialization,
+            "The body of the request ended early or is not framed as HTTP asks.",
+        ),
+        Unread::NoRoom => {
+            let mut error = ApiError::new(
+                ErrorKind::ServiceUnavailable,
+                "Too many large requests are arriving at once. Try again.",
+            );
+            error.retry_after = Some(std::time::Duration::from_secs(1));
+            error
+        }
+    };
+    Refusal {
+        error,
+        allow: None,
+        close: matches!(unread, Unread::Stalled | Unread::Broken),
+    }
+}

@@ -1,0 +1,265 @@
+//! Invoke: the operation that everything else is for.
+
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use hearth_types::invoke::{Invocation, Outcome};
+use hearth_types::limits::CLIENT_CONTEXT_BYTES;
+use hearth_types::name::Version;
+use hearth_types::{ApiError, ErrorKind};
+use http::HeaderMap;
+use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use http_body_util::Full;
+use serde::de::IgnoredAny;
+
+use crate::error_response::{self, Answer};
+use crate::gateway::Call;
+use crate::{random, trace_id};
+
+const EXECUTED_VERSION: HeaderName = HeaderName::from_static("x-amz-executed-version");
+const FUNCTION_ERROR: HeaderName = HeaderName::from_static("x-amz-function-error");
+const LOG_RESULT: HeaderName = HeaderName::from_static("x-amz-log-result");
+const REMAPPED_LENGTH: HeaderName = HeaderName::from_static("x-amzn-remapped-content-length");
+
+/// `X-Amz-Invocation-Type`, as far as it is done here.
+enum Kind {
+    RequestResponse,
+    DryRun,
+}
+
+/// Runs the function that the path names, and answers with what it returned.
+///
+/// # Errors
+/// The caller's mistakes, throttling, and failures of the platform. What the function does wrong is in the answer.
+pub(super) async fn answer(call: Call<'_>) -> Result<Answer, ApiError> {
+    let kind = kind(&call.parts.headers)?;
+    let log_tail = log_tail(&call.parts.headers)?;
+    let (function, qualifier) = (call.function()?, call.qualifier()?);
+    let registry = &call.gateway.registry;
+    let resolved = registry.resolve(
+        &call.scope,
+        &function,
+        qualifier.as_ref(),
+        random::fraction(),
+    )?;
+    let client_context = client_context(&call.parts.headers)?;
+    let payload = payload(call.body)?;
+    if matches!(kind, Kind::DryRun) {
+        return Ok(head(204, call.request_id, resolved.executed_version));
+    }
+    let permit = call
+        .gateway
+        .admission
+        .admit(resolved.key(), resolved.reserved, || {
+            let settings = registry.get_account_settings(&call.scope);
+            settings.account_limit.unreserved_concurrent_executions
+        })?;
+    let sampled = resolved.deployment.configuration.tracing_active;
+    let trace_id = trace_id::of_request(&call.parts.headers, sampled, call.now);
+    let trace_header = HeaderValue::from_str(&trace_id);
+    let invocation = Invocation {
+        request_id: call.request_id,
+        invoked_arn: resolved.invoked_arn(),
+        deployment: resolved.deployment,
+        payload,
+        client_context,
+        trace_id,
+        log_tail,
+    };
+    // On a task of its own: when the client goes away the function still runs, and counts until it has ended.
+    let invoker = Arc::clone(&call.gateway.invoker);
+    let running = tokio::spawn(async move {
+        let outcome = invoker.invoke(invocation).await;
+        drop(permit);
+        outcome
+    });
+    let outcome = running.await.unwrap_or_else(|error| {
+        tracing::error!(%error, request_id = %call.request_id, "run an invocation");
+        Err(ApiError::service("The invocation was lost. Try again."))
+    })?;
+    let mut response = head(200, call.request_id, resolved.executed_version);
+    if let Ok(trace) = trace_header {
+        response.headers_mut().insert(trace_id::HEADER, trace);
+    }
+    Ok(finish(response, outcome))
+}
+
+fn head(status: u16, request_id: hearth_types::invoke::RequestId, executed: Version) -> Answer {
+    let mut response = error_response::empty(status, request_id);
+    let headers = response.headers_mut();
+    let executed = match executed {
+        Version::Latest => HeaderValue::from_static("$LATEST"),
+        Version::Number(number) => HeaderValue::from(number),
+    };
+    headers.insert(EXECUTED_VERSION, executed);
+    headers.insert(REMAPPED_LENGTH, HeaderValue::from_static("0"));
+    response
+}
+
+/// Adds what the function returned. Its bytes go into the body alone (INV-8).
+fn finish(mut response: Answer, outcome: Outcome) -> Answer {
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    if let Some(error) = outcome.error {
+        headers.insert(FUNCTION_ERROR, HeaderValue::from_static(error.as_str()));
+    }
+    if let Some(tail) = outcome.log_tail
+        && let Ok(tail) = HeaderValue::from_str(&STANDARD.encode(tail))
+    {
+        headers.insert(LOG_RESULT, tail);
+    }
+    *response.body_mut() = Full::new(outcome.payload);
+    response
+}
+
+/// A header that the caller may send once.
+fn header<'h>(headers: &'h HeaderMap, name: &'static str) -> Result<Option<&'h str>, ApiError> {
+    match headers.get(name) {
+        None => Ok(None),
+        Some(value) => value
+            .to_str()
+            .map(Some)
+            .map_err(|_| ApiError::invalid(format!("The header {name} is not text."))),
+    }
+}
+
+fn enumeration_error(member: &str, value: &str, set: &str) -> ApiError {
+    let shown: String = value.chars().take(80).collect();
+    ApiError::new(
+        ErrorKind::Validation,
+        format!(
+            "1 validation error detected: Value '{shown}' at '{member}' failed to satisfy constraint: Member must \
+             satisfy enum value set: {set}"
+        ),
+    )
+}
+
+fn kind(headers: &HeaderMap) -> Result<Kind, ApiError> {
+    match header(headers, "x-amz-invocation-type")? {
+        None | Some("RequestResponse") => Ok(Kind::RequestResponse),
+        Some("DryRun") => Ok(Kind::DryRun),
+        Some("Event") => Err(ApiError::new(
+            ErrorKind::NotImplemented,
+            "asynchronous invocation is not available yet; use RequestResponse",
+        )),
+        Some(other) => Err(enumeration_error(
+            "invocationType",
+            other,
+            "[Event, RequestResponse, DryRun]",
+        )),
+    }
+}
+
+fn log_tail(headers: &HeaderMap) -> Result<bool, ApiError> {
+    match header(headers, "x-amz-log-type")? {
+        None | Some("None") => Ok(false),
+        Some("Tail") => Ok(true),
+        Some(other) => Err(enumeration_error("logType", other, "[None, Tail]")),
+    }
+}
+
+/// `X-Amz-Client-Context`: JSON in base64.
+fn client_context(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
+    let Some(encoded) = header(headers, "x-amz-client-context")? else {
+        return Ok(None);
+    };
+    let bad = |message: &'static str| ApiError::new(ErrorKind::InvalidRequestContent, message);
+    // The service model counts the encoded form.
+    if encoded.len() > CLIENT_CONTEXT_BYTES {
+        return Err(bad(
+            "Client context must be no more than 3583 bytes when base64-encoded.",
+        ));
+    }
+    let bytes = STANDARD
+        .decode(encoded)
+        .map_err(|_| bad("Client context must be a valid Base64-encoded JSON object."))?;
+    let text = String::from_utf8(bytes)
+        .map_err(|_| bad("Client context must be a valid Base64-encoded JSON object."))?;
+    serde_json::from_str::<IgnoredAny>(&text)
+        .map_err(|_| bad("Client context must be a valid Base64-encoded JSON object."))?;
+    Ok(Some(text))
+}
+
+/// The event. Nothing is the empty object; anything else must be one JSON value, and goes on byte for byte.
+fn payload(body: Bytes) -> Result<Bytes, ApiError> {
+    if body.is_empty() {
+        return Ok(Bytes::from_static(b"{}"));
+    }
+    let bad = |why: &dyn std::fmt::Display| {
+        ApiError::new(
+            ErrorKind::InvalidRequestContent,
+            format!("Could not parse request body into json: {why}"),
+        )
+    };
+    // Skipping a value neither recurses nor allocates, but does not look into its strings: hence the check of UTF-8.
+    let text = std::str::from_utf8(&body).map_err(|error| bad(&error))?;
+    serde_json::from_str::<IgnoredAny>(text).map_err(|error| bad(&error))?;
+    Ok(body)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(name: &'static str, value: &str) -> HeaderMap {
+        HeaderMap::from_iter([(HeaderName::from_static(name), value.parse().unwrap())])
+    }
+
+    #[test]
+    fn events_are_one_json_value_each() {
+        assert_eq!(payload(Bytes::new()).unwrap(), "{}");
+        for good in ["{}", "null", " [1, 2] ", "\"\\ud800\"", "1e400"] {
+            assert_eq!(payload(Bytes::from(good)).unwrap(), good);
+        }
+        for bad in [
+            &b"{"[..],
+            b"{} {}",
+            b"foo",
+            b" ",
+            b"\"\xff\"",
+            b"\"\n\"",
+            b"{\"a\":}",
+            b"01",
+        ] {
+            let error = payload(Bytes::from_static(bad)).unwrap_err();
+            assert_eq!(error.kind, ErrorKind::InvalidRequestContent, "{bad:?}");
+        }
+        let deep = [vec![b'['; 1_000_000], vec![b']'; 1_000_000]].concat();
+        assert!(payload(deep.into()).is_ok());
+    }
+
+    #[test]
+    fn a_client_context_is_json_in_base64() {
+        let context = |value: &str| client_context(&headers("x-amz-client-context", value));
+        let good = STANDARD.encode("{\"client\":{}}");
+        assert_eq!(context(&good).unwrap().unwrap(), "{\"client\":{}}");
+        for bad in [
+            "!",
+            "",
+            &STANDARD.encode("{"),
+            &STANDARD.encode(b"\xff"),
+            &"A".repeat(3_584),
+        ] {
+            assert_eq!(
+                context(bad).unwrap_err().kind,
+                ErrorKind::InvalidRequestContent,
+                "{bad}"
+            );
+        }
+    }
+
+    #[test]
+    fn kinds_that_are_none_are_refused() {
+        let kind_of = |value: &str| kind(&headers("x-amz-invocation-type", value)).map(|_| ());
+        assert!(kind_of("DryRun").is_ok());
+        assert_eq!(
+            kind_of("Event").unwrap_err().kind,
+            ErrorKind::NotImplemented
+        );
+        assert_eq!(kind_of("event").unwrap_err().kind, ErrorKind::Validation);
+        assert!(log_tail(&headers("x-amz-log-type", "Tail")).unwrap());
+        assert!(log_tail(&headers("x-amz-log-type", "tail")).is_err());
+    }
+}

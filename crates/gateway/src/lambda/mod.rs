@@ -1,0 +1,77 @@
+//! The Lambda API: one file an operation group, each a translation between HTTP and the registry.
+
+mod aliases;
+mod concurrency;
+mod functions;
+mod invoke;
+mod layers;
+mod request;
+mod tags;
+
+use hearth_types::{ApiError, ErrorKind};
+
+use crate::error_response::{self, Answer, Protocol};
+use crate::gateway::Call;
+use crate::operation::Operation;
+
+/// Does what an authenticated call asks for.
+///
+/// # Errors
+/// What the caller is told.
+pub(crate) async fn answer(call: Call<'_>) -> Result<Answer, ApiError> {
+    let Some(operation) = call.target.operation else {
+        return Err(ApiError::new(
+            ErrorKind::NotImplemented,
+            format!(
+                "Hearth does not have the operation {} yet.",
+                call.target.name
+            ),
+        ));
+    };
+    match operation {
+        Operation::Invoke => invoke::answer(call).await,
+        Operation::CreateFunction => functions::create(call).await,
+        Operation::GetFunction => functions::get(call).await,
+        Operation::GetFunctionConfiguration => functions::get_configuration(call).await,
+        Operation::ListFunctions => functions::list(call).await,
+        Operation::UpdateFunctionCode => functions::update_code(call).await,
+        Operation::UpdateFunctionConfiguration => functions::update_configuration(call).await,
+        Operation::DeleteFunction => functions::delete(call).await,
+        Operation::PublishVersion => functions::publish_version(call).await,
+        Operation::ListVersionsByFunction => functions::list_versions(call).await,
+        Operation::CreateAlias => aliases::create(call).await,
+        Operation::GetAlias => aliases::get(call).await,
+        Operation::ListAliases => aliases::list(call).await,
+        Operation::UpdateAlias => aliases::update(call).await,
+        Operation::DeleteAlias => aliases::delete(call).await,
+        Operation::PublishLayerVersion => layers::publish(call).await,
+        Operation::GetLayerVersion => layers::get(call).await,
+        Operation::GetLayerVersionByArn => layers::get_by_arn(call).await,
+        Operation::ListLayers => layers::list(call).await,
+        Operation::ListLayerVersions => layers::list_versions(call).await,
+        Operation::DeleteLayerVersion => layers::delete(call).await,
+        Operation::TagResource => tags::tag(call).await,
+        Operation::UntagResource => tags::untag(call).await,
+        Operation::ListTags => tags::list(call).await,
+        Operation::GetAccountSettings => concurrency::account_settings(call).await,
+        Operation::PutFunctionConcurrency => concurrency::put(call).await,
+        Operation::GetFunctionConcurrency => concurrency::get(call).await,
+        Operation::DeleteFunctionConcurrency => concurrency::delete(call).await,
+    }
+}
+
+impl Call<'_> {
+    /// The operation's answer: its status and a JSON body.
+    fn ok(&self, body: &impl serde::Serialize) -> Answer {
+        error_response::json(self.status(), Protocol::RestJson, body, self.request_id)
+    }
+
+    /// The operation's answer when it has no body.
+    fn done(&self) -> Answer {
+        error_response::empty(self.status(), self.request_id)
+    }
+
+    fn status(&self) -> u16 {
+        self.target.operation.map_or(200, Operation::status)
+    }
+}
