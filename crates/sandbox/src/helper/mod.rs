@@ -30,6 +30,7 @@ pub(crate) const MARKER: &str = "--hearth-sandbox-launcher";
 /// Must be called first in every `main` that uses this crate: the launcher is the same program started again, and in
 /// that process this call never returns.
 ///
+/// First means before any thread is started, so not inside `#[tokio::main]`: build the runtime by hand after this call.
 /// A program that does not call it must not start a [`Launcher`](crate::Launcher): it would start itself again instead.
 pub fn run_launcher_if_asked() {
     if std::env::args_os()
@@ -48,6 +49,12 @@ pub fn run_launcher_if_asked() {
 }
 
 fn serve() -> io::Result<()> {
+    if std::fs::read_dir("/proc/self/task")?.count() != 1 {
+        // Namespaces cannot be changed then, and forking is not safe.
+        return Err(io::Error::other(
+            "main must call run_launcher_if_asked before it starts threads",
+        ));
+    }
     let main = rustix::process::getppid();
     let line = take_line()?;
     // Signals to the whole process group or service (Ctrl-C, a service manager's SIGTERM) are for the main process: it
