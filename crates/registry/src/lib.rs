@@ -1,9 +1,51 @@
-//! Function registry: every control operation, validated and atomic.
+//! Function registry: every control operation of the Lambda API, validated and atomic.
+//!
+//! ```text
+//! request ─▶ shape (constraints, settings) ─▶ package stored ─▶ decided on the current snapshot ─▶ committed ─▶ seen
+//!                                                                        │ one change of a function at a time
+//! resolve ─▶ snapshot: no lock, no wait
+//! ```
+//!
+//! - [`Registry`]: the handle; `registry` also holds the one way in which anything is changed.
+//! - `snapshot`: what is known, as a value; `resolve`: the part of it that is on the request's path.
+//! - `scope`, [`parse_function`], [`parse_qualifier`]: who asks and what for.
+//! - one module an operation group: `function_create`, `function_read`, `function_update`, `function_delete`,
+//!   `version`, `alias`, `layer`, `tag`, `concurrency`.
+//! - rules on what requests hold: `constraints` (the words), `settings`, `environment`, `runtimes`, `layer_use`,
+//!   `code_source`, `tag_rules`; `page` for listings.
+//! - `prepare`: `Pending` to `Active`, off the request's path. `present`: records as the API shows them.
+//!
+//! The registry never invokes. It checks whose a function is, not who may do what with it: that is the front
+//! door's.
 
+mod alias;
 mod answers;
+mod code_source;
+mod concurrency;
+mod constraints;
+mod environment;
+mod function_create;
+mod function_delete;
+mod function_read;
+mod function_update;
+mod layer;
+mod layer_use;
 mod options;
+mod page;
+mod prepare;
+mod present;
 mod registry;
+mod resolve;
+mod runtimes;
 mod scope;
+mod settings;
+mod snapshot;
+mod tag;
+mod tag_rules;
+mod version;
+
+#[cfg(test)]
+mod tests;
 
 pub use answers::{
     FunctionDescription, LayerFilter, LayerVersionDescription, PageRequest, Resolved,

@@ -1,305 +1,262 @@
-//! The handle to the registry.
-//!
-//! Signatures only, while the operations are being written: every operation answers `NotImplemented`.
+//! The handle, and the one way in which anything is changed.
 
 use std::collections::HashSet;
+use std::fmt;
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::sync::Arc;
+use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use hearth_code::Packages;
+use hearth_store::contract::Change;
 use hearth_store::{Store, StoreError};
 use hearth_types::ApiError;
-use hearth_types::arn::FunctionRef;
 use hearth_types::digest::Digest;
 use hearth_types::error::ErrorKind;
+use hearth_types::function::DeploymentId;
 use hearth_types::invoke::Invoker;
-use hearth_types::name::Qualifier;
-use hearth_types::wire::lambda::*;
+use hearth_types::name::FunctionKey;
+use hearth_types::time::Timestamp;
+use tokio::sync::{Mutex, OwnedMutexGuard, Semaphore};
+use uuid::Uuid;
 
-use crate::{
-    FunctionDescription, LayerFilter, LayerVersionDescription, Options, PageRequest, Resolved,
-    Scope,
-};
+use crate::Options;
+use crate::snapshot::{LayerKey, Snapshot};
 
-/// The registry: a handle that is cheap to clone. Reads take no lock; writes answer once they are on disk.
-#[derive(Clone, Debug)]
-pub struct Registry {}
+/// Locks over which functions and layers are spread. More than the writes that a node's disk can sync at once.
+const LOCKS: usize = 64;
+/// How long a change waits for another of the same function: a node whose store takes this long is in trouble.
+const LOCK_WAIT: Duration = Duration::from_secs(30);
+/// Deployments that are made ready at the same time (each may unpack 250 MB).
+const PREPARATIONS: usize = 8;
 
-fn missing() -> ApiError {
-    ApiError::new(ErrorKind::NotImplemented, "Not written yet.")
+/// The registry. Cheap to clone; all clones are one registry.
+///
+/// Reads take no lock and see what was committed last. Changes of one function are made one after the other;
+/// each is on disk before it is seen or answered, and goes on to its end if the caller stops waiting for it.
+#[derive(Clone)]
+pub struct Registry {
+    pub(crate) inner: Arc<Inner>,
 }
 
-#[allow(unused_variables, reason = "signatures only")]
-#[allow(missing_docs, reason = "signatures only")]
+pub(crate) struct Inner {
+    store: Arc<dyn Store>,
+    pub(crate) packages: Packages,
+    pub(crate) invoker: Arc<dyn Invoker>,
+    pub(crate) options: Options,
+    pub(crate) snapshot: ArcSwap<Snapshot>,
+    locks: Vec<Arc<Mutex<()>>>,
+    /// Held while reserved concurrency is given out: its sum over an account's functions is bounded.
+    pub(crate) reservations: Mutex<()>,
+    pub(crate) preparations: Semaphore,
+}
+
+/// What a change is about: changes of the same subject never overlap.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Subject {
+    Function(FunctionKey),
+    Layer(LayerKey),
+}
+
+impl fmt::Debug for Registry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Registry")
+            .field("options", &self.inner.options)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Registry {
-    /// Reads the store, and makes ready again what was being made ready.
+    /// Reads the store, and makes ready again whatever was being made ready when the node stopped.
     ///
     /// # Errors
-    /// Those of the store.
+    /// Those of [`Store::load`].
     pub async fn open(
         store: Arc<dyn Store>,
         packages: Packages,
         invoker: Arc<dyn Invoker>,
         options: Options,
     ) -> Result<Self, StoreError> {
-        Err(StoreError::Unavailable("not written yet".to_owned()))
+        let snapshot = Snapshot::load(store.load().await?);
+        let registry = Self {
+            inner: Arc::new(Inner {
+                store,
+                packages,
+                invoker,
+                options,
+                snapshot: ArcSwap::from_pointee(snapshot),
+                locks: (0..LOCKS).map(|_| Arc::default()).collect(),
+                reservations: Mutex::default(),
+                preparations: Semaphore::new(PREPARATIONS),
+            }),
+        };
+        for entry in registry.snapshot().functions() {
+            registry.prepare_unfinished(entry);
+        }
+        Ok(registry)
     }
 
-    /// Digests of all packages that functions, versions and layers refer to: for `Packages::collect`.
+    /// Digests of all packages that functions, versions and layers refer to: those that `Packages::collect` must
+    /// leave alone.
     pub fn live_packages(&self) -> HashSet<Digest> {
-        HashSet::new()
+        let snapshot = self.snapshot();
+        let mut live = HashSet::new();
+        for record in snapshot.functions().flat_map(|entry| entry.all_versions()) {
+            let running = record
+                .running
+                .as_ref()
+                .map(|running| &running.configuration);
+            for configuration in std::iter::once(&record.configuration).chain(running) {
+                live.insert(configuration.code.digest);
+                live.extend(
+                    configuration
+                        .layers
+                        .iter()
+                        .map(|layer| layer.package.digest),
+                );
+            }
+        }
+        live.extend(
+            snapshot
+                .layer_versions()
+                .map(|record| record.package.digest),
+        );
+        live
     }
 
-    pub fn get_account_settings(&self, scope: &Scope) -> GetAccountSettingsResponse {
-        GetAccountSettingsResponse {
-            account_limit: AccountLimit {
-                total_code_size: 0,
-                code_size_unzipped: 0,
-                code_size_zipped: 0,
-                concurrent_executions: 0,
-                unreserved_concurrent_executions: 0,
-            },
-            account_usage: AccountUsage {
-                total_code_size: 0,
-                function_count: 0,
-            },
+    pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
+        self.inner.snapshot.load_full()
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        (self.inner.options.clock)()
+    }
+
+    /// Decides on a change by the current snapshot, commits it, and lets it be seen. A decision without changes
+    /// commits nothing. If the store knows better (another node wrote), reads the subject again and decides again.
+    ///
+    /// # Errors
+    /// Those of `decide`, and those of the store. Nothing was changed then.
+    pub(crate) async fn change<T>(
+        &self,
+        subject: &Subject,
+        decide: impl Fn(&Snapshot) -> Result<(Vec<Change>, T), ApiError>,
+    ) -> Result<T, ApiError> {
+        const ATTEMPTS: usize = 3;
+        let mut guard = self.lock(subject).await?;
+        for _ in 0..ATTEMPTS {
+            let (changes, answer) = decide(&self.snapshot())?;
+            if changes.is_empty() {
+                return Ok(answer);
+            }
+            let (returned, result) = self.commit(guard, changes).await?;
+            guard = returned;
+            match result {
+                Ok(()) => return Ok(answer),
+                Err(StoreError::Conflict(why)) => {
+                    tracing::info!(
+                        ?subject,
+                        why,
+                        "another node changed this first; reading it again"
+                    );
+                    self.reload(subject).await?;
+                }
+                Err(error) => return Err(refusal(&error)),
+            }
+        }
+        Err(ApiError::conflict(
+            "The operation cannot be performed at this time. The resource is being changed by other requests; try again.",
+        ))
+    }
+
+    async fn lock(&self, subject: &Subject) -> Result<OwnedMutexGuard<()>, ApiError> {
+        let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(subject);
+        // The remainder is smaller than LOCKS.
+        let lock = Arc::clone(&self.inner.locks[(hash % LOCKS as u64) as usize]);
+        tokio::time::timeout(LOCK_WAIT, lock.lock_owned())
+            .await
+            .map_err(|_| {
+                ApiError::new(
+                    ErrorKind::ServiceUnavailable,
+                    "Other changes of this function take too long. Try again.",
+                )
+            })
+    }
+
+    /// Commits and publishes in a task of its own: a caller that stops waiting in the middle must not leave the
+    /// snapshot behind the store, nor the lock open.
+    async fn commit(
+        &self,
+        guard: OwnedMutexGuard<()>,
+        changes: Vec<Change>,
+    ) -> Result<(OwnedMutexGuard<()>, Result<(), StoreError>), ApiError> {
+        let inner = Arc::clone(&self.inner);
+        tokio::spawn(async move {
+            let result = inner.store.commit(changes.clone()).await;
+            if result.is_ok() {
+                inner.publish(|snapshot| changes.iter().for_each(|change| snapshot.apply(change)));
+            }
+            (guard, result)
+        })
+        .await
+        .map_err(|error| {
+            tracing::error!(%error, "a commit did not end");
+            ApiError::service("The change could not be stored. Try again.")
+        })
+    }
+
+    async fn reload(&self, subject: &Subject) -> Result<(), ApiError> {
+        let contents = self
+            .inner
+            .store
+            .load()
+            .await
+            .map_err(|error| refusal(&error))?;
+        self.inner.publish(|snapshot| match subject {
+            Subject::Function(key) => snapshot.reload_function(key, &contents),
+            Subject::Layer(key) => snapshot.reload_layer(key, &contents),
+        });
+        Ok(())
+    }
+}
+
+impl Inner {
+    /// Changes of different subjects may be published at the same moment: each is made on the newest snapshot.
+    fn publish(&self, edit: impl Fn(&mut Snapshot)) {
+        self.snapshot.rcu(|current| {
+            let mut next = Snapshot::clone(current);
+            edit(&mut next);
+            next
+        });
+    }
+}
+
+/// What a caller is told when the store can't.
+fn refusal(error: &StoreError) -> ApiError {
+    tracing::error!(%error, "the store refused a change");
+    match error {
+        StoreError::Full(_) => ApiError::new(
+            ErrorKind::ServiceUnavailable,
+            "The node has no space left to store the change. Free some and try again.",
+        ),
+        StoreError::Corrupt(_) => {
+            ApiError::service("The store is damaged; the node's log says where.")
+        }
+        StoreError::Conflict(_) | StoreError::Locked(_) | StoreError::Unavailable(_) => {
+            ApiError::new(
+                ErrorKind::ServiceUnavailable,
+                "The store can't take the change now. Try again.",
+            )
         }
     }
+}
 
-    pub fn resolve(
-        &self,
-        scope: &Scope,
-        function: &FunctionRef,
-        qualifier: Option<&Qualifier>,
-        draw: f64,
-    ) -> Result<Resolved, ApiError> {
-        Err(missing())
-    }
+/// A new `RevisionId`.
+pub(crate) fn new_revision() -> String {
+    Uuid::new_v4().to_string()
+}
 
-    pub async fn create_function(
-        &self,
-        scope: &Scope,
-        request: CreateFunctionRequest,
-    ) -> Result<FunctionConfiguration, ApiError> {
-        Err(missing())
-    }
-
-    pub fn get_function(
-        &self,
-        scope: &Scope,
-        function: &FunctionRef,
-        qualifier: Option<&Qualifier>,
-    ) -> Result<FunctionDescription, ApiError> {
-        Err(missing())
-    }
-
-    pub fn get_function_configuration(
-        &self,
-        scope: &Scope,
-        function: &FunctionRef,
-        qualifier: Option<&Qualifier>,
-    ) -> Result<FunctionConfiguration, ApiError> {
-        Err(missing())
-    }
-
-    pub fn list_functions(
-        &self,
-        scope: &Scope,
-        all_versions: Option<&str>,
-        page: &PageRequest,
-    ) -> Result<ListFunctionsResponse, ApiError> {
-        Err(missing())
-    }
-
-    pub async fn update_function_code(
-        &self,
-        scope: &Scope,
-        function: &FunctionRef,
-        request: UpdateFunctionCodeRequest,
-    ) -> Result<FunctionConfiguration, ApiError> {
-        Err(missing())
-    }
-
-    pub async fn update_function_configuration(
-        &self,
-        scope: &Scope,
-        function: &FunctionRef,
-        request: UpdateFunctionConfigurationRequest,
-    ) -> Result<FunctionConfiguration, ApiError> {
-        Err(missing())
-    }
-
-    pub async fn delete_function(
-        &self,
-        scope: &Scope,
-        function: &FunctionRef,
-        qualifier: Option<&Qualifier>,
-    ) -> Result<(), ApiError> {
-        Err(missing())
-    }
-
-    pub async fn publish_version(
-        &self,
-        scope: &Scope,
-        function: &FunctionRef,
-        request: PublishVersionRequest,
-    ) -> Result<FunctionConfiguration, ApiError> {
-        Err(missing())
-    }
-
-    pub fn list_versions(
-        &self,
-        scope: &Scope,
-        function: &FunctionRef,
-        page: &PageRequest,
-    ) -> Result<ListVersionsByFunctionResponse, ApiError> {
-        Err(missing())
-    }
-
-    pub async fn create_alias(
-        &self,
-        scope: &Scope,
-        function: &FunctionRef,
-        request: CreateAliasRequest,
-    ) -> Result<AliasConfiguration, ApiError> {
-        Err(missing())
-    }
-
-    pub fn get_alias(
-        &self,
-        scope: &Scope,
-        function: &FunctionRef,
-        alias: &str,
-    ) -> Result<AliasConfiguration, ApiError> {
-        Err(missing())
-    }
-
-    pub fn list_aliases(
-        &self,
-        scope: &Scope,
-        function: &FunctionRef,
-        version: Option<&str>,
-        page: &PageRequest,
-    ) -> Result<ListAliasesResponse, ApiError> {
-        Err(missing())
-    }
-
-    pub async fn update_alias(
-        &self,
-        scope: &Scope,
-        function: &FunctionRef,
-        alias: &str,
-        request: UpdateAliasRequest,
-    ) -> Result<AliasConfiguration, ApiError> {
-        Err(missing())
-    }
-
-    pub async fn delete_alias(
-        &self,
-        scope: &Scope,
-        function: &FunctionRef,
-        alias: &str,
-    ) -> Result<(), ApiError> {
-        Err(missing())
-    }
-
-    pub async fn publish_layer_version(
-        &self,
-        scope: &Scope,
-        layer: &str,
-        request: PublishLayerVersionRequest,
-    ) -> Result<LayerVersionDescription, ApiError> {
-        Err(missing())
-    }
-
-    pub fn get_layer_version(
-        &self,
-        scope: &Scope,
-        layer: &str,
-        version: i64,
-    ) -> Result<LayerVersionDescription, ApiError> {
-        Err(missing())
-    }
-
-    pub fn get_layer_version_by_arn(
-        &self,
-        scope: &Scope,
-        arn: &str,
-    ) -> Result<LayerVersionDescription, ApiError> {
-        Err(missing())
-    }
-
-    pub fn list_layers(
-        &self,
-        scope: &Scope,
-        filter: &LayerFilter,
-        page: &PageRequest,
-    ) -> Result<ListLayersResponse, ApiError> {
-        Err(missing())
-    }
-
-    pub fn list_layer_versions(
-        &self,
-        scope: &Scope,
-        layer: &str,
-        filter: &LayerFilter,
-        page: &PageRequest,
-    ) -> Result<ListLayerVersionsResponse, ApiError> {
-        Err(missing())
-    }
-
-    pub async fn delete_layer_version(
-        &self,
-        scope: &Scope,
-        layer: &str,
-        version: i64,
-    ) -> Result<(), ApiError> {
-        Err(missing())
-    }
-
-    pub async fn tag_resource(
-        &self,
-        scope: &Scope,
-        resource: &str,
-        request: TagResourceRequest,
-    ) -> Result<(), ApiError> {
-        Err(missing())
-    }
-
-    pub async fn untag_resource(
-        &self,
-        scope: &Scope,
-        resource: &str,
-        keys: &[String],
-    ) -> Result<(), ApiError> {
-        Err(missing())
-    }
-
-    pub fn list_tags(&self, scope: &Scope, resource: &str) -> Result<ListTagsResponse, ApiError> {
-        Err(missing())
-    }
-
-    pub async fn put_function_concurrency(
-        &self,
-        scope: &Scope,
-        function: &FunctionRef,
-        request: PutFunctionConcurrencyRequest,
-    ) -> Result<Concurrency, ApiError> {
-        Err(missing())
-    }
-
-    pub fn get_function_concurrency(
-        &self,
-        scope: &Scope,
-        function: &FunctionRef,
-    ) -> Result<Concurrency, ApiError> {
-        Err(missing())
-    }
-
-    pub async fn delete_function_concurrency(
-        &self,
-        scope: &Scope,
-        function: &FunctionRef,
-    ) -> Result<(), ApiError> {
-        Err(missing())
-    }
+/// A new name for code and configuration.
+pub(crate) fn new_deployment() -> DeploymentId {
+    DeploymentId::from_random(Uuid::new_v4().as_u128())
 }

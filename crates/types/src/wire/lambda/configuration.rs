@@ -159,7 +159,7 @@ pub struct DurableConfig {
     pub retention_period_in_days: Option<i64>,
 }
 
-/// `CapacityProviderConfig`: a fleet of machines of one's own. Its members are not looked at.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// A structure whose members are not looked at: what it asks for is not to be had.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct CapacityProviderConfig {}
+pub struct Unexamined {}

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    CapacityProviderConfig, Concurrency, DeadLetterConfig, DurableConfig, Environment,
-    EphemeralStorage, FileSystemConfig, FunctionCode, FunctionCodeLocation, ImageConfig, Layer,
-    LoggingConfig, RuntimeVersionConfig, SnapStart, SnapStartResponse, TracingConfig, VpcConfig,
+    Concurrency, DeadLetterConfig, DurableConfig, Environment, EphemeralStorage, FileSystemConfig,
+    FunctionCode, FunctionCodeLocation, ImageConfig, Layer, LoggingConfig, RuntimeVersionConfig,
+    SnapStart, SnapStartResponse, TracingConfig, Unexamined, VpcConfig,
 };
 
 /// Body of `CreateFunction`.
@@ -91,10 +91,19 @@ pub struct CreateFunctionRequest {
     pub kms_key_arn: Option<String>,
     /// A fleet of machines of one's own.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub capacity_provider_config: Option<CapacityProviderConfig>,
+    pub capacity_provider_config: Option<Unexamined>,
     /// Durable executions.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub durable_config: Option<DurableConfig>,
+    /// Environments of their own for each tenant.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tenancy_config: Option<Unexamined>,
+    /// A runtime of one's own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub runtime_config: Option<Unexamined>,
+    /// Accelerators.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub accelerator_config: Option<Unexamined>,
 }
 
 /// Body of `UpdateFunctionConfiguration`. What is absent stays as it is.
@@ -154,10 +163,19 @@ pub struct UpdateFunctionConfigurationRequest {
     pub kms_key_arn: Option<String>,
     /// A fleet of machines of one's own.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub capacity_provider_config: Option<CapacityProviderConfig>,
+    pub capacity_provider_config: Option<Unexamined>,
     /// Durable executions.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub durable_config: Option<DurableConfig>,
+    /// Environments of their own for each tenant.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tenancy_config: Option<Unexamined>,
+    /// A runtime of one's own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub runtime_config: Option<Unexamined>,
+    /// Accelerators.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub accelerator_config: Option<Unexamined>,
     /// Only if this is the current revision.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub revision_id: Option<String>,

@@ -27,9 +27,9 @@ pub use alias::{
 pub use blob::Blob;
 pub use code::{FunctionCode, FunctionCodeLocation, UpdateFunctionCodeRequest};
 pub use configuration::{
-    CapacityProviderConfig, DeadLetterConfig, DurableConfig, Environment, EphemeralStorage,
-    FileSystemConfig, ImageConfig, Layer, LoggingConfig, RuntimeVersionConfig, SnapStart,
-    SnapStartResponse, TracingConfig, VpcConfig,
+    DeadLetterConfig, DurableConfig, Environment, EphemeralStorage, FileSystemConfig, ImageConfig,
+    Layer, LoggingConfig, RuntimeVersionConfig, SnapStart, SnapStartResponse, TracingConfig,
+    Unexamined, VpcConfig,
 };
 pub use function::{
     CreateFunctionRequest, FunctionConfiguration, FunctionState, GetFunctionResponse,

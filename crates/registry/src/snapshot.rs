@@ -1,0 +1,532 @@
+//! What the registry knows, as a value: read without locks, changed by making the next one.
+//!
+//! The maps are persistent (they share what did not change), so that the next snapshot costs the logarithm of the
+//! number of functions and a look-up costs the same for ten of them or a hundred thousand (INV-9). Everything that
+//! an invocation needs is made when a snapshot is made.
+
+use std::ops::Bound;
+use std::sync::Arc;
+
+use hearth_store::contract::{Change, Contents};
+use hearth_store::record::{AliasRecord, FunctionRecord, LayerVersionRecord, VersionRecord};
+use hearth_types::arn::LayerVersionArn;
+use hearth_types::function::{Deployment, State, Walls};
+use hearth_types::name::{
+    AccountId, AliasName, FunctionKey, FunctionName, LayerName, Qualifier, Region, Version,
+};
+use imbl::{HashMap, OrdMap, OrdSet};
+
+use crate::Scope;
+
+/// Everything, as of one moment.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Snapshot {
+    functions: HashMap<FunctionKey, Arc<FunctionEntry>>,
+    /// The same keys in order: for listings.
+    keys: OrdSet<FunctionKey>,
+    layer_versions: OrdMap<LayerVersionArn, Arc<LayerVersionRecord>>,
+    layer_counters: HashMap<LayerKey, u64>,
+    usage: HashMap<Scope, Usage>,
+}
+
+/// Where a layer lives and what it is called there.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct LayerKey {
+    pub(crate) account: AccountId,
+    pub(crate) region: Region,
+    pub(crate) layer: LayerName,
+}
+
+impl LayerKey {
+    pub(crate) fn of(arn: &LayerVersionArn) -> Self {
+        Self {
+            account: arn.account.clone(),
+            region: arn.region.clone(),
+            layer: arn.layer.clone(),
+        }
+    }
+
+    pub(crate) fn version(&self, version: u64) -> LayerVersionArn {
+        LayerVersionArn {
+            account: self.account.clone(),
+            region: self.region.clone(),
+            layer: self.layer.clone(),
+            version,
+        }
+    }
+}
+
+/// What an account has in a region.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Usage {
+    pub(crate) functions: u64,
+    pub(crate) code_bytes: u64,
+    pub(crate) reserved: u64,
+}
+
+/// A function, its versions and its aliases.
+#[derive(Clone, Debug)]
+pub(crate) struct FunctionEntry {
+    pub(crate) function: Arc<FunctionRecord>,
+    latest: Runnable,
+    versions: OrdMap<u64, Arc<VersionEntry>>,
+    aliases: OrdMap<AliasName, Arc<AliasRecord>>,
+    /// Packages of the published versions together, bytes.
+    version_bytes: u64,
+}
+
+#[derive(Debug)]
+struct VersionEntry {
+    record: VersionRecord,
+    runnable: Runnable,
+}
+
+/// What an invocation of a version meets.
+#[derive(Clone, Debug)]
+pub(crate) enum Runnable {
+    /// This runs.
+    Ready(Arc<Deployment>),
+    /// Nothing that could run: the state, as the API spells it.
+    Not(&'static str),
+}
+
+/// What a version runs now, which is what it ran before while an update is made ready.
+fn runnable(function: &FunctionRecord, record: &VersionRecord) -> Runnable {
+    if let Some(running) = &record.running {
+        return deployment_of(
+            function,
+            record.version,
+            running.deployment,
+            &running.configuration,
+            running.modified,
+        );
+    }
+    match record.state {
+        State::Active => deployment_of(
+            function,
+            record.version,
+            record.deployment,
+            &record.configuration,
+            record.modified,
+        ),
+        State::Pending => Runnable::Not("Pending"),
+        State::Failed(_) => Runnable::Not("Failed"),
+    }
+}
+
+fn deployment_of(
+    function: &FunctionRecord,
+    version: Version,
+    id: hearth_types::function::DeploymentId,
+    configuration: &hearth_types::function::Configuration,
+    created: hearth_types::time::Timestamp,
+) -> Runnable {
+    // Tags are checked before they are stored. A record that asks for a wall which this build can't give (it was
+    // written by another build) must not run behind a weaker one.
+    match Walls::from_tags(&function.tags) {
+        Ok(walls) => Runnable::Ready(Arc::new(Deployment {
+            id,
+            key: function.key.clone(),
+            version,
+            created,
+            configuration: configuration.clone(),
+            walls,
+        })),
+        Err(why) => {
+            tracing::error!(function = %function.key, why, "function can't be walled as its tags ask");
+            Runnable::Not("Failed")
+        }
+    }
+}
+
+/// The deployment that is being made ready for a version: its own, whatever runs meanwhile.
+pub(crate) fn pending_deployment(
+    function: &FunctionRecord,
+    record: &VersionRecord,
+) -> Option<Arc<Deployment>> {
+    match deployment_of(
+        function,
+        record.version,
+        record.deployment,
+        &record.configuration,
+        record.modified,
+    ) {
+        Runnable::Ready(deployment) => Some(deployment),
+        Runnable::Not(_) => None,
+    }
+}
+
+impl FunctionEntry {
+    fn new(function: FunctionRecord) -> Self {
+        let latest = runnable(&function, &function.latest);
+        Self {
+            function: Arc::new(function),
+            latest,
+            versions: OrdMap::new(),
+            aliases: OrdMap::new(),
+            version_bytes: 0,
+        }
+    }
+
+    fn set_function(&mut self, function: FunctionRecord) {
+        let walls_changed =
+            Walls::from_tags(&function.tags) != Walls::from_tags(&self.function.tags);
+        self.latest = runnable(&function, &function.latest);
+        self.function = Arc::new(function);
+        if walls_changed {
+            self.versions = self
+                .versions
+                .iter()
+                .map(|(number, entry)| {
+                    (*number, Arc::new(self.version_entry(entry.record.clone())))
+                })
+                .collect();
+        }
+    }
+
+    fn version_entry(&self, record: VersionRecord) -> VersionEntry {
+        VersionEntry {
+            runnable: runnable(&self.function, &record),
+            record,
+        }
+    }
+
+    fn set_version(&mut self, record: VersionRecord) {
+        let Version::Number(number) = record.version else {
+            return;
+        };
+        let added = record.configuration.code.size;
+        let entry = Arc::new(self.version_entry(record));
+        let removed = self
+            .versions
+            .insert(number, entry)
+            .map_or(0, |old| old.record.configuration.code.size);
+        self.version_bytes = self.version_bytes + added - removed;
+    }
+
+    fn remove_version(&mut self, version: Version) {
+        if let Version::Number(number) = version
+            && let Some(old) = self.versions.remove(&number)
+        {
+            self.version_bytes -= old.record.configuration.code.size;
+        }
+    }
+
+    /// The record of a version.
+    pub(crate) fn version(&self, version: Version) -> Option<&VersionRecord> {
+        match version {
+            Version::Latest => Some(&self.function.latest),
+            Version::Number(number) => self.versions.get(&number).map(|entry| &entry.record),
+        }
+    }
+
+    /// Published versions, by number.
+    pub(crate) fn published(&self) -> impl Iterator<Item = &VersionRecord> {
+        self.versions.values().map(|entry| &entry.record)
+    }
+
+    /// Published versions with a number over `after`.
+    pub(crate) fn published_after(&self, after: u64) -> impl Iterator<Item = &VersionRecord> {
+        self.versions
+            .range((Bound::Excluded(after), Bound::Unbounded))
+            .map(|(_, entry)| &entry.record)
+    }
+
+    /// `$LATEST` and the published versions.
+    pub(crate) fn all_versions(&self) -> impl Iterator<Item = &VersionRecord> {
+        std::iter::once(&self.function.latest).chain(self.published())
+    }
+
+    pub(crate) fn alias(&self, name: &AliasName) -> Option<&Arc<AliasRecord>> {
+        self.aliases.get(name)
+    }
+
+    /// Aliases by name.
+    pub(crate) fn aliases(&self) -> impl Iterator<Item = &Arc<AliasRecord>> {
+        self.aliases.values()
+    }
+
+    /// The version behind a qualifier: an alias's first one.
+    pub(crate) fn qualified(&self, qualifier: Option<&Qualifier>) -> Option<&VersionRecord> {
+        match qualifier {
+            None => Some(&self.function.latest),
+            Some(Qualifier::Version(version)) => self.version(*version),
+            Some(Qualifier::Alias(name)) => self.version(self.aliases.get(name)?.version),
+        }
+    }
+
+    /// What an invocation by `qualifier` runs; `draw` (0.0 to 1.0, 1.0 excluded) decides between the versions of a
+    /// weighted alias.
+    pub(crate) fn route(
+        &self,
+        qualifier: Option<&Qualifier>,
+        draw: f64,
+    ) -> Option<(Version, &Runnable)> {
+        let version = match qualifier {
+            None => Version::Latest,
+            Some(Qualifier::Version(version)) => *version,
+            Some(Qualifier::Alias(name)) => {
+                let alias = self.aliases.get(name)?;
+                match alias.weighted {
+                    Some((second, weight)) if draw < weight => second,
+                    _ => alias.version,
+                }
+            }
+        };
+        let runnable = match version {
+            Version::Latest => &self.latest,
+            Version::Number(number) => &self.versions.get(&number)?.runnable,
+        };
+        Some((version, runnable))
+    }
+
+    fn usage(&self) -> Usage {
+        Usage {
+            functions: 1,
+            code_bytes: self.function.latest.configuration.code.size + self.version_bytes,
+            reserved: self.function.reserved_concurrency.unwrap_or(0).into(),
+        }
+    }
+}
+
+impl Snapshot {
+    /// What a store holds.
+    pub(crate) fn load(contents: Contents) -> Self {
+        let mut snapshot = Self::default();
+        for stored in contents.functions {
+            snapshot.put_function(stored);
+        }
+        for record in contents.layer_versions {
+            snapshot.put_layer_version(record);
+        }
+        for counter in contents.layer_counters {
+            let key = LayerKey {
+                account: counter.account,
+                region: counter.region,
+                layer: counter.layer,
+            };
+            snapshot.layer_counters.insert(key, counter.last);
+        }
+        snapshot
+    }
+
+    /// Takes one function, or its absence, from what a store holds.
+    pub(crate) fn reload_function(&mut self, key: &FunctionKey, contents: &Contents) {
+        self.remove_function(key);
+        if let Some(stored) = contents
+            .functions
+            .iter()
+            .find(|stored| stored.function.key == *key)
+        {
+            self.put_function(stored.clone());
+        }
+    }
+
+    /// Takes the versions of one layer from what a store holds.
+    pub(crate) fn reload_layer(&mut self, key: &LayerKey, contents: &Contents) {
+        let known: Vec<_> = self
+            .versions_of_layer(key)
+            .map(|record| record.arn.clone())
+            .collect();
+        for arn in known {
+            self.remove_layer_version(&arn);
+        }
+        for record in &contents.layer_versions {
+            if LayerKey::of(&record.arn) == *key {
+                self.put_layer_version(record.clone());
+            }
+        }
+        for counter in &contents.layer_counters {
+            if (&counter.account, &counter.region, &counter.layer)
+                == (&key.account, &key.region, &key.layer)
+            {
+                self.layer_counters.insert(key.clone(), counter.last);
+            }
+        }
+    }
+
+    fn put_function(&mut self, stored: hearth_store::contract::StoredFunction) {
+        let mut entry = FunctionEntry::new(stored.function);
+        for record in stored.versions {
+            entry.set_version(record);
+        }
+        for record in stored.aliases {
+            entry.aliases.insert(record.name.clone(), Arc::new(record));
+        }
+        self.insert(entry);
+    }
+
+    fn put_layer_version(&mut self, record: LayerVersionRecord) {
+        let key = LayerKey::of(&record.arn);
+        let last = self.layer_counters.entry(key).or_insert(0);
+        *last = (*last).max(record.arn.version);
+        self.usage_of(&record.arn.account, &record.arn.region)
+            .code_bytes += record.package.size;
+        self.layer_versions
+            .insert(record.arn.clone(), Arc::new(record));
+    }
+
+    fn remove_layer_version(&mut self, arn: &LayerVersionArn) {
+        if let Some(old) = self.layer_versions.remove(arn) {
+            self.usage_of(&arn.account, &arn.region).code_bytes -= old.package.size;
+        }
+    }
+
+    fn usage_of(&mut self, account: &AccountId, region: &Region) -> &mut Usage {
+        let scope = Scope {
+            account: account.clone(),
+            region: region.clone(),
+        };
+        self.usage.entry(scope).or_default()
+    }
+
+    fn insert(&mut self, entry: FunctionEntry) {
+        let key = entry.function.key.clone();
+        let added = entry.usage();
+        let usage = self.usage_of(&key.account, &key.region);
+        usage.functions += added.functions;
+        usage.code_bytes += added.code_bytes;
+        usage.reserved += added.reserved;
+        self.keys.insert(key.clone());
+        self.functions.insert(key, Arc::new(entry));
+    }
+
+    fn remove_function(&mut self, key: &FunctionKey) -> Option<FunctionEntry> {
+        let entry = self.functions.remove(key)?;
+        self.keys.remove(key);
+        let removed = entry.usage();
+        let usage = self.usage_of(&key.account, &key.region);
+        usage.functions -= removed.functions;
+        usage.code_bytes -= removed.code_bytes;
+        usage.reserved -= removed.reserved;
+        Some(Arc::unwrap_or_clone(entry))
+    }
+
+    fn edit(&mut self, key: &FunctionKey, change: impl FnOnce(&mut FunctionEntry)) {
+        if let Some(mut entry) = self.remove_function(key) {
+            change(&mut entry);
+            self.insert(entry);
+        }
+    }
+
+    /// Makes the change that a store has committed.
+    pub(crate) fn apply(&mut self, change: &Change) {
+        match change {
+            Change::CreateFunction(record) => self.insert(FunctionEntry::new(record.clone())),
+            Change::UpdateFunction(record) => {
+                self.edit(&record.key, |entry| entry.set_function(record.clone()))
+            }
+            Change::DeleteFunction { key, .. } => {
+                self.remove_function(key);
+            }
+            Change::CreateVersion(key, record) | Change::UpdateVersion(key, record) => {
+                self.edit(key, |entry| entry.set_version(record.clone()));
+            }
+            Change::DeleteVersion(key, version) => {
+                self.edit(key, |entry| entry.remove_version(*version))
+            }
+            Change::CreateAlias(key, record) | Change::UpdateAlias { key, record, .. } => self
+                .edit(key, |entry| {
+                    entry
+                        .aliases
+                        .insert(record.name.clone(), Arc::new(record.clone()));
+                }),
+            Change::DeleteAlias(key, name) => self.edit(key, |entry| {
+                entry.aliases.remove(name);
+            }),
+            Change::CreateLayerVersion(record) => self.put_layer_version(record.clone()),
+            Change::DeleteLayerVersion(arn) => self.remove_layer_version(arn),
+        }
+    }
+
+    pub(crate) fn function(&self, key: &FunctionKey) -> Option<&Arc<FunctionEntry>> {
+        self.functions.get(key)
+    }
+
+    /// All functions of all accounts.
+    pub(crate) fn functions(&self) -> impl Iterator<Item = &Arc<FunctionEntry>> {
+        self.functions.values()
+    }
+
+    /// Functions of a scope by name, beginning with `from`.
+    pub(crate) fn functions_from(
+        &self,
+        scope: &Scope,
+        from: Option<&FunctionName>,
+    ) -> impl Iterator<Item = &Arc<FunctionEntry>> {
+        let keys = from.cloned().or_else(first_name).map(|name| {
+            let first = FunctionKey {
+                account: scope.account.clone(),
+                region: scope.region.clone(),
+                name,
+            };
+            let scope = scope.clone();
+            self.keys
+                .range(first..)
+                .take_while(move |key| key.account == scope.account && key.region == scope.region)
+        });
+        keys.into_iter()
+            .flatten()
+            .filter_map(|key| self.functions.get(key))
+    }
+
+    pub(crate) fn layer_version(&self, arn: &LayerVersionArn) -> Option<&Arc<LayerVersionRecord>> {
+        self.layer_versions.get(arn)
+    }
+
+    /// All layer versions of all accounts.
+    pub(crate) fn layer_versions(&self) -> impl Iterator<Item = &Arc<LayerVersionRecord>> {
+        self.layer_versions.values()
+    }
+
+    /// Versions of one layer by number.
+    pub(crate) fn versions_of_layer(
+        &self,
+        key: &LayerKey,
+    ) -> impl DoubleEndedIterator<Item = &Arc<LayerVersionRecord>> {
+        self.layer_versions
+            .range(key.version(0)..=key.version(u64::MAX))
+            .map(|(_, record)| record)
+    }
+
+    /// Layer versions of a scope by name and number, beginning after the layer `after`.
+    pub(crate) fn layers_after(
+        &self,
+        scope: &Scope,
+        after: Option<&LayerName>,
+    ) -> impl Iterator<Item = &Arc<LayerVersionRecord>> {
+        let first = match after {
+            Some(layer) => Some((layer.clone(), u64::MAX)),
+            None => first_name().map(|layer| (layer, 0)),
+        };
+        let records = first.map(|(layer, version)| {
+            let key = LayerKey {
+                account: scope.account.clone(),
+                region: scope.region.clone(),
+                layer,
+            };
+            let scope = scope.clone();
+            self.layer_versions
+                .range((Bound::Excluded(key.version(version)), Bound::Unbounded))
+                .take_while(move |(arn, _)| {
+                    arn.account == scope.account && arn.region == scope.region
+                })
+                .map(|(_, record)| record)
+        });
+        records.into_iter().flatten()
+    }
+
+    /// The highest number that a layer has used.
+    pub(crate) fn last_layer_version(&self, key: &LayerKey) -> u64 {
+        self.layer_counters.get(key).copied().unwrap_or(0)
+    }
+
+    pub(crate) fn usage(&self, scope: &Scope) -> Usage {
+        self.usage.get(scope).copied().unwrap_or_default()
+    }
+}
+
+/// The first name in order: a hyphen comes before every other character of a name.
+fn first_name<N: std::str::FromStr>() -> Option<N> {
+    "-".parse().ok()
+}

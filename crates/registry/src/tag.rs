@@ -1,0 +1,162 @@
+//! Tags: `TagResource`, `UntagResource`, `ListTags`. Only functions have them.
+
+use std::collections::BTreeMap;
+
+use hearth_store::contract::Change;
+use hearth_store::record::FunctionRecord;
+use hearth_types::ApiError;
+use hearth_types::arn::FunctionRef;
+use hearth_types::function::Walls;
+use hearth_types::name::FunctionKey;
+use hearth_types::wire::lambda::{ListTagsResponse, TagResourceRequest};
+
+use crate::constraints::Constraints;
+use crate::registry::new_deployment;
+use crate::snapshot::FunctionEntry;
+use crate::{Registry, Scope, present, tag_rules};
+
+const RESOURCE_PATTERN: &str = r"arn:(aws[a-zA-Z-]*):lambda:(eusc-)?[a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+-\d{1}:\d{12}:(function:[a-zA-Z0-9-_]+(:(\$LATEST|[a-zA-Z0-9-_]+))?)";
+
+impl Registry {
+    /// `TagResource`. A tag of Hearth's takes effect for environments that are started from now on; older ones end
+    /// after their invocation.
+    ///
+    /// # Errors
+    /// [`ResourceNotFound`](hearth_types::ErrorKind::ResourceNotFound),
+    /// [`InvalidParameterValue`](hearth_types::ErrorKind::InvalidParameterValue) for tags that can't be had; those of
+    /// the store. Nothing was changed then.
+    pub async fn tag_resource(
+        &self,
+        scope: &Scope,
+        resource: &str,
+        request: TagResourceRequest,
+    ) -> Result<(), ApiError> {
+        let mut constraints = Constraints::default();
+        constraints.required("tags", request.tags.is_some());
+        let tags = request.tags.unwrap_or_default();
+        tag_rules::check_shape(&tags, &mut constraints);
+        constraints.finish()?;
+        let key = taggable(scope, resource)?;
+        self.set_tags(&key, |current| {
+            let mut all = current.clone();
+            all.extend(tags.clone());
+            all
+        })
+        .await
+    }
+
+    /// `UntagResource`. Tags that are not there are as good as removed.
+    ///
+    /// # Errors
+    /// As [`tag_resource`](Self::tag_resource).
+    pub async fn untag_resource(
+        &self,
+        scope: &Scope,
+        resource: &str,
+        keys: &[String],
+    ) -> Result<(), ApiError> {
+        let mut constraints = Constraints::default();
+        constraints.required("tagKeys", !keys.is_empty());
+        constraints.finish()?;
+        let key = taggable(scope, resource)?;
+        self.set_tags(&key, |current| {
+            let mut left = current.clone();
+            left.retain(|name, _| !keys.contains(name));
+            left
+        })
+        .await
+    }
+
+    /// `ListTags`.
+    ///
+    /// # Errors
+    /// [`ResourceNotFound`](hearth_types::ErrorKind::ResourceNotFound); those of a bad ARN.
+    pub fn list_tags(&self, scope: &Scope, resource: &str) -> Result<ListTagsResponse, ApiError> {
+        let key = taggable(scope, resource)?;
+        let snapshot = self.snapshot();
+        let entry = snapshot
+            .function(&key)
+            .ok_or_else(|| present::function_not_found(&key, None))?;
+        Ok(ListTagsResponse {
+            tags: entry.function.tags.clone(),
+        })
+    }
+
+    async fn set_tags(
+        &self,
+        key: &FunctionKey,
+        tags_after: impl Fn(&BTreeMap<String, String>) -> BTreeMap<String, String>,
+    ) -> Result<(), ApiError> {
+        let (entry, moved) = self
+            .change_function(key, |snapshot| {
+                let entry = snapshot
+                    .function(key)
+                    .ok_or_else(|| present::function_not_found(key, None))?;
+                let tags = tags_after(&entry.function.tags);
+                if tags == entry.function.tags {
+                    return Ok((Vec::new(), false));
+                }
+                let walls = tag_rules::check(&tags)?;
+                let moved = Walls::from_tags(&entry.function.tags) != Ok(walls);
+                let mut record = entry.function.as_ref().clone();
+                record.generation += 1;
+                record.tags = tags;
+                let mut changes = Vec::new();
+                if moved {
+                    changes = redeploy(entry, &mut record);
+                }
+                changes.insert(0, Change::UpdateFunction(record));
+                Ok((changes, moved))
+            })
+            .await?;
+        if let (Some(entry), true) = (entry, moved) {
+            self.retire_older(key, &entry);
+            // What was being made ready under its old name is so under its new one.
+            self.prepare_unfinished(&entry);
+        }
+        Ok(())
+    }
+
+    fn retire_older(&self, key: &FunctionKey, entry: &FunctionEntry) {
+        for record in entry.all_versions() {
+            let keep = record
+                .running
+                .as_ref()
+                .map_or(record.deployment, |running| running.deployment);
+            self.inner.invoker.retire(key, record.version, Some(keep));
+        }
+    }
+}
+
+/// Names everything that runs anew, so that no environment of the old walls serves it (INV-1).
+fn redeploy(entry: &FunctionEntry, record: &mut FunctionRecord) -> Vec<Change> {
+    record.latest.deployment = new_deployment();
+    if let Some(running) = &mut record.latest.running {
+        running.deployment = new_deployment();
+    }
+    entry
+        .published()
+        .map(|version| {
+            let mut version = version.clone();
+            version.deployment = new_deployment();
+            Change::UpdateVersion(record.key.clone(), version)
+        })
+        .collect()
+}
+
+fn taggable(scope: &Scope, resource: &str) -> Result<FunctionKey, ApiError> {
+    let function = resource
+        .parse::<FunctionRef>()
+        .ok()
+        .filter(|function| function.account.is_some() && function.region.is_some());
+    let mut constraints = Constraints::default();
+    constraints.pattern("resource", resource, function.is_some(), RESOURCE_PATTERN);
+    constraints.finish()?;
+    let function = function.ok_or_else(|| ApiError::invalid("Tags need the ARN of a function."))?;
+    if function.qualifier.is_some() {
+        return Err(ApiError::invalid(
+            "Tags on function aliases and versions are not supported. Please specify a function ARN.",
+        ));
+    }
+    scope.key(&function)
+}
