@@ -86,7 +86,7 @@ def test_exit_codes_and_hints(node, source, name, tmp_path):
 def test_doctor_and_config(node):
     doctor = json.loads(node.hearth("doctor", "--json").stdout)
     assert {part["name"] for part in doctor["walls"]["parts"]}
-    assert any(runtime["language"] == "python" for runtime in doctor["runtimes"])
+    assert any(runtime["runtime"].startswith("python3.") for runtime in doctor["runtimes"])
     assert "user namespace" in node.hearth("doctor").stdout
     shown = node.hearth("config", "show").stdout
     assert 'listen = "127.0.0.1:7070"' in shown and str(node.data) in shown

@@ -1,2 +1,27 @@
-//! The `hearth` binary.
-fn main() {}
+//! The `hearth` binary: a node (`hearth up`) and a command line that is a client of its public API.
+//!
+//! - [`config`], [`keys`]: what a node is told, and the key that it makes
+//! - [`node`]: the composition root: every component, in the order in which they start and stop
+//! - [`up`], [`samples`]: the first five minutes
+//! - [`client`], [`package`], [`cli`]: the command line
+//!
+//! No logic of the platform lives here, and nobody imports this crate.
+
+mod cli;
+mod client;
+mod config;
+mod keys;
+mod node;
+mod package;
+mod samples;
+mod up;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+fn main() -> ExitCode {
+    // The launcher of the process wall is this binary in another role: single-threaded, without a runtime.
+    hearth_sandbox::run_launcher_if_asked();
+    cli::run(cli::Cli::parse())
+}

@@ -1,0 +1,147 @@
+//! The command line: what it takes, and what its exit codes mean.
+
+mod alias;
+mod deploy;
+mod doctor;
+mod functions;
+mod invoke;
+mod logs;
+pub(crate) mod output;
+
+pub(crate) use deploy::wait_until_ready;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::client::{CallError, Client, Connection};
+use crate::config::{Config, NodeArgs};
+
+/// Functions on your own machines: what MinIO is to S3, Hearth is to AWS Lambda.
+#[derive(Parser, Debug)]
+#[command(name = "hearth", version, arg_required_else_help = true)]
+#[command(
+    after_help = "Exit codes: 0 success, 1 failure, 2 wrong usage, 3 the function failed, \
+                        4 not found, 5 the node can't be reached."
+)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// Start a node
+    Up(UpArgs),
+    /// Create or update a function from a file or a folder
+    Deploy(OnNode<deploy::DeployArgs>),
+    /// Invoke a function and print its answer
+    Invoke(OnNode<invoke::InvokeArgs>),
+    /// List functions
+    List(OnNode<functions::ListArgs>),
+    /// Print a function's log
+    Logs(OnNode<logs::LogsArgs>),
+    /// Delete a function, or one version of it
+    Rm(OnNode<functions::RmArgs>),
+    /// List versions of a function, or publish one
+    Versions(OnNode<functions::VersionsArgs>),
+    /// List, set or remove aliases of a function
+    Alias(OnNode<alias::AliasArgs>),
+    /// Say what walls, networks and runtimes this host can offer
+    Doctor(doctor::DoctorArgs),
+    /// Look at the configuration
+    #[command(subcommand)]
+    Config(ConfigCommand),
+}
+
+/// A command with the options that find the node.
+#[derive(Args, Debug)]
+struct OnNode<A: Args> {
+    #[command(flatten)]
+    connection: Connection,
+    /// Data folder of the node, for its address and credentials [default: the user's data directory]
+    #[arg(long, env = "HEARTH_DATA", value_name = "DIR")]
+    data: Option<PathBuf>,
+    #[command(flatten)]
+    args: A,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct UpArgs {
+    #[command(flatten)]
+    pub(crate) node: NodeArgs,
+    /// Deploy the samples, invoke each, print the table and exit; 0 only if all worked
+    #[arg(long)]
+    pub(crate) once: bool,
+    /// Don't deploy the samples on an empty data folder
+    #[arg(long)]
+    pub(crate) no_samples: bool,
+}
+
+#[derive(Subcommand, Debug)]
+enum ConfigCommand {
+    /// Print the effective configuration, as a configuration file
+    Show(NodeArgs),
+}
+
+/// What a command ends with when nothing failed on the way.
+pub(crate) enum Done {
+    /// All is well.
+    Ok,
+    /// The function was run, and failed.
+    FunctionFailed,
+}
+
+/// Runs the command and turns its end into an exit code.
+pub(crate) fn run(cli: Cli) -> ExitCode {
+    let result = match cli.command {
+        Command::Up(args) => crate::up::run(args).map_err(CallError::Other),
+        Command::Deploy(c) => with_client(c, deploy::run),
+        Command::Invoke(c) => with_client(c, invoke::run),
+        Command::List(c) => with_client(c, functions::list),
+        Command::Logs(c) => with_client(c, logs::run),
+        Command::Rm(c) => with_client(c, functions::rm),
+        Command::Versions(c) => with_client(c, functions::versions),
+        Command::Alias(c) => with_client(c, alias::run),
+        Command::Doctor(args) => doctor::run(args).map_err(CallError::Other),
+        Command::Config(ConfigCommand::Show(args)) => show_config(&args).map_err(CallError::Other),
+    };
+    match result {
+        Ok(Done::Ok) => ExitCode::SUCCESS,
+        Ok(Done::FunctionFailed) => ExitCode::from(3),
+        Err(error) => {
+            output::error(&error);
+            ExitCode::from(match error {
+                CallError::Api { status: 404, .. } => 4,
+                CallError::Unreachable { .. } => 5,
+                _ => 1,
+            })
+        }
+    }
+}
+
+fn with_client<A: Args>(
+    command: OnNode<A>,
+    run: impl AsyncFnOnce(&Client, &Connection, A) -> Result<Done, CallError>,
+) -> Result<Done, CallError> {
+    let node = NodeArgs {
+        data: command.data,
+        ..NodeArgs::default()
+    };
+    let data = Config::resolve(&node)?.data;
+    let client = Client::open(&command.connection, &data)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let runtime =
+        runtime.map_err(|error| anyhow::Error::new(error).context("start the command"))?;
+    runtime.block_on(run(&client, &command.connection, command.args))
+}
+
+fn show_config(args: &NodeArgs) -> anyhow::Result<Done> {
+    let config = Config::resolve(args)?;
+    let text = toml::to_string(&config)?;
+    output::print(&format!("# data folder: {}\n{text}", config.data.display()));
+    Ok(Done::Ok)
+}

@@ -1,0 +1,316 @@
+//! Configuration of a node: flags over environment over file over defaults (INV-6: only this crate reads them).
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use clap::Args;
+use hearth_types::name::AccountId;
+use serde::{Deserialize, Serialize};
+
+/// What `hearth up` and `hearth config show` take.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct NodeArgs {
+    /// Data folder: functions, packages, logs, credentials [default: the user's data directory]
+    #[arg(long, env = "HEARTH_DATA", value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    /// Address to listen on; port 0 picks a free one [default: 127.0.0.1:7070]
+    #[arg(long, env = "HEARTH_LISTEN", value_name = "ADDR:PORT")]
+    pub(crate) listen: Option<SocketAddr>,
+    /// Account that owns the functions, 12 digits [default: 000000000000]
+    #[arg(long, env = "HEARTH_ACCOUNT", value_name = "ID")]
+    pub(crate) account: Option<String>,
+    /// Configuration file [default: hearth.toml in the data folder, if it is there]
+    #[arg(long, env = "HEARTH_CONFIG", value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Object store that S3Bucket and S3Key name: file:///folder (a bucket is a sub-folder); s3:// with options in the configuration file
+    #[arg(long, env = "HEARTH_OBJECT_STORE", value_name = "URL")]
+    pub(crate) object_store: Option<String>,
+    /// Memory that all execution environments together may be configured for, MiB [default: 3/4 of the host's]
+    #[arg(long, env = "HEARTH_MEMORY_MIB", value_name = "MIB")]
+    pub(crate) memory_mib: Option<u64>,
+    /// Run functions even where this host can't give the whole wall
+    #[arg(long, env = "HEARTH_ALLOW_WEAK_WALLS", num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
+    pub(crate) allow_weak_walls: Option<bool>,
+}
+
+/// The configuration file. Unknown keys are errors: a misspelt limit must not be silently absent.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    listen: Option<SocketAddr>,
+    account: Option<String>,
+    packages: Option<ObjectStore>,
+    object_store: Option<ObjectStore>,
+    memory_mib: Option<u64>,
+    max_environments: Option<usize>,
+    keep_warm_s: Option<u64>,
+    shutdown_s: Option<u64>,
+    allow_weak_walls: Option<bool>,
+    #[serde(default)]
+    runtimes: RuntimesFile,
+    #[serde(default)]
+    network: NetworkFile,
+    #[serde(default)]
+    logs: LogsFile,
+}
+
+/// An object store: a URL, and the options that reach it (`aws_endpoint`, `aws_access_key_id`, …).
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ObjectStore {
+    /// `file:///folder` or `s3://bucket/prefix`.
+    pub(crate) url: String,
+    /// As the `object_store` crate names them. Shown masked: values may be secrets.
+    #[serde(
+        default,
+        skip_serializing_if = "BTreeMap::is_empty",
+        serialize_with = "masked"
+    )]
+    pub(crate) options: BTreeMap<String, String>,
+}
+
+fn masked<S: serde::Serializer>(
+    options: &BTreeMap<String, String>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(options.keys().map(|name| (name, "…")))
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RuntimesFile {
+    forbid_nearest: Option<bool>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NetworkFile {
+    allowed_private: Option<Vec<String>>,
+    resolvers: Option<Vec<String>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LogsFile {
+    mib_per_function: Option<u64>,
+    total_mib: Option<u64>,
+    age_days: Option<u64>,
+}
+
+/// The effective configuration of a node; serialised, it is a configuration file.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Config {
+    /// Not a key of the file: the file may lie in it.
+    #[serde(skip)]
+    pub(crate) data: PathBuf,
+    pub(crate) listen: SocketAddr,
+    pub(crate) account: AccountId,
+    pub(crate) memory_mib: u64,
+    pub(crate) max_environments: usize,
+    #[serde(rename = "keep_warm_s", serialize_with = "seconds")]
+    pub(crate) keep_warm: Duration,
+    #[serde(rename = "shutdown_s", serialize_with = "seconds")]
+    pub(crate) shutdown: Duration,
+    pub(crate) allow_weak_walls: bool,
+    pub(crate) runtimes: Runtimes,
+    pub(crate) network: Network,
+    pub(crate) logs: Logs,
+    /// Where packages are kept; absent: in the data folder.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) packages: Option<ObjectStore>,
+    /// What `S3Bucket` and `S3Key` name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) object_store: Option<ObjectStore>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Runtimes {
+    /// A function whose runtime is not installed is refused instead of run on the nearest version.
+    pub(crate) forbid_nearest: bool,
+}
+
+#[derive(Clone, Debug, Default, Serialize)]
+pub(crate) struct Network {
+    /// Private ranges that functions may reach, in CIDR notation.
+    pub(crate) allowed_private: Vec<String>,
+    /// DNS servers; empty: the host's.
+    pub(crate) resolvers: Vec<String>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Logs {
+    pub(crate) mib_per_function: u64,
+    pub(crate) total_mib: u64,
+    pub(crate) age_days: u64,
+}
+
+fn seconds<S: serde::Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_u64(duration.as_secs())
+}
+
+impl Config {
+    /// Puts flags, environment (clap has merged it into `args`), file and defaults together.
+    pub(crate) fn resolve(args: &NodeArgs) -> anyhow::Result<Self> {
+        let data = match &args.data {
+            Some(data) => data.clone(),
+            None => default_data_dir()?,
+        };
+        let file = match &args.config {
+            Some(path) => read_file(path)?,
+            None => match data.join("hearth.toml") {
+                path if path.exists() => read_file(&path)?,
+                _ => File::default(),
+            },
+        };
+        let account = args
+            .account
+            .clone()
+            .or(file.account)
+            .unwrap_or_else(|| DEFAULT_ACCOUNT.to_owned());
+        let config = Self {
+            listen: args.listen.or(file.listen).unwrap_or(DEFAULT_LISTEN),
+            account: account.parse().context("read the account")?,
+            memory_mib: match args.memory_mib.or(file.memory_mib) {
+                Some(mib) => mib,
+                None => host_memory_mib()? / 4 * 3,
+            },
+            max_environments: file.max_environments.unwrap_or(DEFAULT_MAX_ENVIRONMENTS),
+            keep_warm: Duration::from_secs(file.keep_warm_s.unwrap_or(DEFAULT_KEEP_WARM_S)),
+            shutdown: Duration::from_secs(file.shutdown_s.unwrap_or(DEFAULT_SHUTDOWN_S)),
+            allow_weak_walls: args
+                .allow_weak_walls
+                .or(file.allow_weak_walls)
+                .unwrap_or(false),
+            runtimes: Runtimes {
+                forbid_nearest: file.runtimes.forbid_nearest.unwrap_or(false),
+            },
+            network: Network {
+                allowed_private: file.network.allowed_private.unwrap_or_default(),
+                resolvers: file.network.resolvers.unwrap_or_default(),
+            },
+            logs: Logs {
+                mib_per_function: file.logs.mib_per_function.unwrap_or(64),
+                total_mib: file.logs.total_mib.unwrap_or(2_048),
+                age_days: file.logs.age_days.unwrap_or(7),
+            },
+            packages: file.packages,
+            object_store: match &args.object_store {
+                Some(url) => Some(ObjectStore {
+                    url: url.clone(),
+                    options: BTreeMap::new(),
+                }),
+                None => file.object_store,
+            },
+            data,
+        };
+        if config.memory_mib < u64::from(*hearth_types::limits::MEMORY_MIB.start()) {
+            bail!(
+                "memory_mib is {}: the smallest function needs {} MiB, so nothing could run",
+                config.memory_mib,
+                hearth_types::limits::MEMORY_MIB.start()
+            );
+        }
+        if config.max_environments == 0 {
+            bail!("max_environments is 0: nothing could run");
+        }
+        Ok(config)
+    }
+}
+
+const DEFAULT_ACCOUNT: &str = "000000000000";
+const DEFAULT_LISTEN: SocketAddr = SocketAddr::V4(std::net::SocketAddrV4::new(
+    std::net::Ipv4Addr::LOCALHOST,
+    7070,
+));
+/// Lambda's default concurrency of an account: more than that at once is throttled anyway.
+const DEFAULT_MAX_ENVIRONMENTS: usize = hearth_types::limits::ACCOUNT_CONCURRENCY as usize;
+/// Long enough to bridge the pauses of a person who tries something, short enough to give the memory back.
+const DEFAULT_KEEP_WARM_S: u64 = 600;
+/// What service managers grant by default before they kill (systemd: 90 s; Kubernetes: 30 s), with room to spare.
+const DEFAULT_SHUTDOWN_S: u64 = 20;
+
+/// `$XDG_DATA_HOME/hearth`, else `~/.local/share/hearth` (XDG base directory specification).
+fn default_data_dir() -> anyhow::Result<PathBuf> {
+    let base = std::env::var_os("XDG_DATA_HOME")
+        .map(PathBuf::from)
+        .filter(|path| path.is_absolute());
+    let base = base.or_else(|| std::env::home_dir().map(|home| home.join(".local/share")));
+    Ok(base
+        .context("find a data directory: HOME is not set; name one with --data")?
+        .join("hearth"))
+}
+
+fn read_file(path: &Path) -> anyhow::Result<File> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
+    toml::from_str(&text).with_context(|| format!("read {}", path.display()))
+}
+
+fn host_memory_mib() -> anyhow::Result<u64> {
+    let text = std::fs::read_to_string("/proc/meminfo")
+        .context("read /proc/meminfo; or set --memory-mib")?;
+    let kib = text.lines().find_map(|line| {
+        line.strip_prefix("MemTotal:")?
+            .trim()
+            .strip_suffix(" kB")?
+            .parse()
+            .ok()
+    });
+    let kib: u64 = kib.context("read MemTotal of /proc/meminfo; or set --memory-mib")?;
+    Ok(kib / 1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn args(dir: &Path) -> NodeArgs {
+        NodeArgs {
+            data: Some(dir.to_owned()),
+            ..NodeArgs::default()
+        }
+    }
+
+    #[test]
+    fn flags_win_over_the_file_and_the_file_over_defaults() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(
+            dir.path().join("hearth.toml"),
+            "listen = '127.0.0.1:1'\naccount = '111111111111'\n",
+        )
+        .unwrap();
+        let listen = "127.0.0.1:2".parse().unwrap();
+        let config = Config::resolve(&NodeArgs {
+            listen: Some(listen),
+            ..args(dir.path())
+        })
+        .unwrap();
+        assert_eq!(config.listen, listen);
+        assert_eq!(config.account.as_str(), "111111111111");
+        assert_eq!(config.logs.age_days, 7);
+    }
+
+    #[test]
+    fn what_is_shown_reads_back_as_a_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let shown = toml::to_string(&Config::resolve(&args(dir.path())).unwrap()).unwrap();
+        toml::from_str::<File>(&shown).unwrap();
+    }
+
+    #[test]
+    fn a_misspelt_key_and_a_useless_bound_are_errors() {
+        let dir = tempfile::tempdir().unwrap();
+        for bad in [
+            "memory = 1",
+            "memory_mib = 64",
+            "account = 'x'",
+            "max_environments = 0",
+            "listen = 7070",
+        ] {
+            std::fs::write(dir.path().join("hearth.toml"), bad).unwrap();
+            assert!(Config::resolve(&args(dir.path())).is_err(), "{bad}");
+        }
+    }
+}

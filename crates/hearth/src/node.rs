@@ -1,0 +1,283 @@
+//! The composition root: every component of a node, in the order in which they start, and stopped in the reverse.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, SystemTime};
+
+use anyhow::Context as _;
+use hearth_code::{Options as CodeOptions, PackageStore, Packages, StoreUrl};
+use hearth_gateway::auth::{RootKey as GatewayKey, Sessions};
+use hearth_gateway::{Gateway, GatewayOptions};
+use hearth_registry::Registry;
+use hearth_sandbox::network::NetworkOptions;
+use hearth_sandbox::{HostReport, Launcher, LauncherOptions};
+use hearth_store::SqliteStore;
+use hearth_telemetry::logs::{LogOptions, LogStore};
+use hearth_types::time::Timestamp;
+use hearth_worker::{Credentials, RuntimeOptions, Runtimes, Worker, WorkerOptions};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::client::endpoint_path;
+use crate::config::{Config, ObjectStore};
+use crate::keys::{self, RootKey, write_private};
+
+/// Bytes of disk that unpacked packages which no environment uses may take: some hundred functions of usual size.
+const CACHE_BYTES: u64 = 4 << 30;
+/// How often packages that nothing refers to are removed.
+const COLLECTION_INTERVAL: Duration = Duration::from_secs(3_600);
+/// How long a package is kept though nothing refers to it: an upload whose function is being created.
+const COLLECTION_GRACE: Duration = Duration::from_secs(3_600);
+
+/// A running node.
+pub(crate) struct Node {
+    address: SocketAddr,
+    root_key: RootKey,
+    is_empty: bool,
+    endpoint_file: PathBuf,
+    worker: Worker,
+    launcher: Launcher,
+    logs: LogStore,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+impl Node {
+    /// Starts every component. What fails on the way is undone by dropping what was started.
+    pub(crate) async fn start(config: &Config) -> anyhow::Result<Self> {
+        create_data_folder(&config.data)?;
+        // The store first: it is what keeps two nodes from sharing a data folder.
+        let store = SqliteStore::open(config.data.join("hearth.db"))
+            .with_context(|| format!("open the data folder {}", config.data.display()))?;
+        // Then the address: when it is taken, nothing else needs to be started.
+        let listener = TcpListener::bind(config.listen).await;
+        let listener = listener.with_context(|| {
+            format!(
+                "listen on {}; name another address with --listen, port 0 for a free one",
+                config.listen
+            )
+        })?;
+        let address = listener
+            .local_addr()
+            .context("read the address that is listened on")?;
+        let root_key = RootKey::load_or_create(&config.data)?;
+        let node_secret = keys::node_secret(&config.data)?;
+        let sessions = Sessions::new(&node_secret);
+
+        let launcher = Launcher::start(launcher_options(config)?)
+            .await
+            .context("start the process wall")?;
+        let packages = Packages::open(CodeOptions {
+            packages: match &config.packages {
+                None => PackageStore::Local(config.data.join("packages")),
+                Some(store) => PackageStore::Url(store_url(store)),
+            },
+            cache_dir: config.data.join("cache"),
+            cache_bytes: CACHE_BYTES,
+            source: config.object_store.as_ref().map(store_url),
+        });
+        let packages = packages.await.context("open code storage")?;
+        let logs = LogStore::open(LogOptions {
+            bytes_per_function: config.logs.mib_per_function << 20,
+            total_bytes: config.logs.total_mib << 20,
+            age: Duration::from_secs(config.logs.age_days * 24 * 3_600),
+            ..LogOptions::new(config.data.join("logs"))
+        });
+        let logs = logs.context("open the functions' logs")?;
+
+        // Functions reach the gateway through their door, and the gateway reaches functions through the worker: the
+        // worker learns of the gateway last.
+        let gateway: Arc<OnceLock<Gateway>> = Arc::default();
+        let stop = CancellationToken::new();
+        let worker = Worker::start(worker_options(
+            config, &launcher, &packages, &logs, &sessions, &gateway, &stop,
+        ))
+        .await;
+        let worker = worker.context("start the worker")?;
+        let registry = Registry::open(
+            Arc::new(store),
+            packages.clone(),
+            Arc::new(worker.clone()),
+            hearth_registry::Options::default(),
+        );
+        let registry = registry.await.context("read the functions")?;
+        let is_empty = registry.live_packages().is_empty();
+
+        let root = GatewayKey {
+            access_key_id: root_key.access_key_id.clone(),
+            secret_access_key: root_key.secret_access_key.clone(),
+            account: config.account.clone(),
+        };
+        let options = GatewayOptions::new(vec![root], node_secret);
+        let front = Gateway::new(options, registry.clone(), packages.clone(), Arc::new(worker.clone()),
+            logs.clone(),
+        );
+        let front = gateway.get_or_init(|| front).clone();
+
+        let tasks = TaskTracker::new();
+        let until = stop.clone();
+        tasks.spawn(async move { front.serve(listener, until).await });
+        tasks.spawn(collect_packages(registry, packages, stop.clone()));
+        let endpoint_file = endpoint_path(&config.data);
+        write_private(&endpoint_file, format!("http://{address}\n").as_bytes())?;
+        Ok(Self {
+            address,
+            root_key,
+            is_empty,
+            endpoint_file,
+            worker,
+            launcher,
+            logs,
+            tasks,
+            stop,
+        })
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub(crate) fn root_key(&self) -> &RootKey {
+        &self.root_key
+    }
+
+    /// Whether no function was there when the node started.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.is_empty
+    }
+
+    /// Takes no more requests, lets running invocations finish within `bound`, and leaves nothing behind.
+    pub(crate) async fn stop(self, bound: Duration) {
+        if let Err(error) = std::fs::remove_file(&self.endpoint_file) {
+            tracing::warn!("remove {}: {error}", self.endpoint_file.display());
+        }
+        self.stop.cancel();
+        self.tasks.close();
+        // Answers still travel while the worker waits for what runs; the worker's own bound ends both.
+        tokio::join!(self.worker.shutdown(bound), async {
+            if tokio::time::timeout(bound, self.tasks.wait())
+                .await
+                .is_err()
+            {
+                tracing::info!("connections were still open when the time to stop was over");
+            }
+        });
+        self.logs.flush().await;
+        self.launcher.shutdown().await;
+    }
+}
+
+/// The host and its interpreters, as a node would find them: for `hearth doctor`.
+pub(crate) async fn examine(
+    config: &Config,
+) -> anyhow::Result<(HostReport, Vec<hearth_worker::Interpreter>)> {
+    let folder = std::env::temp_dir().join(format!("hearth-doctor-{}", std::process::id()));
+    let mut options = launcher_options(config)?;
+    options.run_dir = folder.join("run");
+    let host = hearth_sandbox::probe(&options).await.context("examine the host")?;
+    let runtimes = Runtimes::find(RuntimeOptions { runtime_dir: folder.join("runtimes"), ..runtime_options(config) }).await?;
+    // It held nothing but an empty mount point.
+    let _ = std::fs::remove_dir_all(&folder);
+    Ok((host, runtimes.installed().to_vec()))
+}
+
+fn create_data_folder(path: &std::path::Path) -> anyhow::Result<()> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        // Keys, code and logs: nobody else's business.
+        .mode(0o700)
+        .create(path)
+        .with_context(|| format!("create the data folder {}", path.display()))
+}
+
+fn launcher_options(config: &Config) -> anyhow::Result<LauncherOptions> {
+    let network = NetworkOptions::default();
+    Ok(LauncherOptions {
+        run_dir: config.data.join("run"),
+        allow_weak_walls: config.allow_weak_walls,
+        network,
+    })
+}
+
+fn runtime_options(config: &Config) -> RuntimeOptions {
+    RuntimeOptions {
+        search_path: std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()).collect(),
+        home: std::env::home_dir(),
+        forbid_nearest: config.runtimes.forbid_nearest,
+        runtime_dir: config.data.join("runtimes"),
+    }
+}
+
+fn worker_options(
+    config: &Config,
+    launcher: &Launcher,
+    packages: &Packages,
+    logs: &LogStore,
+    sessions: &Sessions,
+    gateway: &Arc<OnceLock<Gateway>>,
+    stop: &CancellationToken,
+) -> WorkerOptions {
+    let (sessions, gateway, stop) = (sessions.clone(), gateway.clone(), stop.clone());
+    let mint = Arc::new(move |function: &_| {
+        let expires = SystemTime::now() + SESSION_LIFETIME;
+        let minted = sessions.mint(function, Timestamp::from(expires));
+        Credentials {
+            access_key_id: minted.access_key_id,
+            secret_access_key: minted.secret_access_key,
+            session_token: minted.session_token,
+        }
+    });
+    let door: hearth_worker::Door = Arc::new(move |_, stream| {
+        let (gateway, stop) = (gateway.clone(), stop.clone());
+        Box::pin(async move {
+            // Not there yet: the node is starting, and nothing can have been invoked.
+            if let Some(gateway) = gateway.get() {
+                gateway.serve_connection(stream, stop).await;
+            }
+        })
+    });
+    let runtimes = runtime_options(config);
+    WorkerOptions {
+        memory_bytes: config.memory_mib << 20,
+        max_environments: config.max_environments,
+        keep_warm: config.keep_warm,
+        ..WorkerOptions::new(
+            launcher.clone(),
+            packages.clone(),
+            logs.clone(),
+            runtimes,
+            mint,
+            door,
+        )
+    }
+}
+
+/// How long a function's credentials are good: as long as an environment may live, and an invocation more.
+const SESSION_LIFETIME: Duration = Duration::from_secs(12 * 3_600);
+
+fn store_url(store: &ObjectStore) -> StoreUrl {
+    StoreUrl {
+        url: store.url.clone(),
+        options: store.options.clone(),
+    }
+}
+
+async fn collect_packages(registry: Registry, packages: Packages, stop: CancellationToken) {
+    let mut interval = tokio::time::interval(COLLECTION_INTERVAL);
+    loop {
+        tokio::select! {
+            _ = interval.tick() => {}
+            () = stop.cancelled() => return,
+        }
+        // What could not be removed now is there the next time.
+        if let Err(error) = packages
+            .collect(&registry.live_packages(), COLLECTION_GRACE)
+            .await
+        {
+            tracing::warn!("remove packages that nothing refers to: {error}");
+        }
+    }
+}
