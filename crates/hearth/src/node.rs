@@ -111,7 +111,11 @@ impl Node {
             account: config.account.clone(),
         };
         let options = GatewayOptions::new(vec![root], node_secret);
-        let front = Gateway::new(options, registry.clone(), packages.clone(), Arc::new(worker.clone()),
+        let front = Gateway::new(
+            options,
+            registry.clone(),
+            packages.clone(),
+            Arc::new(worker.clone()),
             logs.clone(),
         );
         let front = gateway.get_or_init(|| front).clone();
@@ -176,8 +180,14 @@ pub(crate) async fn examine(
     let folder = std::env::temp_dir().join(format!("hearth-doctor-{}", std::process::id()));
     let mut options = launcher_options(config)?;
     options.run_dir = folder.join("run");
-    let host = hearth_sandbox::probe(&options).await.context("examine the host")?;
-    let runtimes = Runtimes::find(RuntimeOptions { runtime_dir: folder.join("runtimes"), ..runtime_options(config) }).await?;
+    let host = hearth_sandbox::probe(&options)
+        .await
+        .context("examine the host")?;
+    let runtimes = Runtimes::find(RuntimeOptions {
+        runtime_dir: folder.join("runtimes"),
+        ..runtime_options(config)
+    })
+    .await?;
     // It held nothing but an empty mount point.
     let _ = std::fs::remove_dir_all(&folder);
     Ok((host, runtimes.installed().to_vec()))

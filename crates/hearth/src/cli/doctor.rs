@@ -34,16 +34,33 @@ pub(super) fn run(args: DoctorArgs) -> anyhow::Result<Done> {
         return Ok(Done::Ok);
     }
     let mark = |available: bool| if available { "yes" } else { "no" }.to_owned();
-    let rows = host.parts.iter().map(|part| vec![part.name.clone(), mark(part.available), part.detail.clone()]);
-    output::print(&output::table(&["PART OF THE WALL", "HERE", "DETAIL"], rows.collect()));
-    for part in host.parts.iter().filter(|part| !part.available && !part.advice.is_empty()) {
+    let rows = host
+        .parts
+        .iter()
+        .map(|part| vec![part.name.clone(), mark(part.available), part.detail.clone()]);
+    output::print(&output::table(
+        &["PART OF THE WALL", "HERE", "DETAIL"],
+        rows.collect(),
+    ));
+    for part in host
+        .parts
+        .iter()
+        .filter(|part| !part.available && !part.advice.is_empty())
+    {
         output::print(&format!("{}: {}", part.name, part.advice));
     }
     let rows = interpreters.iter().map(|interpreter| {
-        vec![interpreter.runtime().to_string(), version(interpreter), interpreter.executable.display().to_string()]
+        vec![
+            interpreter.runtime().to_string(),
+            version(interpreter),
+            interpreter.executable.display().to_string(),
+        ]
     });
     output::print("");
-    output::print(&output::table(&["RUNTIME", "VERSION", "INTERPRETER"], rows.collect()));
+    output::print(&output::table(
+        &["RUNTIME", "VERSION", "INTERPRETER"],
+        rows.collect(),
+    ));
     output::print("Other versions of these languages run on the nearest one that is installed.");
     Ok(Done::Ok)
 }

@@ -83,11 +83,11 @@ pub(crate) fn table(header: &[&str], rows: Vec<Vec<String>>) -> String {
     for row in rows {
         table.add_row(row);
     }
-    // Columns are padded to their width: spaces at the ends of lines help nobody who copies them.
+    // Columns are padded on both sides: spaces at the ends of lines help nobody who copies them.
     table
         .to_string()
         .lines()
-XX
+        .map(|line| line.trim_end().strip_prefix(' ').unwrap_or(line).to_owned() + "\n")
         .collect()
 }
 
