@@ -1,0 +1,56 @@
+//! Real functions in real environments behind the real wall.
+//!
+//! Without the standard harness, because the sandbox's launcher is this program started again.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod bounds;
+mod concurrency;
+mod ends;
+mod hostile;
+mod init;
+mod languages;
+mod logs;
+mod rig;
+mod speed;
+
+use std::process::ExitCode;
+
+use libtest_mimic::{Arguments, Trial};
+
+/// One test: its name and what it does.
+type Test = (&'static str, fn() -> rig::Body);
+
+fn main() -> ExitCode {
+    hearth_sandbox::run_launcher_if_asked();
+    let mut arguments = Arguments::from_args();
+    // Each test starts several processes; more at once only slow each other down.
+    arguments.test_threads.get_or_insert(4);
+    let tests = [
+        bounds::tests(),
+        concurrency::tests(),
+        ends::tests(),
+        hostile::tests(),
+        init::tests(),
+        languages::tests(),
+        logs::tests(),
+    ]
+    .concat();
+    let mut trials: Vec<Trial> = tests
+        .into_iter()
+        .map(|(name, body)| {
+            Trial::test(name, move || {
+                rig::run(body());
+                Ok(())
+            })
+        })
+        .collect();
+    trials.push(
+        Trial::test("speed::report", || {
+            rig::run(speed::report());
+            Ok(())
+        })
+        .with_ignored_flag(true),
+    );
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
