@@ -5,7 +5,7 @@ use hearth_types::name::FunctionKey;
 use super::filter::Filter;
 
 /// A place in a function's log. It stays where it is while lines arrive and old ones are removed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Position {
     pub(super) segment: u64,
     pub(super) offset: u64,
@@ -39,8 +39,15 @@ impl std::str::FromStr for Position {
     type Err = ParsePositionError;
 
     fn from_str(text: &str) -> Result<Self, ParsePositionError> {
-        let _ = text;
-        todo!()
+        let number = |digits: &str| u64::from_str_radix(digits, 16).map_err(|_| ParsePositionError);
+        if text.len() != 32 || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
+            return Err(ParsePositionError);
+        }
+        let (segment, offset) = text.split_at(16);
+        Ok(Self {
+            segment: number(segment)?,
+            offset: number(offset)?,
+        })
     }
 }
 
@@ -86,7 +93,7 @@ pub struct LogEvent {
     pub stream: String,
     /// The text; bytes that are not UTF-8 are replaced.
     pub message: String,
-    /// Names the event within the function's log, for good: its position as a number of at most 56 digits.
+    /// Names the event within the function's log, for good: 32 decimal digits that grow along the log.
     pub id: String,
 }
 
