@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::v1::Roots;
 use super::{parent, remove_folder, write};
@@ -190,6 +191,19 @@ fn start_time(pid: u32) -> Option<u64> {
     stat.rsplit_once(") ")?.1.split(' ').nth(19)?.parse().ok()
 }
 
+/// Removes a group whose last processes may still be dying.
+fn remove_soon(group: &Path) {
+    /// At most 100 ms for each: whatever is left then waits for the next start.
+    const ATTEMPTS: u32 = 20;
+    const PAUSE: Duration = Duration::from_millis(5);
+    for _ in 0..ATTEMPTS {
+        if remove_folder(group) {
+            break;
+        }
+        std::thread::sleep(PAUSE);
+    }
+}
+
 /// Removes what dead launchers left below a parent folder, as far as it can be told that they are dead.
 pub(super) fn remove_stale(root: &Path) {
     let (Ok(entries), Ok(namespace)) = (fs::read_dir(root), pid_namespace()) else {
@@ -220,7 +234,7 @@ pub(super) fn remove_stale(root: &Path) {
                         let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
                     }
                 }
-                remove_folder(&group.path());
+                remove_soon(&group.path());
             }
             remove_folder(&entry.path());
         }

@@ -56,6 +56,8 @@ fn serve() -> io::Result<()> {
         ));
     }
     let main = rustix::process::getppid();
+    // Whoever started the main process may have left it descriptors that are not its own.
+    sys::close_all_except(&mut [0, 1, 2])?;
     let line = take_line()?;
     // Signals to the whole process group or service (Ctrl-C, a service manager's SIGTERM) are for the main process: it
     // lets running functions finish and then hangs up.
