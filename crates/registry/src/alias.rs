@@ -13,7 +13,7 @@ use hearth_types::wire::lambda::{
 
 use crate::constraints::Constraints;
 use crate::page::Listing;
-use crate::registry::new_revision;
+use crate::registry::{Subject, new_revision};
 use crate::scope::unqualified;
 use crate::snapshot::FunctionEntry;
 use crate::{PageRequest, Registry, Scope, present};
@@ -63,26 +63,24 @@ impl Registry {
             description: request.description.unwrap_or_default(),
             revision: new_revision(),
         };
-        let (_, answer) = self
-            .change_function(&key, |snapshot| {
-                let entry = snapshot
-                    .function(&key)
-                    .ok_or_else(|| present::function_not_found(&key, None))?;
-                if entry.alias(&record.name).is_some() {
-                    return Err(ApiError::conflict(format!(
-                        "Alias already exists: {}",
-                        alias_arn(&key, &record.name)
-                    )));
-                }
-                check_versions(entry, &record)?;
-                let answer = present::alias(&key, &record);
-                Ok((
-                    vec![Change::CreateAlias(key.clone(), record.clone())],
-                    answer,
-                ))
-            })
-            .await?;
-        Ok(answer)
+        self.change(&Subject::Function(key.clone()), |snapshot| {
+            let entry = snapshot
+                .function(&key)
+                .ok_or_else(|| present::function_not_found(&key, None))?;
+            if entry.alias(&record.name).is_some() {
+                return Err(ApiError::conflict(format!(
+                    "Alias already exists: {}",
+                    alias_arn(&key, &record.name)
+                )));
+            }
+            check_versions(entry, &record)?;
+            let answer = present::alias(&key, &record);
+            Ok((
+                vec![Change::CreateAlias(key.clone(), record.clone())],
+                answer,
+            ))
+        })
+        .await
     }
 
     /// `GetAlias`.
@@ -170,46 +168,44 @@ impl Registry {
         };
         let key = unqualified(scope, function)?;
         let revision = new_revision();
-        let (_, answer) = self
-            .change_function(&key, |snapshot| {
-                let entry = snapshot
-                    .function(&key)
-                    .ok_or_else(|| present::function_not_found(&key, None))?;
-                let current = entry.alias(&name).ok_or_else(|| {
-                    ApiError::not_found(format!("Alias not found: {}", alias_arn(&key, &name)))
-                })?;
-                if request
-                    .revision_id
-                    .as_ref()
-                    .is_some_and(|revision| *revision != current.revision)
-                {
-                    return Err(present::revision_mismatch());
-                }
-                let record = AliasRecord {
-                    name: name.clone(),
-                    version: version.unwrap_or(current.version),
-                    weighted: if request.routing_config.is_some() {
-                        weighted
-                    } else {
-                        current.weighted
-                    },
-                    description: request
-                        .description
-                        .clone()
-                        .unwrap_or_else(|| current.description.clone()),
-                    revision: revision.clone(),
-                };
-                check_versions(entry, &record)?;
-                let answer = present::alias(&key, &record);
-                let change = Change::UpdateAlias {
-                    key: key.clone(),
-                    record,
-                    expected: current.revision.clone(),
-                };
-                Ok((vec![change], answer))
-            })
-            .await?;
-        Ok(answer)
+        self.change(&Subject::Function(key.clone()), |snapshot| {
+            let entry = snapshot
+                .function(&key)
+                .ok_or_else(|| present::function_not_found(&key, None))?;
+            let current = entry.alias(&name).ok_or_else(|| {
+                ApiError::not_found(format!("Alias not found: {}", alias_arn(&key, &name)))
+            })?;
+            if request
+                .revision_id
+                .as_ref()
+                .is_some_and(|revision| *revision != current.revision)
+            {
+                return Err(present::revision_mismatch());
+            }
+            let record = AliasRecord {
+                name: name.clone(),
+                version: version.unwrap_or(current.version),
+                weighted: if request.routing_config.is_some() {
+                    weighted
+                } else {
+                    current.weighted
+                },
+                description: request
+                    .description
+                    .clone()
+                    .unwrap_or_else(|| current.description.clone()),
+                revision: revision.clone(),
+            };
+            check_versions(entry, &record)?;
+            let answer = present::alias(&key, &record);
+            let change = Change::UpdateAlias {
+                key: key.clone(),
+                record,
+                expected: current.revision.clone(),
+            };
+            Ok((vec![change], answer))
+        })
+        .await
     }
 
     /// `DeleteAlias`. One that is not there is as good as deleted.
@@ -225,18 +221,16 @@ impl Registry {
     ) -> Result<(), ApiError> {
         let name = name_in_path(alias)?;
         let key = unqualified(scope, function)?;
-        let (_, ()) = self
-            .change_function(&key, |snapshot| {
-                let entry = snapshot
-                    .function(&key)
-                    .ok_or_else(|| present::function_not_found(&key, None))?;
-                let change = entry
-                    .alias(&name)
-                    .map(|_| Change::DeleteAlias(key.clone(), name.clone()));
-                Ok((change.into_iter().collect(), ()))
-            })
-            .await?;
-        Ok(())
+        self.change(&Subject::Function(key.clone()), |snapshot| {
+            let entry = snapshot
+                .function(&key)
+                .ok_or_else(|| present::function_not_found(&key, None))?;
+            let change = entry
+                .alias(&name)
+                .map(|_| Change::DeleteAlias(key.clone(), name.clone()));
+            Ok((change.into_iter().collect(), ()))
+        })
+        .await
     }
 }
 

@@ -5,8 +5,11 @@ use hearth_code::Packages;
 use hearth_types::ApiError;
 use hearth_types::error::ErrorKind;
 use hearth_types::function::Package;
-use hearth_types::limits::ZIP_FILE_BYTES;
+use hearth_types::limits::{STORED_CODE_BYTES, ZIP_FILE_BYTES};
 use hearth_types::wire::lambda::{FunctionCode, LayerVersionContentInput};
+
+use crate::Scope;
+use crate::snapshot::Snapshot;
 
 /// One source of one package.
 #[derive(Clone, Debug)]
@@ -138,6 +141,20 @@ impl CodeSource {
         };
         Ok(packages.check(zip).await?)
     }
+}
+
+/// Refuses packages that an account has no room for.
+///
+/// # Errors
+/// [`ErrorKind::CodeStorageExceeded`].
+pub(crate) fn check_room(snapshot: &Snapshot, scope: &Scope, bytes: u64) -> Result<(), ApiError> {
+    if snapshot.usage(scope).code_bytes.saturating_add(bytes) > STORED_CODE_BYTES {
+        return Err(ApiError::new(
+            ErrorKind::CodeStorageExceeded,
+            "Code storage limit exceeded. Delete functions, versions or layer versions that are not needed.",
+        ));
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ use hearth_types::wire::lambda::{
 };
 
 use crate::constraints::Constraints;
+use crate::registry::Subject;
 use crate::scope::unqualified;
 use crate::{Registry, Scope, present};
 
@@ -48,6 +49,21 @@ impl Registry {
         constraints.finish()?;
         let asked = u32::try_from(asked).unwrap_or(u32::MAX);
         let key = unqualified(scope, function)?;
+        let registry = self.clone();
+        // In a task of its own: a caller that stops waiting must not let the next reservation in before this one
+        // is seen.
+        tokio::spawn(async move { registry.reserve_within_limit(&key, asked).await })
+            .await
+            .map_err(|error| {
+                tracing::error!(%error, "a reservation did not end");
+                ApiError::service("The reservation could not be stored. Try again.")
+            })??;
+        Ok(Concurrency {
+            reserved_concurrent_executions: Some(asked),
+        })
+    }
+
+    async fn reserve_within_limit(&self, key: &FunctionKey, asked: u32) -> Result<(), ApiError> {
         let _one_at_a_time = tokio::time::timeout(WAIT, self.inner.reservations.lock())
             .await
             .map_err(|_| {
@@ -57,7 +73,7 @@ impl Registry {
                 )
             })?;
         let limit = u64::from(self.inner.options.account_concurrency);
-        self.reserve(&key, Some(asked), |reserved| {
+        self.reserve(key, Some(asked), |reserved| {
             if asked > 0 && reserved + u64::from(UNRESERVED_CONCURRENCY) > limit {
                 return Err(ApiError::invalid(format!(
                     "Specified ReservedConcurrentExecutions for function decreases account's \
@@ -66,10 +82,7 @@ impl Registry {
             }
             Ok(())
         })
-        .await?;
-        Ok(Concurrency {
-            reserved_concurrent_executions: Some(asked),
-        })
+        .await
     }
 
     /// `GetFunctionConcurrency`.
@@ -114,24 +127,22 @@ impl Registry {
             account: key.account.clone(),
             region: key.region.clone(),
         };
-        let (_, ()) = self
-            .change_function(key, |snapshot| {
-                let entry = snapshot
-                    .function(key)
-                    .ok_or_else(|| present::function_not_found(key, None))?;
-                let own = u64::from(entry.function.reserved_concurrency.unwrap_or(0));
-                let others = snapshot.usage(&scope).reserved - own;
-                check(others + u64::from(reserved.unwrap_or(0)))?;
-                if entry.function.reserved_concurrency == reserved {
-                    return Ok((Vec::new(), ()));
-                }
-                let mut record = entry.function.as_ref().clone();
-                record.generation += 1;
-                record.reserved_concurrency = reserved;
-                Ok((vec![Change::UpdateFunction(record)], ()))
-            })
-            .await?;
-        Ok(())
+        self.change(&Subject::Function(key.clone()), |snapshot| {
+            let entry = snapshot
+                .function(key)
+                .ok_or_else(|| present::function_not_found(key, None))?;
+            let own = u64::from(entry.function.reserved_concurrency.unwrap_or(0));
+            let others = snapshot.usage(&scope).reserved - own;
+            check(others + u64::from(reserved.unwrap_or(0)))?;
+            if entry.function.reserved_concurrency == reserved {
+                return Ok((Vec::new(), ()));
+            }
+            let mut record = entry.function.as_ref().clone();
+            record.generation += 1;
+            record.reserved_concurrency = reserved;
+            Ok((vec![Change::UpdateFunction(record)], ()))
+        })
+        .await
     }
 
     /// `GetAccountSettings`.

@@ -1,7 +1,5 @@
 //! `CreateFunction`.
 
-use std::sync::Arc;
-
 use hearth_store::contract::Change;
 use hearth_store::record::{FunctionRecord, VersionRecord};
 use hearth_types::ApiError;
@@ -9,7 +7,7 @@ use hearth_types::function::{Package, State, UpdateStatus};
 use hearth_types::name::{FunctionKey, Version};
 use hearth_types::wire::lambda::{CreateFunctionRequest, FunctionConfiguration};
 
-use crate::code_source::CodeSource;
+use crate::code_source::{CodeSource, check_room};
 use crate::constraints::Constraints;
 use crate::present::{self, Detail};
 use crate::registry::{Subject, new_deployment, new_revision};
@@ -88,40 +86,28 @@ impl Registry {
             },
         };
         let publishing = request.publish.unwrap_or(false);
-        let (entry, answer) = self
-            .change_function(&key, |snapshot| {
-                must_be_free(snapshot, &key)?;
-                let mut record = record.clone();
-                if !publishing {
-                    let answer = present::version(&key, &record.latest, None, Detail::Created);
-                    return Ok((vec![Change::CreateFunction(record)], answer));
-                }
-                let version = publish(&mut record, None);
-                let answer = present::version(&key, &version, None, Detail::Created);
-                let changes = vec![
-                    Change::CreateFunction(record),
-                    Change::CreateVersion(key.clone(), version),
-                ];
-                Ok((changes, answer))
-            })
-            .await?;
-        if let Some(entry) = entry {
-            self.prepare_unfinished(&entry);
-        }
-        Ok(answer)
-    }
-
-    /// Changes a function, and gives its entry after the change (`None` if it was deleted).
-    ///
-    /// # Errors
-    /// Those of [`Registry::change`].
-    pub(crate) async fn change_function<T>(
-        &self,
-        key: &FunctionKey,
-        decide: impl Fn(&Snapshot) -> Result<(Vec<Change>, T), ApiError>,
-    ) -> Result<(Option<Arc<crate::snapshot::FunctionEntry>>, T), ApiError> {
-        let answer = self.change(&Subject::Function(key.clone()), decide).await?;
-        Ok((self.snapshot().function(key).cloned(), answer))
+        self.change(&Subject::Function(key.clone()), |snapshot| {
+            must_be_free(snapshot, &key)?;
+            let copies = 1 + u64::from(publishing);
+            check_room(
+                snapshot,
+                scope,
+                record.latest.configuration.code.size * copies,
+            )?;
+            let mut record = record.clone();
+            if !publishing {
+                let answer = present::version(&key, &record.latest, None, Detail::Created);
+                return Ok((vec![Change::CreateFunction(record)], answer));
+            }
+            let version = publish(&mut record, None);
+            let answer = present::version(&key, &version, None, Detail::Created);
+            let changes = vec![
+                Change::CreateFunction(record),
+                Change::CreateVersion(key.clone(), version),
+            ];
+            Ok((changes, answer))
+        })
+        .await
     }
 
     /// Checks that a function and its layers unpack to no more than they may together.

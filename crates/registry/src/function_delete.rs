@@ -5,6 +5,7 @@ use hearth_types::ApiError;
 use hearth_types::arn::FunctionRef;
 use hearth_types::name::{FunctionKey, Qualifier, Version};
 
+use crate::registry::Subject;
 use crate::scope::one_qualifier;
 use crate::{Registry, Scope, present};
 
@@ -39,54 +40,43 @@ impl Registry {
     }
 
     async fn delete_whole(&self, key: &FunctionKey) -> Result<(), ApiError> {
-        let (_, versions) = self
-            .change_function(key, |snapshot| {
-                let entry = snapshot
-                    .function(key)
-                    .ok_or_else(|| present::function_not_found(key, None))?;
-                let versions: Vec<_> = entry.all_versions().map(|record| record.version).collect();
-                let change = Change::DeleteFunction {
-                    key: key.clone(),
-                    generation: entry.function.generation,
-                };
-                Ok((vec![change], versions))
-            })
-            .await?;
-        for version in versions {
-            self.inner.invoker.retire(key, version, None);
-        }
-        Ok(())
+        self.change(&Subject::Function(key.clone()), |snapshot| {
+            let entry = snapshot
+                .function(key)
+                .ok_or_else(|| present::function_not_found(key, None))?;
+            let change = Change::DeleteFunction {
+                key: key.clone(),
+                generation: entry.function.generation,
+            };
+            Ok((vec![change], ()))
+        })
+        .await
     }
 
     async fn delete_version(&self, key: &FunctionKey, version: Version) -> Result<(), ApiError> {
-        let (_, deleted) = self
-            .change_function(key, |snapshot| {
-                let entry = snapshot
-                    .function(key)
-                    .ok_or_else(|| present::function_not_found(key, None))?;
-                if entry.version(version).is_none() {
-                    return Ok((Vec::new(), false));
-                }
-                let aliases: Vec<_> = entry
-                    .aliases()
-                    .filter(|alias| {
-                        let second = alias.weighted.map(|(version, _)| version);
-                        alias.version == version || second == Some(version)
-                    })
-                    .map(|alias| alias.name.as_str())
-                    .collect();
-                if !aliases.is_empty() {
-                    return Err(ApiError::conflict(format!(
-                        "Unable to delete version because the following aliases reference it: [{}]",
-                        aliases.join(", ")
-                    )));
-                }
-                Ok((vec![Change::DeleteVersion(key.clone(), version)], true))
-            })
-            .await?;
-        if deleted {
-            self.inner.invoker.retire(key, version, None);
-        }
-        Ok(())
+        self.change(&Subject::Function(key.clone()), |snapshot| {
+            let entry = snapshot
+                .function(key)
+                .ok_or_else(|| present::function_not_found(key, None))?;
+            if entry.version(version).is_none() {
+                return Ok((Vec::new(), ()));
+            }
+            let aliases: Vec<_> = entry
+                .aliases()
+                .filter(|alias| {
+                    let second = alias.weighted.map(|(version, _)| version);
+                    alias.version == version || second == Some(version)
+                })
+                .map(|alias| alias.name.as_str())
+                .collect();
+            if !aliases.is_empty() {
+                return Err(ApiError::conflict(format!(
+                    "Unable to delete version because the following aliases reference it: [{}]",
+                    aliases.join(", ")
+                )));
+            }
+            Ok((vec![Change::DeleteVersion(key.clone(), version)], ()))
+        })
+        .await
     }
 }

@@ -11,15 +11,15 @@ use hearth_types::wire::lambda::{
     FunctionConfiguration, UpdateFunctionCodeRequest, UpdateFunctionConfigurationRequest,
 };
 
-use crate::code_source::CodeSource;
+use crate::code_source::{CodeSource, check_room};
 use crate::constraints::Constraints;
 use crate::function_create::refuse_publish_to;
 use crate::present::{self, Detail};
-use crate::registry::{new_deployment, new_revision};
+use crate::registry::{Subject, new_deployment, new_revision};
 use crate::scope::unqualified;
 use crate::settings::{self, Settings};
 use crate::snapshot::{FunctionEntry, Snapshot};
-use crate::version::{publish_changed, republished};
+use crate::version::{publish, republished};
 use crate::{Registry, Scope, layer_use};
 
 impl Registry {
@@ -65,8 +65,9 @@ impl Registry {
         .await?;
         let now = self.now();
         let publishing = request.publish.unwrap_or(false);
-        self.update(&key, |snapshot| {
+        self.change(&Subject::Function(key.clone()), |snapshot| {
             let mut record = changeable(snapshot, &key, revision.as_deref())?;
+            check_room(snapshot, scope, code.size)?;
             let configuration = Configuration {
                 code,
                 architecture,
@@ -80,7 +81,7 @@ impl Registry {
             let known = snapshot
                 .function(&key)
                 .and_then(|entry| republished(entry, &record));
-            let version = known.unwrap_or_else(|| publish_changed(&mut record));
+            let version = known.unwrap_or_else(|| publish(&mut record, None));
             let qualifier = Some(Qualifier::Version(version.version));
             let answer = present::version(&key, &version, qualifier, Detail::Full);
             let mut changes = vec![Change::UpdateFunction(record.clone())];
@@ -127,7 +128,7 @@ impl Registry {
             self.check_together(&configuration).await?;
         }
         let now = self.now();
-        self.update(&key, |snapshot| {
+        self.change(&Subject::Function(key.clone()), |snapshot| {
             let mut record = changeable(snapshot, &key, revision.as_deref())?;
             let configuration =
                 settings.over(&record.latest.configuration, runtimes, layers.clone())?;
@@ -154,18 +155,6 @@ impl Registry {
             return Ok(used.clone());
         }
         layer_use::find(scope, &self.snapshot(), arns)
-    }
-
-    async fn update(
-        &self,
-        key: &FunctionKey,
-        decide: impl Fn(&Snapshot) -> Result<(Vec<Change>, FunctionConfiguration), ApiError>,
-    ) -> Result<FunctionConfiguration, ApiError> {
-        let (entry, answer) = self.change_function(key, decide).await?;
-        if let Some(entry) = entry {
-            self.prepare_unfinished(&entry);
-        }
-        Ok(answer)
     }
 }
 

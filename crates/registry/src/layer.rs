@@ -12,7 +12,7 @@ use hearth_types::wire::lambda::{
     LayersListItem, ListLayerVersionsResponse, ListLayersResponse, PublishLayerVersionRequest,
 };
 
-use crate::code_source::CodeSource;
+use crate::code_source::{CodeSource, check_room};
 use crate::constraints::Constraints;
 use crate::layer_use::ARN_PATTERN;
 use crate::page::Listing;
@@ -60,6 +60,7 @@ impl Registry {
         let created = self.now();
         let record = self
             .change(&Subject::Layer(key.clone()), |snapshot| {
+                check_room(snapshot, scope, package.size)?;
                 let record = LayerVersionRecord {
                     arn: key.version(snapshot.last_layer_version(&key) + 1),
                     package,

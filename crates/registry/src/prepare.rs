@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use hearth_store::contract::Change;
 use hearth_store::record::VersionRecord;
-use hearth_types::function::{Deployment, Reason, State, UpdateStatus};
-use hearth_types::name::Version;
+use hearth_types::function::{Deployment, DeploymentId, Reason, State, UpdateStatus};
+use hearth_types::name::{FunctionKey, Version};
 
 use crate::Registry;
 use crate::registry::{Subject, new_revision};
@@ -26,13 +26,77 @@ pub(crate) fn unfinished(record: &VersionRecord) -> bool {
 }
 
 impl Registry {
-    /// Begins to make ready what is unfinished of a function.
-    pub(crate) fn prepare_unfinished(&self, entry: &FunctionEntry) {
-        for record in entry.all_versions().filter(|record| unfinished(record)) {
-            if let Some(deployment) = pending_deployment(&entry.function, record) {
-                let registry = self.clone();
-                tokio::spawn(async move { registry.prepare(deployment).await });
+    /// Begins to make ready whatever is not: what a stopped node left.
+    pub(crate) fn prepare_unfinished(&self) {
+        for entry in self.snapshot().functions() {
+            for record in entry.all_versions().filter(|record| unfinished(record)) {
+                self.spawn_preparation(entry, record);
             }
+        }
+    }
+
+    /// Tells the workers of committed changes: what is new is made ready, what no longer runs may end.
+    pub(crate) fn follow(&self, before: &Snapshot, changes: &[Change]) {
+        let after = self.snapshot();
+        for change in changes {
+            match change {
+                Change::CreateFunction(record) | Change::UpdateFunction(record) => {
+                    self.follow_version(&record.key, Version::Latest, before, &after);
+                }
+                Change::CreateVersion(key, record) | Change::UpdateVersion(key, record) => {
+                    self.follow_version(key, record.version, before, &after);
+                }
+                Change::DeleteVersion(key, version) => {
+                    self.inner.invoker.retire(key, *version, None)
+                }
+                Change::DeleteFunction { key, .. } => {
+                    let versions = before
+                        .function(key)
+                        .into_iter()
+                        .flat_map(|entry| entry.all_versions());
+                    for record in versions {
+                        self.inner.invoker.retire(key, record.version, None);
+                    }
+                }
+                Change::CreateAlias(..)
+                | Change::UpdateAlias { .. }
+                | Change::DeleteAlias(..)
+                | Change::CreateLayerVersion(_)
+                | Change::DeleteLayerVersion(_) => {}
+            }
+        }
+    }
+
+    fn follow_version(
+        &self,
+        key: &FunctionKey,
+        version: Version,
+        before: &Snapshot,
+        after: &Snapshot,
+    ) {
+        let old = before
+            .function(key)
+            .and_then(|entry| entry.version(version));
+        let Some((entry, new)) = after
+            .function(key)
+            .and_then(|entry| Some((entry, entry.version(version)?)))
+        else {
+            return;
+        };
+        if unfinished(new) && old.map(|old| old.deployment) != Some(new.deployment) {
+            self.spawn_preparation(entry, new);
+        }
+        if let (Some(ran), Some(runs)) = (old.and_then(running), running(new))
+            && ran != runs
+        {
+            self.inner.invoker.retire(key, version, Some(runs));
+        }
+    }
+
+    fn spawn_preparation(&self, entry: &FunctionEntry, record: &VersionRecord) {
+        if let Some(deployment) = pending_deployment(&entry.function, record) {
+            let registry = self.clone();
+            tokio::spawn(async move { registry.prepare(deployment).await });
         }
     }
 
@@ -60,18 +124,10 @@ impl Registry {
         }
         let subject = Subject::Function(deployment.key.clone());
         for attempt in 1..=COMMITS {
-            let decide = |snapshot: &Snapshot| Ok(outcome_of(snapshot, &deployment, &outcome));
+            let decide =
+                |snapshot: &Snapshot| Ok((outcome_of(snapshot, &deployment, &outcome), ()));
             match self.change(&subject, decide).await {
-                Ok(true) => {
-                    let keep = outcome.is_ok().then_some(deployment.id);
-                    if keep.is_some() {
-                        self.inner
-                            .invoker
-                            .retire(&deployment.key, deployment.version, keep);
-                    }
-                    return;
-                }
-                Ok(false) => return,
+                Ok(()) => return,
                 Err(error) => {
                     tracing::warn!(function = %deployment.key, %error, attempt, "outcome of making ready not stored");
                     tokio::time::sleep(Duration::from_secs(attempt.into())).await;
@@ -82,21 +138,30 @@ impl Registry {
     }
 }
 
-/// The change that records an outcome, and whether there is any: another deployment may have taken the place of
-/// this one meanwhile, or the function may be gone.
+/// The deployment that invocations of a version get.
+fn running(record: &VersionRecord) -> Option<DeploymentId> {
+    match (&record.running, &record.state) {
+        (Some(running), _) => Some(running.deployment),
+        (None, State::Active) => Some(record.deployment),
+        (None, State::Pending | State::Failed(_)) => None,
+    }
+}
+
+/// The change that records an outcome. There is none if another deployment has taken the place of this one
+/// meanwhile, or if the function is gone.
 fn outcome_of(
     snapshot: &Snapshot,
     deployment: &Deployment,
     outcome: &Result<(), Reason>,
-) -> (Vec<Change>, bool) {
+) -> Vec<Change> {
     let Some(entry) = snapshot.function(&deployment.key) else {
-        return (Vec::new(), false);
+        return Vec::new();
     };
     let Some(record) = entry.version(deployment.version) else {
-        return (Vec::new(), false);
+        return Vec::new();
     };
     if record.deployment != deployment.id || !unfinished(record) {
-        return (Vec::new(), false);
+        return Vec::new();
     }
     let mut record = VersionRecord {
         revision: new_revision(),
@@ -125,5 +190,5 @@ fn outcome_of(
         }
         Version::Number(_) => Change::UpdateVersion(deployment.key.clone(), record),
     };
-    (vec![change], true)
+    vec![change]
 }

@@ -90,9 +90,7 @@ impl Registry {
                 preparations: Semaphore::new(PREPARATIONS),
             }),
         };
-        for entry in registry.snapshot().functions() {
-            registry.prepare_unfinished(entry);
-        }
+        registry.prepare_unfinished();
         Ok(registry)
     }
 
@@ -183,18 +181,23 @@ impl Registry {
             })
     }
 
-    /// Commits and publishes in a task of its own: a caller that stops waiting in the middle must not leave the
-    /// snapshot behind the store, nor the lock open.
+    /// Commits, publishes and tells the workers in a task of its own: a caller that stops waiting in the middle must
+    /// not leave the snapshot behind the store, the lock open, or the workers without the news.
     async fn commit(
         &self,
         guard: OwnedMutexGuard<()>,
         changes: Vec<Change>,
     ) -> Result<(OwnedMutexGuard<()>, Result<(), StoreError>), ApiError> {
-        let inner = Arc::clone(&self.inner);
+        let registry = self.clone();
         tokio::spawn(async move {
-            let result = inner.store.commit(changes.clone()).await;
+            let result = registry.inner.store.commit(changes.clone()).await;
             if result.is_ok() {
-                inner.publish(|snapshot| changes.iter().for_each(|change| snapshot.apply(change)));
+                // The subject's part of the snapshot can't change meanwhile: the lock is held.
+                let before = registry.snapshot();
+                registry
+                    .inner
+                    .publish(|snapshot| changes.iter().for_each(|change| snapshot.apply(change)));
+                registry.follow(&before, &changes);
             }
             (guard, result)
         })

@@ -11,7 +11,7 @@ use hearth_types::name::FunctionKey;
 use hearth_types::wire::lambda::{ListTagsResponse, TagResourceRequest};
 
 use crate::constraints::Constraints;
-use crate::registry::new_deployment;
+use crate::registry::{Subject, new_deployment};
 use crate::snapshot::FunctionEntry;
 use crate::{Registry, Scope, present, tag_rules};
 
@@ -87,44 +87,27 @@ impl Registry {
         key: &FunctionKey,
         tags_after: impl Fn(&BTreeMap<String, String>) -> BTreeMap<String, String>,
     ) -> Result<(), ApiError> {
-        let (entry, moved) = self
-            .change_function(key, |snapshot| {
-                let entry = snapshot
-                    .function(key)
-                    .ok_or_else(|| present::function_not_found(key, None))?;
-                let tags = tags_after(&entry.function.tags);
-                if tags == entry.function.tags {
-                    return Ok((Vec::new(), false));
-                }
-                let walls = tag_rules::check(&tags)?;
-                let moved = Walls::from_tags(&entry.function.tags) != Ok(walls);
-                let mut record = entry.function.as_ref().clone();
-                record.generation += 1;
-                record.tags = tags;
-                let mut changes = Vec::new();
-                if moved {
-                    changes = redeploy(entry, &mut record);
-                }
-                changes.insert(0, Change::UpdateFunction(record));
-                Ok((changes, moved))
-            })
-            .await?;
-        if let (Some(entry), true) = (entry, moved) {
-            self.retire_older(key, &entry);
-            // What was being made ready under its old name is so under its new one.
-            self.prepare_unfinished(&entry);
-        }
-        Ok(())
-    }
-
-    fn retire_older(&self, key: &FunctionKey, entry: &FunctionEntry) {
-        for record in entry.all_versions() {
-            let keep = record
-                .running
-                .as_ref()
-                .map_or(record.deployment, |running| running.deployment);
-            self.inner.invoker.retire(key, record.version, Some(keep));
-        }
+        self.change(&Subject::Function(key.clone()), |snapshot| {
+            let entry = snapshot
+                .function(key)
+                .ok_or_else(|| present::function_not_found(key, None))?;
+            let tags = tags_after(&entry.function.tags);
+            if tags == entry.function.tags {
+                return Ok((Vec::new(), ()));
+            }
+            let walls = tag_rules::check(&tags)?;
+            let mut record = entry.function.as_ref().clone();
+            record.generation += 1;
+            record.tags = tags;
+            let redeployed = if Walls::from_tags(&entry.function.tags) == Ok(walls) {
+                Vec::new()
+            } else {
+                redeploy(entry, &mut record)
+            };
+            let changes = std::iter::once(Change::UpdateFunction(record)).chain(redeployed);
+            Ok((changes.collect(), ()))
+        })
+        .await
     }
 }
 

@@ -11,12 +11,13 @@ use hearth_types::wire::lambda::{
     FunctionConfiguration, ListVersionsByFunctionResponse, PublishVersionRequest,
 };
 
+use crate::code_source::check_room;
 use crate::constraints::Constraints;
 use crate::function_create::refuse_publish_to;
 use crate::function_update::changeable;
 use crate::page::Listing;
 use crate::present::{self, Detail};
-use crate::registry::{new_deployment, new_revision};
+use crate::registry::{Subject, new_deployment, new_revision};
 use crate::scope::unqualified;
 use crate::snapshot::FunctionEntry;
 use crate::{PageRequest, Registry, Scope};
@@ -44,8 +45,8 @@ impl Registry {
         constraints.finish()?;
         refuse_publish_to(request.publish_to.as_deref())?;
         let key = unqualified(scope, function)?;
-        let (entry, answer) = self
-            .change_function(&key, |snapshot| {
+        self
+            .change(&Subject::Function(key.clone()), |snapshot| {
                 let mut record = changeable(snapshot, &key, request.revision_id.as_deref())?;
                 let current = record.latest.configuration.code.digest.to_base64();
                 // The console and some tools send empty text for "no guard".
@@ -62,6 +63,7 @@ impl Registry {
                     let qualifier = Some(Qualifier::Version(known.version));
                     return Ok((Vec::new(), present::version(&key, &known, qualifier, Detail::Full)));
                 }
+                check_room(snapshot, scope, record.latest.configuration.code.size)?;
                 record.generation += 1;
                 record.latest.revision = new_revision();
                 let version = publish(&mut record, request.description.clone());
@@ -73,11 +75,7 @@ impl Registry {
                 ];
                 Ok((changes, answer))
             })
-            .await?;
-        if let Some(entry) = entry {
-            self.prepare_unfinished(&entry);
-        }
-        Ok(answer)
+            .await
     }
 
     /// `ListVersionsByFunction`: `$LATEST`, then by number.
@@ -142,11 +140,6 @@ pub(crate) fn publish(function: &mut FunctionRecord, description: Option<String>
         },
         running: None,
     }
-}
-
-/// As [`publish`], without a description of its own.
-pub(crate) fn publish_changed(function: &mut FunctionRecord) -> VersionRecord {
-    publish(function, None)
 }
 
 /// The last published version, if `function` has the same code and configuration. A version can have a description
