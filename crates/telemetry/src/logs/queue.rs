@@ -58,13 +58,16 @@ pub(super) struct Lost {
     pub(super) stream: Arc<str>,
 }
 
+/// Told how the removal of a log went.
+pub(super) type Deleted = oneshot::Sender<Result<(), LogError>>;
+
 /// What the writer has to do.
 #[derive(Default)]
 pub(super) struct Work {
     /// Functions with lines.
     pub(super) ready: Vec<Arc<FunctionLog>>,
     /// Logs to remove.
-    pub(super) deletes: Vec<(Arc<FunctionLog>, oneshot::Sender<Result<(), LogError>>)>,
+    pub(super) deletes: Vec<(Arc<FunctionLog>, Deleted)>,
     /// Told once all of the above is done.
     pub(super) flushes: Vec<oneshot::Sender<()>>,
     /// The store is gone: do what is left and end.

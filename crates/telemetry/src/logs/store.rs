@@ -624,7 +624,7 @@ mod tests {
         while store.dropped_lines() == 0 || written < 100 {
             flood.write(at(5), &line);
             written += 1;
-            if written % 10 == 0 {
+            if written.is_multiple_of(10) {
                 calm.write(at(5), b"calm");
             }
         }
