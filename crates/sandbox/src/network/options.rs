@@ -62,9 +62,9 @@ pub enum OptionsError {
     },
     /// The addresses of functions' own interfaces cannot be opened.
     #[error(
-        "allowed_private: {0} overlaps veth_range, whose addresses are environments' own; choose another veth_range"
+        "allowed_private: {0} is in veth_range, whose addresses are environments' own; choose another veth_range"
     )]
-    OverlapsVeth(Prefix),
+    InsideVeth(Prefix),
     /// Too small to divide or too large to be meant.
     #[error("veth_range: {0} must be a /8 to /24")]
     VethLength(Prefix),
@@ -108,8 +108,8 @@ impl NetworkOptions {
                     reason,
                 });
             }
-            if asked.overlaps(veth) {
-                return Err(OptionsError::OverlapsVeth(*asked));
+            if veth.covers(*asked) {
+                return Err(OptionsError::InsideVeth(*asked));
             }
         }
         if self.resolvers.len() > MAX_RESOLVERS {
@@ -141,7 +141,9 @@ impl From<Resolver> for String {
 
 /// Why a text is not a [`Resolver`].
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("{0:?} is not the address of a DNS server: write an IP address, with a port if it is not 53")]
+#[error(
+    "{0:?} is not the address of a DNS server: write an IP address, with a port if it is not 53"
+)]
 pub struct ResolverError(String);
 
 impl FromStr for Resolver {
@@ -180,22 +182,37 @@ mod tests {
         let options = NetworkOptions::default();
         options.validate().unwrap();
         let text = serde_json::to_string(&options).unwrap();
-        assert_eq!(serde_json::from_str::<NetworkOptions>(&text).unwrap(), options);
-        assert_eq!(serde_json::from_str::<NetworkOptions>("{}").unwrap(), options);
+        assert_eq!(
+            serde_json::from_str::<NetworkOptions>(&text).unwrap(),
+            options
+        );
+        assert_eq!(
+            serde_json::from_str::<NetworkOptions>("{}").unwrap(),
+            options
+        );
     }
 
     #[test]
     fn private_ranges_open_and_dangerous_ones_never() {
-        for fine in ["10.0.0.0/8", "192.168.7.0/24", "0.0.0.0/1", "100.64.0.0/12"] {
+        for fine in ["10.0.0.0/8", "192.168.7.0/24", "0.0.0.0/1", "100.64.0.0/10"] {
             with_allowed(fine).validate().unwrap();
         }
-        for never in ["169.254.169.254", "169.254.0.0/16", "127.0.0.1", "224.0.0.0/8", "168.63.129.16"] {
+        for never in [
+            "169.254.169.254",
+            "169.254.0.0/16",
+            "127.0.0.1",
+            "224.0.0.0/8",
+            "168.63.129.16",
+        ] {
             let error = with_allowed(never).validate().unwrap_err();
-            assert!(matches!(error, OptionsError::NeverOpen { .. }), "{never}: {error}");
+            assert!(
+                matches!(error, OptionsError::NeverOpen { .. }),
+                "{never}: {error}"
+            );
         }
         assert!(matches!(
-            with_allowed("100.64.0.0/10").validate(),
-            Err(OptionsError::OverlapsVeth(_))
+            with_allowed("100.127.3.0/24").validate(),
+            Err(OptionsError::InsideVeth(_))
         ));
     }
 

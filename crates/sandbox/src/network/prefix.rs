@@ -57,7 +57,11 @@ impl Prefix {
 
 const fn mask(length: u8) -> u32 {
     // A shift by 32 is not one that the processor knows.
-    if length == 0 { 0 } else { u32::MAX << (32 - length) }
+    if length == 0 {
+        0
+    } else {
+        u32::MAX << (32 - length)
+    }
 }
 
 impl fmt::Display for Prefix {
@@ -128,7 +132,15 @@ mod tests {
         assert_eq!(prefix("10.0.0.0/8").to_string(), "10.0.0.0/8");
         assert_eq!(prefix("192.0.2.7").to_string(), "192.0.2.7/32");
         assert_eq!(prefix("0.0.0.0/0").length(), 0);
-        for wrong in ["", "10/8", "10.0.0.0/33", "10.0.0.0/", "::1/128", "localhost", "10.0.0.0/-1"] {
+        for wrong in [
+            "",
+            "10/8",
+            "10.0.0.0/33",
+            "10.0.0.0/",
+            "::1/128",
+            "localhost",
+            "10.0.0.0/-1",
+        ] {
             wrong.parse::<Prefix>().unwrap_err();
         }
         let error = "10.1.2.3/8".parse::<Prefix>().unwrap_err().to_string();

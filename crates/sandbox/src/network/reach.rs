@@ -18,9 +18,15 @@ pub(super) const NEVER: &[(Prefix, &str)] = &[
     (range(0, 0, 0, 0, 8), "this host on this network"),
     (range(127, 0, 0, 0, 8), "loopback"),
     (range(169, 254, 0, 0, 16), "link-local: metadata services"),
-    (range(100, 100, 100, 200, 32), "metadata service of Alibaba Cloud"),
+    (
+        range(100, 100, 100, 200, 32),
+        "metadata service of Alibaba Cloud",
+    ),
     (range(168, 63, 129, 16, 32), "metadata service of Azure"),
-    (range(192, 0, 0, 192, 32), "metadata service of Oracle Cloud"),
+    (
+        range(192, 0, 0, 192, 32),
+        "metadata service of Oracle Cloud",
+    ),
     (range(224, 0, 0, 0, 4), "multicast"),
     (range(240, 0, 0, 0, 4), "reserved, and broadcast"),
 ];
@@ -106,9 +112,22 @@ mod tests {
 
     const VETH: Prefix = range(100, 127, 0, 0, 16);
     const CLOSED_EXAMPLES: &[&str] = &[
-        "0.0.0.1", "10.0.0.1", "100.64.0.1", "100.127.9.9", "169.254.169.254", "169.254.170.2", "172.31.255.255",
-        "192.168.1.1", "192.0.0.192", "198.19.0.1", "224.0.0.251", "239.255.255.250", "240.0.0.1",
-        "255.255.255.255", "168.63.129.16", "100.100.100.200",
+        "0.0.0.1",
+        "10.0.0.1",
+        "100.64.0.1",
+        "100.127.9.9",
+        "169.254.169.254",
+        "169.254.170.2",
+        "172.31.255.255",
+        "192.168.1.1",
+        "192.0.0.192",
+        "198.19.0.1",
+        "224.0.0.251",
+        "239.255.255.250",
+        "240.0.0.1",
+        "255.255.255.255",
+        "168.63.129.16",
+        "100.100.100.200",
     ];
 
     #[test]
@@ -117,8 +136,18 @@ mod tests {
         for closed in CLOSED_EXAMPLES {
             assert_eq!(verdict(&routes, closed), Verdict::Refuse, "{closed}");
         }
-        assert_eq!(verdict(&routes, "203.0.113.5"), Verdict::Refuse, "the host itself");
-        for open in ["1.1.1.1", "203.0.113.6", "172.32.0.1", "192.0.1.1", "100.128.0.1"] {
+        assert_eq!(
+            verdict(&routes, "203.0.113.5"),
+            Verdict::Refuse,
+            "the host itself"
+        );
+        for open in [
+            "1.1.1.1",
+            "203.0.113.6",
+            "172.32.0.1",
+            "192.0.1.1",
+            "100.128.0.1",
+        ] {
             assert_eq!(verdict(&routes, open), Verdict::Pass, "{open}");
         }
     }
@@ -129,21 +158,40 @@ mod tests {
         let allowed = ranges(&["10.0.0.0/8", "192.168.1.2/32", "0.0.0.0/1", "128.0.0.0/1"]);
         let routes = routes(&allowed, VETH, &host);
         assert_eq!(verdict(&routes, "10.2.3.4"), Verdict::Pass);
-        for closed in ["10.1.0.1", "192.168.1.2", "169.254.169.254", "224.0.0.1", "100.100.100.200", "100.127.0.9"] {
+        for closed in [
+            "10.1.0.1",
+            "192.168.1.2",
+            "169.254.169.254",
+            "224.0.0.1",
+            "100.100.100.200",
+            "100.127.0.9",
+        ] {
             assert_eq!(verdict(&routes, closed), Verdict::Refuse, "{closed}");
         }
-        assert_eq!(verdict(&routes, "192.168.1.3"), Verdict::Refuse, "a wide opening is not specific");
+        assert_eq!(
+            verdict(&routes, "192.168.1.3"),
+            Verdict::Refuse,
+            "a wide opening is not specific"
+        );
     }
 
     #[test]
     fn no_range_has_two_routes() {
-        let routes = routes(&ranges(&["10.0.0.0/8", "10.0.0.0/8"]), VETH, &[Ipv4Addr::LOCALHOST]);
+        let routes = routes(
+            &ranges(&["10.0.0.0/8", "10.0.0.0/8"]),
+            VETH,
+            &[Ipv4Addr::LOCALHOST],
+        );
         let mut seen: Vec<_> = routes.iter().map(|(range, _)| *range).collect();
         seen.sort();
         seen.dedup();
         assert_eq!(seen.len(), routes.len());
         assert_eq!(verdict(&routes, "10.0.0.1"), Verdict::Pass);
-        assert!(routes.iter().all(|(range, _)| !range.address().is_loopback()));
+        assert!(
+            routes
+                .iter()
+                .all(|(range, _)| !range.address().is_loopback())
+        );
     }
 
     #[test]
@@ -153,6 +201,9 @@ mod tests {
         assert!(leads_outside(range("203.0.113.0/24"), &[]));
         assert!(!leads_outside(range("172.17.0.0/16"), &[]));
         assert!(!leads_outside(range("169.254.0.0/16"), &[]));
-        assert!(leads_outside(range("172.17.0.0/16"), &[range("172.17.3.0/24")]));
+        assert!(leads_outside(
+            range("172.17.0.0/16"),
+            &[range("172.17.3.0/24")]
+        ));
     }
 }
