@@ -1,0 +1,485 @@
+//! A front door on a free port, with a real registry behind it and an invoker that plays the functions.
+
+// Each test binary uses its own part of this.
+#![allow(dead_code, reason = "every test file has its own copy")]
+
+use std::io::{Cursor, Write as _};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, SystemTime};
+
+use aws_sigv4::http_request::{
+    SignableBody, SignableRequest, SignatureLocation, SigningSettings, sign,
+};
+use aws_sigv4::sign::v4::SigningParams;
+use bytes::Bytes;
+use hearth_code::Packages;
+use hearth_gateway::auth::{RootKey, Sessions};
+use hearth_gateway::{ConnectionOptions, Gateway, GatewayOptions};
+use hearth_registry::{Registry, Scope};
+use hearth_store::SqliteStore;
+use hearth_telemetry::logs::{LogOptions, LogStore};
+use hearth_types::ApiError;
+use hearth_types::function::{Deployment, DeploymentId, Reason};
+use hearth_types::invoke::{BoxFuture, FunctionError, Invocation, Invoker, Outcome, Report};
+use hearth_types::name::{FunctionKey, Version};
+use hearth_types::wire::lambda::{Blob, CreateFunctionRequest, FunctionCode, FunctionState};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+pub const ACCOUNT: &str = "000000000000";
+pub const REGION: &str = "us-east-1";
+pub const KEY_ID: &str = "AKIDEXAMPLE";
+pub const SECRET: &str = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
+pub const NODE_SECRET: [u8; 32] = [9; 32];
+/// Nothing here takes this long unless it hangs.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Plays every function: it returns its event, unless the event says otherwise.
+#[derive(Debug)]
+pub struct Player {
+    /// Invocations that were begun.
+    pub begun: AtomicU32,
+    /// Invocations that have ended.
+    pub ended: AtomicU32,
+    /// One more for each invocation that holds.
+    pub holding: Semaphore,
+    /// One more lets one go on.
+    pub release: Semaphore,
+    /// Context and trace of the last invocation.
+    pub last: std::sync::Mutex<Option<Invocation>>,
+}
+
+impl Default for Player {
+    fn default() -> Self {
+        Self {
+            begun: AtomicU32::new(0),
+            ended: AtomicU32::new(0),
+            holding: Semaphore::new(0),
+            release: Semaphore::new(0),
+            last: std::sync::Mutex::default(),
+        }
+    }
+}
+
+impl Invoker for Player {
+    fn invoke(&self, invocation: Invocation) -> BoxFuture<'_, Result<Outcome, ApiError>> {
+        Box::pin(async move {
+            self.begun.fetch_add(1, Ordering::SeqCst);
+            *self.last.lock().unwrap() = Some(invocation.clone());
+            let mut error = None;
+            match &invocation.payload[..] {
+                b"\"hold\"" => {
+                    self.holding.add_permits(1);
+                    self.release.acquire().await.unwrap().forget();
+                }
+                b"\"fail\"" => error = Some(FunctionError::Unhandled),
+                b"\"panic\"" => panic!("asked to"),
+                _ => {}
+            }
+            self.ended.fetch_add(1, Ordering::SeqCst);
+            Ok(Outcome {
+                payload: invocation.payload,
+                error,
+                log_tail: invocation
+                    .log_tail
+                    .then(|| Bytes::from_static(b"REPORT\n\xff")),
+                report: Report::default(),
+            })
+        })
+    }
+
+    fn prepare(&self, _: Arc<Deployment>) -> BoxFuture<'_, Result<(), Reason>> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn retire(&self, _: &FunctionKey, _: Version, _: Option<DeploymentId>) {}
+}
+
+pub struct Node {
+    pub address: SocketAddr,
+    pub player: Arc<Player>,
+    pub gateway: Gateway,
+    pub registry: Registry,
+    pub logs: LogStore,
+    pub shutdown: CancellationToken,
+    pub serving: tokio::task::JoinHandle<()>,
+    _dir: tempfile::TempDir,
+}
+
+pub fn zip() -> Bytes {
+    let mut zip = zip::ZipWriter::new(Cursor::new(Vec::new()));
+    zip.start_file("main.py", zip::write::SimpleFileOptions::default())
+        .unwrap();
+    zip.write_all(b"def handler(event, context): return event\n")
+        .unwrap();
+    zip.finish().unwrap().into_inner().into()
+}
+
+pub fn scope() -> Scope {
+    Scope {
+        account: ACCOUNT.parse().unwrap(),
+        region: REGION.parse().unwrap(),
+    }
+}
+
+impl Node {
+    pub async fn start() -> Self {
+        Self::with(ConnectionOptions::default(), 512 << 20).await
+    }
+
+    pub async fn with(connections: ConnectionOptions, body_memory_bytes: usize) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Arc::new(SqliteStore::open(dir.path().join("hearth.db")).unwrap());
+        let packages = Packages::open(hearth_code::Options {
+            packages: hearth_code::PackageStore::Local(dir.path().join("packages")),
+            cache_dir: dir.path().join("cache"),
+            cache_bytes: 1 << 30,
+            source: None,
+        })
+        .await
+        .unwrap();
+        let player = Arc::new(Player::default());
+        let registry = Registry::open(
+            store,
+            packages.clone(),
+            Arc::clone(&player) as Arc<dyn Invoker>,
+            hearth_registry::Options::default(),
+        )
+        .await
+        .unwrap();
+        let logs = LogStore::open(LogOptions::new(dir.path().join("logs"))).unwrap();
+        let root = RootKey {
+            access_key_id: KEY_ID.to_owned(),
+            secret_access_key: SECRET.to_owned(),
+            account: ACCOUNT.parse().unwrap(),
+        };
+        let gateway = Gateway::new(
+            GatewayOptions {
+                connections,
+                body_memory_bytes,
+                ..GatewayOptions::new(vec![root], NODE_SECRET)
+            },
+            registry.clone(),
+            packages,
+            Arc::clone(&player) as Arc<dyn Invoker>,
+            logs.clone(),
+        );
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let shutdown = CancellationToken::new();
+        let serving = {
+            let (gateway, shutdown) = (gateway.clone(), shutdown.clone());
+            tokio::spawn(async move { gateway.serve(listener, shutdown).await })
+        };
+        let node = Self {
+            address,
+            player,
+            gateway,
+            registry,
+            logs,
+            shutdown,
+            serving,
+            _dir: dir,
+        };
+        node.create("f").await;
+        node
+    }
+
+    /// Makes a function, and waits until it can be invoked.
+    pub async fn create(&self, name: &str) {
+        let request = CreateFunctionRequest {
+            function_name: Some(name.to_owned()),
+            runtime: Some("python3.12".to_owned()),
+            handler: Some("main.handler".to_owned()),
+            role: Some(format!("arn:aws:iam::{ACCOUNT}:role/test")),
+            code: Some(FunctionCode {
+                zip_file: Some(Blob(zip())),
+                ..FunctionCode::default()
+            }),
+            ..CreateFunctionRequest::default()
+        };
+        self.registry
+            .create_function(&scope(), request)
+            .await
+            .unwrap();
+        let function = name.parse().unwrap();
+        let ready = async {
+            loop {
+                let found = self
+                    .registry
+                    .get_function_configuration(&scope(), &function, None)
+                    .unwrap();
+                if found.state == Some(FunctionState::Active) {
+                    break;
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, ready).await.unwrap();
+    }
+
+    pub async fn connect(&self) -> Wire {
+        let stream = TcpStream::connect(self.address).await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        Wire {
+            stream,
+            read: Vec::new(),
+        }
+    }
+
+    /// Signs a request with the root key, sends it on a connection of its own, and reads the answer.
+    pub async fn call(
+        &self,
+        method: &str,
+        target: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Answer {
+        let request = Request::new(method, target, headers, body).signed(self.address);
+        let mut wire = self.connect().await;
+        wire.send(&request.to_bytes()).await;
+        wire.answer().await
+    }
+
+    pub async fn invoke(&self, body: &[u8]) -> Answer {
+        self.call("POST", INVOKE, &[], body).await
+    }
+
+    pub fn sessions(&self) -> Sessions {
+        Sessions::new(&NODE_SECRET)
+    }
+}
+
+pub const INVOKE: &str = "/2015-03-31/functions/f/invocations";
+
+/// Credentials and time to sign with.
+pub struct Signer {
+    pub id: String,
+    pub secret: String,
+    pub token: Option<String>,
+    pub service: &'static str,
+    pub location: SignatureLocation,
+    pub at: SystemTime,
+}
+
+impl Default for Signer {
+    fn default() -> Self {
+        Self {
+            id: KEY_ID.to_owned(),
+            secret: SECRET.to_owned(),
+            token: None,
+            service: "lambda",
+            location: SignatureLocation::Headers,
+            at: SystemTime::now(),
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+pub struct Request {
+    pub method: String,
+    pub target: String,
+    pub headers: Vec<(String, String)>,
+    pub body: Vec<u8>,
+}
+
+impl Request {
+    pub fn new(method: &str, target: &str, headers: &[(&str, &str)], body: &[u8]) -> Self {
+        Self {
+            method: method.to_owned(),
+            target: target.to_owned(),
+            headers: headers
+                .iter()
+                .map(|(n, v)| ((*n).to_owned(), (*v).to_owned()))
+                .collect(),
+            body: body.to_vec(),
+        }
+    }
+
+    pub fn signed(self, address: SocketAddr) -> Self {
+        self.signed_by(address, &Signer::default())
+    }
+
+    pub fn signed_by(mut self, address: SocketAddr, signer: &Signer) -> Self {
+        self.headers
+            .insert(0, ("host".to_owned(), address.to_string()));
+        let credentials = aws_credential_types::Credentials::new(
+            signer.id.clone(),
+            signer.secret.clone(),
+            signer.token.clone(),
+            None,
+            "test",
+        );
+        let identity = credentials.into();
+        let mut settings = SigningSettings::default();
+        settings.signature_location = signer.location;
+        if signer.location == SignatureLocation::QueryParams {
+            settings.expires_in = Some(Duration::from_secs(900));
+        }
+        let params = SigningParams::builder()
+            .identity(&identity)
+            .region(REGION)
+            .name(signer.service)
+            .time(signer.at)
+            .settings(settings)
+            .build()
+            .unwrap()
+            .into();
+        let request = SignableRequest::new(
+            &self.method,
+            format!("http://{address}{}", self.target),
+            self.headers.iter().map(|(n, v)| (n.as_str(), v.as_str())),
+            SignableBody::Bytes(&self.body),
+        )
+        .unwrap();
+        let (instructions, _) = sign(request, &params).unwrap().into_parts();
+        let mut signed = http::Request::builder().uri(&self.target).body(()).unwrap();
+        instructions.apply_to_request_http1x(&mut signed);
+        let made = signed.headers().iter();
+        self.headers
+            .extend(made.map(|(n, v)| (n.to_string(), v.to_str().unwrap().to_owned())));
+        self.target = signed.uri().to_string();
+        self
+    }
+
+    /// The head with these framing headers, without the body.
+    pub fn head(&self, framing: &str) -> Vec<u8> {
+        let mut head = format!("{} {} HTTP/1.1\r\n", self.method, self.target);
+        for (name, value) in &self.headers {
+            head.push_str(&format!("{name}: {value}\r\n"));
+        }
+        head.push_str(framing);
+        head.push_str("\r\n");
+        head.into_bytes()
+    }
+
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = self.head(&format!("content-length: {}\r\n", self.body.len()));
+        bytes.extend_from_slice(&self.body);
+        bytes
+    }
+}
+
+/// One connection, byte by byte.
+pub struct Wire {
+    pub stream: TcpStream,
+    read: Vec<u8>,
+}
+
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub headers: Vec<(String, String)>,
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let found = self
+            .headers
+            .iter()
+            .find(|(n, _)| n.eq_ignore_ascii_case(name));
+        found.map(|(_, value)| value.as_str())
+    }
+
+    /// The error's code, as clients read it.
+    pub fn code(&self) -> &str {
+        self.header("x-amzn-errortype").unwrap_or_default()
+    }
+
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.body).unwrap()
+    }
+
+    #[track_caller]
+    pub fn expect(self, status: u16, code: &str) -> Self {
+        assert_eq!(
+            (self.status, self.code()),
+            (status, code),
+            "{}",
+            String::from_utf8_lossy(&self.body)
+        );
+        self
+    }
+}
+
+impl Wire {
+    pub async fn send(&mut self, bytes: &[u8]) {
+        self.stream.write_all(bytes).await.unwrap();
+    }
+
+    /// Reads one answer.
+    pub async fn answer(&mut self) -> Answer {
+        self.try_answer().await.expect("an answer before the end")
+    }
+
+    /// Reads one answer; `None` if the connection ends first.
+    pub async fn try_answer(&mut self) -> Option<Answer> {
+        tokio::time::timeout(PATIENCE, self.read_answer())
+            .await
+            .expect("an answer in time")
+    }
+
+    async fn read_answer(&mut self) -> Option<Answer> {
+        let head_end = loop {
+            if let Some(at) = self.read.windows(4).position(|w| w == b"\r\n\r\n") {
+                break at + 4;
+            }
+            self.more().await?;
+        };
+        let head = String::from_utf8(self.read[..head_end].to_vec()).unwrap();
+        let mut lines = head.split("\r\n");
+        let status = lines
+            .next()
+            .unwrap()
+            .split(' ')
+            .nth(1)
+            .unwrap()
+            .parse()
+            .unwrap();
+        let headers: Vec<(String, String)> = lines
+            .filter_map(|line| line.split_once(": "))
+            .map(|(n, v)| (n.to_owned(), v.to_owned()))
+            .collect();
+        let length = headers.iter().find(|(n, _)| n == "content-length");
+        let length: usize = length.map_or(0, |(_, v)| v.parse().unwrap());
+        while self.read.len() < head_end + length {
+            self.more().await?;
+        }
+        let body = self.read[head_end..head_end + length].to_vec();
+        self.read.drain(..head_end + length);
+        Some(Answer {
+            status,
+            headers,
+            body,
+        })
+    }
+
+    async fn more(&mut self) -> Option<()> {
+        let mut buffer = [0; 16 * 1024];
+        match self.stream.read(&mut buffer).await {
+            Ok(0) | Err(_) => None,
+            Ok(read) => {
+                self.read.extend_from_slice(&buffer[..read]);
+                Some(())
+            }
+        }
+    }
+
+    /// Reads to the end; the connection must be closed by the node.
+    pub async fn end(mut self) {
+        let end = async { while self.more().await.is_some() {} };
+        tokio::time::timeout(PATIENCE, end)
+            .await
+            .expect("the connection is closed");
+        assert!(
+            self.read.is_empty(),
+            "more than the answer: {}",
+            String::from_utf8_lossy(&self.read)
+        );
+    }
+}
