@@ -147,6 +147,12 @@ fn local(folder: &Path) -> Result<LocalFileSystem, CodeError> {
         .mode(0o700)
         .create(folder)
         .map_err(failed)?;
+    // The folder's own name must survive a loss of power as well, or all that is synced in it is lost.
+    if let Some(parent) = folder.canonicalize().map_err(failed)?.parent() {
+        fs::File::open(parent)
+            .and_then(|parent| parent.sync_all())
+            .map_err(failed)?;
+    }
     // Files being written carry a number after '#' until they are whole (see `LocalFileSystem`): left by a crash.
     for entry in fs::read_dir(folder).map_err(failed)? {
         let entry = entry.map_err(failed)?;

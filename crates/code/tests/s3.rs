@@ -92,11 +92,16 @@ fn answer(method: &str, target: &str, body: Vec<u8>, objects: &Objects) -> (u16,
         // Removal of several at once.
         ("POST", _) => {
             let body = String::from_utf8(body).unwrap();
+            let mut deleted = String::new();
             for part in body.split("<Key>").skip(1) {
                 let key = part.split("</Key>").next().unwrap();
                 objects.remove(&format!("{bucket}/{key}"));
+                deleted += &format!("<Deleted><Key>{key}</Key></Deleted>");
             }
-            (200, b"<DeleteResult></DeleteResult>".to_vec())
+            (
+                200,
+                format!("<DeleteResult>{deleted}</DeleteResult>").into_bytes(),
+            )
         }
         ("GET", _) if query.contains("list-type=2") => {
             let contents: String = objects

@@ -1,3 +1,7 @@
-//! Logs of functions, kept in bounded files.
+//! What a node knows of its functions' doings, for the people who run them.
+//!
+//! - [`logs`]: the lines that functions write, kept in bounded files.
+//!
+//! Nobody here decides what is worth recording, or waits for a disk on an invocation's way.
 
 pub mod logs;

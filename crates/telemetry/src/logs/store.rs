@@ -647,6 +647,25 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn lines_that_the_disk_does_not_take_are_counted_and_later_ones_are_stored() {
+        let dir = tempfile::tempdir().unwrap();
+        let in_the_way = dir.path().join("000000000000/us-east-1/f");
+        fs::create_dir_all(in_the_way.parent().unwrap()).unwrap();
+        fs::write(&in_the_way, b"").unwrap();
+        let store = open(&dir);
+        let stream = store.stream(&key("f"), "s");
+        stream.write(at(1), b"lost");
+        stream.write(at(1), b"lost");
+        store.flush().await;
+        assert_eq!(store.dropped_lines(), 2);
+        assert!(messages(&store, "f", Query::default()).await.is_empty());
+        fs::remove_file(&in_the_way).unwrap();
+        stream.write(at(2), b"stored");
+        assert_eq!(messages(&store, "f", Query::default()).await, ["stored"]);
+        assert_eq!(store.dropped_lines(), 2);
+    }
+
+    #[tokio::test]
     async fn a_long_line_becomes_several_and_a_long_page_too() {
         let dir = tempfile::tempdir().unwrap();
         let store = open(&dir);

@@ -39,8 +39,8 @@ pub(super) struct Writer {
     total: u64,
     swept: Instant,
     spares: Vec<Vec<u8>>,
-    /// Writing has failed, and that was said.
-    failing: bool,
+    /// When it was last said that the disk fails: once a [`SWEEP`] is enough, the count tells the rest.
+    warned: Option<Instant>,
 }
 
 impl Writer {
@@ -50,7 +50,7 @@ impl Writer {
             total: 0,
             swept: Instant::now(),
             spares: Vec::new(),
-            failing: false,
+            warned: None,
         };
         writer.total = writer
             .functions()
@@ -112,9 +112,8 @@ impl Writer {
             let before = files.bytes();
             let result = files.append(&folder, &lines, lost.as_ref(), now_ms, rotate);
             self.total += files.bytes().saturating_sub(before);
-            match result {
-                Ok(()) => self.failing = false,
-                Err(error) => self.lost(&lines, lost.as_ref(), &error),
+            if let Err(error) = result {
+                self.lost(&lines, lost.as_ref(), &error);
             }
             while files.segments.len() > 1 && files.bytes() > options.bytes_per_function {
                 if !self.remove_oldest(&mut files, &folder) {
@@ -128,14 +127,22 @@ impl Writer {
         }
     }
 
-    /// Counts lines that could not be written, and says so once.
+    /// Counts lines that could not be written.
     fn lost(&mut self, lines: &[u8], lost: Option<&Lost>, error: &std::io::Error) {
         let count = waiting(lines).count() as u64;
         self.shared.dropped.fetch_add(count, Ordering::Relaxed);
         let count = count + lost.map_or(0, |lost| lost.lines);
-        if !std::mem::replace(&mut self.failing, true) {
+        if self.may_warn() {
             tracing::warn!(%error, lines = count, "log lines of functions can't be written and are dropped");
         }
+    }
+
+    fn may_warn(&mut self) -> bool {
+        let due = self.warned.is_none_or(|last| last.elapsed() >= SWEEP);
+        if due {
+            self.warned = Some(Instant::now());
+        }
+        due
     }
 
     fn remove_oldest(&mut self, files: &mut Files, folder: &std::path::Path) -> bool {
@@ -146,7 +153,7 @@ impl Writer {
             }
             Ok(None) => false,
             Err(error) => {
-                if !std::mem::replace(&mut self.failing, true) {
+                if self.may_warn() {
                     tracing::warn!(%error, "old log files of functions can't be removed");
                 }
                 false
