@@ -202,12 +202,16 @@ impl Life<'_> {
         let memory_mib = u64::from(member.pool().deployment.configuration.memory_mib);
         let ready_at = Instant::now();
         let mut init = init;
+        let mut served = false;
         loop {
             let yields = capacity.should_yield(id);
             if yields {
                 capacity.expect(memory_mib);
             }
-            let job = match member.ready(Instant::now(), expires, yields) {
+            let now = Instant::now();
+            // A new one serves whoever waited for it, even if it is too old by now.
+            let too_old = served && expires <= now;
+            let job = match member.ready(now, expires, yields || too_old) {
                 Ready::Run(job) => job,
                 Ready::Leave => return,
                 Ready::Idle(mut wake) => {
@@ -234,6 +238,7 @@ impl Life<'_> {
                     job
                 }
             };
+            served = true;
             // Whoever came while Init ran has waited for it.
             let waited_for = init.take().filter(|_| job.since < ready_at);
             let turn = Turn::begin(job, log, waited_for);

@@ -46,6 +46,8 @@ struct State {
     finishing: usize,
     mean_duration: Option<Duration>,
     mean_init: Option<Duration>,
+    /// When an environment last got free or took an invocation.
+    moved: Option<Instant>,
     /// No environment stays idle.
     retired: bool,
     /// Not in the worker's table any more: nothing may be added.
@@ -99,14 +101,16 @@ impl Pool {
         if state.closed {
             return Placed::Closed(job);
         }
+        let job_since = job.since;
         while let Some(idle) = state.idle.pop() {
-            if idle.expires <= job.since {
+            if idle.expires <= job_since {
                 continue;
             }
             match idle.wake.send(job) {
                 Ok(()) => {
                     // Counted here, before the environment's task has run, so that the next caller sees it.
                     state.busy += 1;
+                    state.moved = Some(job_since);
                     return Placed::Running;
                 }
                 // It has just ended.
@@ -268,6 +272,9 @@ impl State {
             waiting: self.queue.len(),
             overdue: self.queue.partition_point(|job| waited(job) >= patience),
             longest_wait: self.queue.front().map_or(Duration::ZERO, waited),
+            quiet: self
+                .moved
+                .map_or(Duration::MAX, |moved| now.saturating_duration_since(moved)),
             starting: self.starting,
             busy: self.busy,
             finishing: self.finishing,
@@ -358,11 +365,12 @@ impl Member {
         self.role = Role::Finishing;
     }
 
-    /// The environment can take an invocation. `expires` is when it is too old, `yields` says whether it should rather
-    /// go.
-    pub(crate) fn ready(&mut self, now: Instant, expires: Instant, yields: bool) -> Ready {
+    /// The environment can take an invocation. `expires` is when it is too old to wait for one, `leaves` says whether
+    /// it should rather go at once.
+    pub(crate) fn ready(&mut self, now: Instant, expires: Instant, leaves: bool) -> Ready {
         let mut state = self.pool.lock();
-        if yields || expires <= now {
+        state.moved = Some(now);
+        if leaves {
             return Ready::Leave;
         }
         if let Some(job) = state.next_job() {
@@ -371,7 +379,7 @@ impl Member {
             self.role = Role::Busy;
             return Ready::Run(job);
         }
-        if state.retired {
+        if state.retired || expires <= now {
             return Ready::Leave;
         }
         let (wake, woken) = oneshot::channel();

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use hearth_types::ErrorKind;
 use hearth_types::function::Deployment;
+use hearth_types::{ApiError, ErrorKind};
 use serde_json::json;
+use tokio::task::JoinHandle;
 
-use crate::rig::{PYTHON, Rig, invoke, tests};
+use crate::rig::{Ended, MEET, PYTHON, Rig, gate, invoke, tests};
 
 pub(crate) fn tests() -> Vec<crate::Test> {
     tests![
@@ -54,28 +55,34 @@ async fn the_least_recently_used_environment_makes_room() {
 const SLEEP: &str =
     "import time\ndef handler(event, context):\n    time.sleep(event)\n    return event";
 
+/// A call in a task of its own.
+fn call(
+    rig: &Rig,
+    function: &Arc<Deployment>,
+    event: &'static str,
+) -> JoinHandle<Result<Ended, ApiError>> {
+    let (worker, function) = (rig.worker.clone(), Arc::clone(function));
+    tokio::spawn(async move { invoke(&worker, &function, json!(event)).await })
+}
+
 async fn without_room_callers_are_told_to_try_again() {
+    let (gate, change) = gate();
     let rig = Rig::new(|options| {
+        change(options);
         options.max_environments = 1;
-        options.queue_wait = Duration::from_millis(300);
+        options.queue_wait = Duration::from_secs(3);
     })
     .await;
-    let busy = sized(&rig, 256, SLEEP).await;
-    let other = sized(&rig, 256, SLEEP).await;
-    rig.result(&busy, json!(0)).await;
-    let running = tokio::spawn({
-        let (worker, busy) = (rig.worker.clone(), Arc::clone(&busy));
-        async move { invoke(&worker, &busy, json!(2)).await }
-    });
-    rig.until("it runs", |stats| stats.busy == 1).await;
-    let error = rig.invoke(&other, json!(0)).await.unwrap_err();
+    let busy = sized(&rig, 256, MEET).await;
+    let other = sized(&rig, 256, MEET).await;
+    let running = call(&rig, &busy, "meet");
+    gate.asked.notified().await;
+    let error = rig.invoke(&other, json!("")).await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::ServiceUnavailable);
-    assert_eq!(running.await.unwrap().unwrap().result(), json!(2));
-    assert_eq!(
-        rig.result(&other, json!(0)).await,
-        json!(0),
-        "the idle one made room"
-    );
+    gate.open.notify_one();
+    running.await.unwrap().unwrap().result();
+    rig.result(&other, json!("")).await;
+    assert_eq!(rig.stats().environments, 1, "the idle one made room");
     rig.end().await;
 }
 
@@ -145,23 +152,21 @@ async fn an_old_environment_is_replaced() {
 }
 
 async fn a_full_queue_is_throttled() {
+    let (gate, change) = gate();
     let rig = Rig::new(|options| {
+        change(options);
         options.max_environments = 1;
         options.queue_length = 1;
     })
     .await;
-    let function = sized(&rig, 256, SLEEP).await;
-    rig.result(&function, json!(0)).await;
-    let call = |seconds: f64| {
-        let (worker, function) = (rig.worker.clone(), Arc::clone(&function));
-        tokio::spawn(async move { invoke(&worker, &function, json!(seconds)).await })
-    };
-    let running = call(1.0);
-    rig.until("it runs", |stats| stats.busy == 1).await;
-    let waiting = call(0.0);
+    let function = sized(&rig, 256, MEET).await;
+    let running = call(&rig, &function, "meet");
+    gate.asked.notified().await;
+    let waiting = call(&rig, &function, "");
     rig.until("one waits", |stats| stats.waiting == 1).await;
-    let error = rig.invoke(&function, json!(0)).await.unwrap_err();
+    let error = rig.invoke(&function, json!("")).await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::TooManyRequests);
+    gate.open.notify_one();
     assert!(running.await.unwrap().is_ok() && waiting.await.unwrap().is_ok());
     rig.end().await;
 }

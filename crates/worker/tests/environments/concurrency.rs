@@ -7,9 +7,9 @@ use std::time::Duration;
 use hearth_worker::{Door, WorkerOptions};
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::sync::{Barrier, Notify};
+use tokio::sync::Barrier;
 
-use crate::rig::{Rig, invocation, key, runs, tests};
+use crate::rig::{MEET, Rig, gate, invocation, key, runs, tests};
 use hearth_types::invoke::Invoker as _;
 use hearth_types::name::Version;
 
@@ -39,11 +39,6 @@ async fn an_environment_is_used_again() {
     assert_eq!(rig.stats().started, 1);
     rig.end().await;
 }
-
-/// Asks the test, through the door, and waits for its answer: `meet(event)`.
-const MEET: &str = "import socket, os\nME = os.urandom(8).hex()\ndef handler(event, context):\n    if event == 'short': return ME\n    \
-                    s = socket.create_connection(('127.0.0.1', 9002))\n    s.sendall(b'!')\n    \
-                    assert s.recv(1) == b'!'\n    return ME";
 
 /// A door that answers only when as many have asked as `barrier` says.
 fn meeting(barrier: Arc<Barrier>) -> impl FnOnce(&mut WorkerOptions) {
@@ -163,35 +158,6 @@ async fn an_update_retires_old_environments() {
     })
     .await;
     rig.end().await;
-}
-
-/// A door that tells when somebody asks, and answers when it is told to.
-struct Gate {
-    asked: Notify,
-    open: Notify,
-}
-
-fn gate() -> (Arc<Gate>, impl FnOnce(&mut WorkerOptions)) {
-    let gate = Arc::new(Gate {
-        asked: Notify::new(),
-        open: Notify::new(),
-    });
-    let at = Arc::clone(&gate);
-    let change = move |options: &mut WorkerOptions| {
-        let door: Door = Arc::new(move |_, mut stream| {
-            let at = Arc::clone(&at);
-            Box::pin(async move {
-                let mut asked = [0];
-                if stream.read_exact(&mut asked).await.is_ok() {
-                    at.asked.notify_one();
-                    at.open.notified().await;
-                    let _ = stream.write_all(b"!").await;
-                }
-            })
-        });
-        options.door = door;
-    };
-    (gate, change)
 }
 
 async fn a_retired_busy_environment_finishes_first() {

@@ -53,7 +53,7 @@ async fn everything_written_before_the_answer_is_before_end() {
     let source = "import os\ndef handler(event, context):\n    for n in range(500):\n        \
                   os.write(1 + n % 2, b'%d\\n' % n)\n    return 1";
     let function = rig.python(source).await;
-    for _ in 0..20 {
+    for _ in 0..10 {
         rig.invoke(&function, json!({})).await.unwrap().result();
     }
     let log = rig.log().await;
@@ -70,7 +70,7 @@ async fn everything_written_before_the_answer_is_before_end() {
             lines += 1;
         }
     }
-    assert_eq!(lines, 20 * 500);
+    assert_eq!(lines, 10 * 500);
     rig.end().await;
 }
 

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::io::Write as _;
-use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,8 +19,10 @@ use hearth_types::invoke::{FunctionError, Invocation, Invoker, Outcome, RequestI
 use hearth_types::limits;
 use hearth_types::name::{FunctionKey, Version};
 use hearth_types::time::Timestamp;
-use hearth_worker::{Credentials, RuntimeOptions, Stats, Worker, WorkerOptions};
+use hearth_worker::{Credentials, Door, RuntimeOptions, Stats, Worker, WorkerOptions};
 use serde_json::Value;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::sync::Notify;
 use zip::write::SimpleFileOptions;
 
 /// A test's future.
@@ -153,6 +154,15 @@ impl Rig {
 
     /// Stores files as a package.
     pub(crate) async fn pack(&self, files: &[File<'_>]) -> Package {
+        let files: Vec<_> = files
+            .iter()
+            .map(|(name, text)| (*name, text.as_bytes()))
+            .collect();
+        self.pack_bytes(&files).await
+    }
+
+    /// Stores files as a package.
+    pub(crate) async fn pack_bytes(&self, files: &[(&str, &[u8])]) -> Package {
         let mut zip = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
         for (name, contents) in files {
             let (name, mode) = match name.strip_suffix('*') {
@@ -161,7 +171,7 @@ impl Rig {
             };
             zip.start_file(name, SimpleFileOptions::default().unix_permissions(mode))
                 .unwrap();
-            zip.write_all(contents.as_bytes()).unwrap();
+            zip.write_all(contents).unwrap();
         }
         let bytes = zip.finish().unwrap().into_inner();
         self.packages.put(bytes.into()).await.unwrap()
@@ -303,6 +313,42 @@ pub(crate) fn invocation(deployment: &Arc<Deployment>, event: Value) -> Invocati
     }
 }
 
+/// Asks the test, through the door, and waits for its answer if the event is `"meet"`; gives the environment's name.
+pub(crate) const MEET: &str = "import socket, os\nME = os.urandom(8).hex()\n\
+                               def handler(event, context):\n    if event != 'meet': return ME\n    \
+                               s = socket.create_connection(('127.0.0.1', 9002))\n    s.sendall(b'!')\n    \
+                               assert s.recv(1) == b'!'\n    return ME";
+
+/// What a function that meets waits for: it tells when the function asks, and answers when it is opened.
+pub(crate) struct Gate {
+    pub(crate) asked: Notify,
+    pub(crate) open: Notify,
+}
+
+/// A gate, and the options with a door that leads to it.
+pub(crate) fn gate() -> (Arc<Gate>, impl FnOnce(&mut WorkerOptions)) {
+    let gate = Arc::new(Gate {
+        asked: Notify::new(),
+        open: Notify::new(),
+    });
+    let at = Arc::clone(&gate);
+    let change = move |options: &mut WorkerOptions| {
+        let door: Door = Arc::new(move |_, mut stream| {
+            let at = Arc::clone(&at);
+            Box::pin(async move {
+                let mut asked = [0];
+                if stream.read_exact(&mut asked).await.is_ok() {
+                    at.asked.notify_one();
+                    at.open.notified().await;
+                    let _ = stream.write_all(b"!").await;
+                }
+            })
+        });
+        options.door = door;
+    };
+    (gate, change)
+}
+
 /// The function of all tests.
 pub(crate) fn key() -> FunctionKey {
     FunctionKey {
@@ -316,7 +362,7 @@ pub(crate) fn key() -> FunctionKey {
 pub(crate) fn runs(marker: &str) -> bool {
     std::fs::read_dir("/proc")
         .unwrap()
-        .filter_map(|entry| std::fs::read(PathBuf::from(entry.ok()?.path()).join("cmdline")).ok())
+        .filter_map(|entry| std::fs::read(entry.ok()?.path().join("cmdline")).ok())
         .any(|line| String::from_utf8_lossy(&line).contains(marker))
 }
 
