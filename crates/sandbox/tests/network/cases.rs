@@ -286,6 +286,13 @@ async fn nothing_closed_is_reached_by_any_trick(mode: Mode) -> Outcome {
     control(&owned(&["udp@239.255.255.250:8084"])).await?;
     let heard_before = world::heard();
     assert_ne!(heard, heard_before, "the host reaches the group");
+    let refused = probe(&slot, &plain[..3]).await?;
+    assert!(
+        refused
+            .iter()
+            .all(|result| result.contains("Permission denied")),
+        "at once: {refused:?}"
+    );
     let mut attempts = plain;
     for address in CLOSED {
         attempts.push(format!("tcp-bound@{address}:8080"));
@@ -363,9 +370,14 @@ async fn the_host_is_not_reached_at_any_of_its_addresses(mode: Mode) -> Outcome 
 async fn addresses_that_the_host_gets_later_are_closed_too(mode: Mode) -> Outcome {
     let running = Running::start(mode, &options())?;
     let slot = running.egress().await?;
-    world::sh("ip address add 203.0.113.77/24 dev eth0")?;
-    world::host_service("203.0.113.77")?;
-    let attempts = owned(&["tcp@203.0.113.77:8081", "udp@203.0.113.77:8081"]);
+    // Services stay: each mode has its own.
+    let address = match mode {
+        Mode::Root => "203.0.113.77",
+        Mode::Rootless => "203.0.113.78",
+    };
+    world::sh(&format!("ip address add {address}/24 dev eth0"))?;
+    world::host_service(address)?;
+    let attempts = ["tcp", "udp"].map(|how| format!("{how}@{address}:8081"));
     let controlled = control(&attempts).await?;
     // The preparer hears of it in its own time.
     let start = Instant::now();
@@ -375,7 +387,7 @@ async fn addresses_that_the_host_gets_later_are_closed_too(mode: Mode) -> Outcom
             break outcome;
         }
     };
-    world::sh("ip address del 203.0.113.77/24 dev eth0")?;
+    world::sh(&format!("ip address del {address}/24 dev eth0"))?;
     outcome?;
     all_reached(&attempts, &controlled)?;
     drop(slot);
