@@ -159,6 +159,11 @@ fn refuse_unsupported(request: &CreateFunctionRequest) -> Result<(), ApiError> {
             "Hearth does not support CodeSigningConfigArn yet. Leave it out.",
         ));
     }
+    if request.tenancy_config.is_some() {
+        return Err(ApiError::invalid(
+            "Hearth does not support TenancyConfig yet. Leave it out.",
+        ));
+    }
     refuse_publish_to(request.publish_to.as_deref())
 }
 

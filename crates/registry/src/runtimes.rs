@@ -6,7 +6,7 @@ use hearth_types::function::Runtime;
 use crate::RuntimePolicy;
 
 /// The enumeration `Runtime` of the service model: what a layer may say that it is for.
-pub(crate) const SERVICE_RUNTIMES: [&str; 51] = [
+pub(crate) const SERVICE_RUNTIMES: [&str; 52] = [
     "nodejs",
     "nodejs4.3",
     "nodejs4.3-edge",
@@ -58,6 +58,7 @@ pub(crate) const SERVICE_RUNTIMES: [&str; 51] = [
     "provided",
     "provided.al2",
     "provided.al2023",
+    "custom",
 ];
 
 /// The runtime of this name, if the node may be asked for it.

@@ -92,7 +92,6 @@ macro_rules! settings_of {
                 "CapacityProviderConfig",
             ),
             (request.durable_config.is_some(), "DurableConfig"),
-            (request.tenancy_config.is_some(), "TenancyConfig"),
             (request.runtime_config.is_some(), "RuntimeConfig"),
             (request.accelerator_config.is_some(), "AcceleratorConfig"),
         ]

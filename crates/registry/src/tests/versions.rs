@@ -315,7 +315,13 @@ async fn an_alias_is_updated_by_the_one_who_saw_it() {
 #[tokio::test]
 async fn aliases_that_make_no_sense_are_refused() {
     let world = two_versions().await;
-    let rows: [(&str, &str, &[(&str, f64)], ErrorKind); 9] = [
+    type Row = (
+        &'static str,
+        &'static str,
+        &'static [(&'static str, f64)],
+        ErrorKind,
+    );
+    let rows: [Row; 9] = [
         ("1", "1", &[], ErrorKind::Validation),
         ("a b", "1", &[], ErrorKind::Validation),
         ("live", "x", &[], ErrorKind::Validation),

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::structure;
+
 /// Body of `CreateAlias`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
@@ -18,7 +20,10 @@ pub struct CreateAliasRequest {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
     /// A second version by weight.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "structure::optional"
+    )]
     pub routing_config: Option<AliasRoutingConfiguration>,
 }
 
@@ -33,7 +38,10 @@ pub struct UpdateAliasRequest {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
     /// A second version by weight; empty for none.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "structure::optional"
+    )]
     pub routing_config: Option<AliasRoutingConfiguration>,
     /// Only if this is the current revision.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     Concurrency, DeadLetterConfig, DurableConfig, Environment, EphemeralStorage, FileSystemConfig,
     FunctionCode, FunctionCodeLocation, ImageConfig, Layer, LoggingConfig, RuntimeVersionConfig,
-    SnapStart, SnapStartResponse, TracingConfig, Unexamined, VpcConfig,
+    SnapStart, SnapStartResponse, TracingConfig, Unexamined, VpcConfig, structure,
 };
 
 /// Body of `CreateFunction`.
@@ -18,7 +18,10 @@ pub struct CreateFunctionRequest {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub function_name: Option<String>,
     /// The code.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "structure::optional"
+    )]
     pub code: Option<FunctionCode>,
     /// `Zip` or `Image`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -57,52 +60,91 @@ pub struct CreateFunctionRequest {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub runtime: Option<String>,
     /// Environment variables.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "structure::optional"
+    )]
     pub environment: Option<Environment>,
     /// ARNs of layer versions, lowest first.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub layers: Option<Vec<String>>,
     /// `/tmp`.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "structure::optional"
+    )]
     pub ephemeral_storage: Option<EphemeralStorage>,
     /// Tracing.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "structure::optional"
+    )]
     pub tracing_config: Option<TracingConfig>,
     /// Logging.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "structure::optional"
+    )]
     pub logging_config: Option<LoggingConfig>,
     /// Snapshots of initialised environments.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "structure::optional"
+    )]
     pub snap_start: Option<SnapStart>,
     /// A private network.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "structure::optional"
+    )]
     pub vpc_config: Option<VpcConfig>,
     /// Where events go that could not be handled.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "structure::optional"
+    )]
     pub dead_letter_config: Option<DeadLetterConfig>,
     /// Network file systems.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub file_system_configs: Option<Vec<FileSystemConfig>>,
     /// Settings of a container image.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "structure::optional"
+    )]
     pub image_config: Option<ImageConfig>,
     /// A key that encrypts the environment variables.
     #[serde(rename = "KMSKeyArn", skip_serializing_if = "Option::is_none")]
     pub kms_key_arn: Option<String>,
     /// A fleet of machines of one's own.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "structure::optional"
+    )]
     pub capacity_provider_config: Option<Unexamined>,
     /// Durable executions.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "structure::optional"
+    )]
     pub durable_config: Option<DurableConfig>,
     /// Environments of their own for each tenant.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "structure::optional"
+    )]
     pub tenancy_config: Option<Unexamined>,
     /// A runtime of one's own.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "structure::optional"
+    )]
     pub runtime_config: Option<Unexamined>,
     /// Accelerators.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "structure::optional"
+    )]
     pub accelerator_config: Option<Unexamined>,
 }
 
@@ -129,52 +171,85 @@ pub struct UpdateFunctionConfigurationRequest {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub runtime: Option<String>,
     /// Environment variables.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "structure::optional"
+    )]
     pub environment: Option<Environment>,
     /// ARNs of layer versions, lowest first.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub layers: Option<Vec<String>>,
     /// `/tmp`.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "structure::optional"
+    )]
     pub ephemeral_storage: Option<EphemeralStorage>,
     /// Tracing.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "structure::optional"
+    )]
     pub tracing_config: Option<TracingConfig>,
     /// Logging.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "structure::optional"
+    )]
     pub logging_config: Option<LoggingConfig>,
     /// Snapshots of initialised environments.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "structure::optional"
+    )]
     pub snap_start: Option<SnapStart>,
     /// A private network.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "structure::optional"
+    )]
     pub vpc_config: Option<VpcConfig>,
     /// Where events go that could not be handled.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "structure::optional"
+    )]
     pub dead_letter_config: Option<DeadLetterConfig>,
     /// Network file systems.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub file_system_configs: Option<Vec<FileSystemConfig>>,
     /// Settings of a container image.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "structure::optional"
+    )]
     pub image_config: Option<ImageConfig>,
     /// A key that encrypts the environment variables.
     #[serde(rename = "KMSKeyArn", skip_serializing_if = "Option::is_none")]
     pub kms_key_arn: Option<String>,
     /// A fleet of machines of one's own.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "structure::optional"
+    )]
     pub capacity_provider_config: Option<Unexamined>,
     /// Durable executions.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "structure::optional"
+    )]
     pub durable_config: Option<DurableConfig>,
-    /// Environments of their own for each tenant.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub tenancy_config: Option<Unexamined>,
     /// A runtime of one's own.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "structure::optional"
+    )]
     pub runtime_config: Option<Unexamined>,
     /// Accelerators.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "structure::optional"
+    )]
     pub accelerator_config: Option<Unexamined>,
     /// Only if this is the current revision.
     #[serde(skip_serializing_if = "Option::is_none")]

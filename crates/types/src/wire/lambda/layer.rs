@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Blob;
+use super::{Blob, structure};
 
 /// `LayerVersionContentInput`: where the layer's package comes from.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -30,7 +30,10 @@ pub struct LayerVersionContentInput {
 #[serde(rename_all = "PascalCase", default)]
 pub struct PublishLayerVersionRequest {
     /// The package.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "structure::optional"
+    )]
     pub content: Option<LayerVersionContentInput>,
     /// Free text.
     #[serde(skip_serializing_if = "Option::is_none")]

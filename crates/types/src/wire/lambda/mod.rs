@@ -5,6 +5,8 @@
 //! over; a known member of another type is an error. Numbers of requests are wider than their ranges, and
 //! enumerations are text, for the same reason.
 //!
+//! A body is read as [`Body`], which takes objects only.
+//!
 //! Every shape can be written and read, so that a client of the API can use it too.
 
 mod account;
@@ -14,6 +16,7 @@ mod code;
 mod configuration;
 mod function;
 mod layer;
+mod structure;
 mod tag;
 
 pub use account::{
@@ -41,4 +44,73 @@ pub use layer::{
     LayerVersionsListItem, LayersListItem, ListLayerVersionsResponse, ListLayersResponse,
     PublishLayerVersionRequest,
 };
+pub use structure::Body;
 pub use tag::{ListTagsResponse, TagResourceRequest};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_is_read_as_clients_write_it() {
+        let Body(request): Body<CreateFunctionRequest> = serde_json::from_str(
+            r#"{"FunctionName": "f", "Runtime": "python3.12", "Role": null, "Code": {"ZipFile": "UEs=", "S3Bucket": null},
+                "KMSKeyArn": "", "Timeout": -1, "Environment": {"Variables": {"K": "v"}}, "Publish": true,
+                "CapacityProviderConfig": {"Anything": [1]}, "SomethingNewer": {"X": 1}}"#,
+        )
+        .unwrap();
+        assert_eq!(request.function_name.as_deref(), Some("f"));
+        assert_eq!(request.role, None);
+        assert_eq!(&*request.code.unwrap().zip_file.unwrap().0, b"PK");
+        assert_eq!(request.kms_key_arn.as_deref(), Some(""));
+        assert_eq!((request.timeout, request.publish), (Some(-1), Some(true)));
+        assert!(request.capacity_provider_config.is_some());
+    }
+
+    #[test]
+    fn known_members_of_another_type_are_errors() {
+        for bad in [
+            r#"{"Timeout": "3"}"#,
+            r#"{"Timeout": 3.5}"#,
+            r#"{"Publish": "yes"}"#,
+            r#"{"Environment": []}"#,
+            r#"{"Code": {"ZipFile": 7}}"#,
+            r#"{"DurableConfig": true}"#,
+            r#"{"Code": [null]}"#,
+            "[]",
+            "null",
+            "7",
+        ] {
+            assert!(
+                serde_json::from_str::<Body<CreateFunctionRequest>>(bad).is_err(),
+                "{bad}"
+            );
+        }
+        let error =
+            serde_json::from_str::<UpdateFunctionCodeRequest>(r#"{"ZipFile": "not base64!"}"#)
+                .unwrap_err();
+        assert!(error.to_string().contains("must be in base64"));
+    }
+
+    #[test]
+    fn sensitive_members_are_not_shown_by_debug() {
+        let Body(request): Body<CreateFunctionRequest> = serde_json::from_str(
+            r#"{"Code": {"ZipFile": "UEs="}, "Environment": {"Variables": {"KEY": "secret"}}}"#,
+        )
+        .unwrap();
+        let shown = format!("{request:?}");
+        assert!(shown.contains("KEY") && shown.contains("2 bytes"));
+        assert!(!shown.contains("secret"));
+    }
+
+    #[test]
+    fn absent_members_are_left_out_of_answers() {
+        let answer = ListLayersResponse {
+            next_marker: None,
+            layers: Vec::new(),
+        };
+        assert_eq!(serde_json::to_string(&answer).unwrap(), r#"{"Layers":[]}"#);
+        let concurrency = Concurrency::default();
+        assert_eq!(serde_json::to_string(&concurrency).unwrap(), "{}");
+    }
+}
