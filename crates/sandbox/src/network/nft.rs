@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::Prefix;
-use super::claim::{INTERFACE_PREFIX, interface_prefix, table};
+use super::claim::{INTERFACE_PREFIX, NUMBERS, interface_prefix, table};
 use super::reach::Verdict;
 
 /// The set of interfaces whose forwarding Hearth switched on. It is kept in the table so that whoever cleans up after a
@@ -30,6 +30,15 @@ impl Nft {
     /// With what `nft` said; `PermissionDenied` if that is why.
     pub(super) fn run(&self, script: &str) -> io::Result<String> {
         run(&self.0, script)
+    }
+
+    /// The numbers of the instances that have a table here.
+    pub(super) fn numbers(&self) -> io::Result<Vec<u8>> {
+        let listed = self.run("list tables inet\n")?;
+        let tables: BTreeSet<_> = listed.split_whitespace().collect();
+        Ok(NUMBERS
+            .filter(|number| tables.contains(table(*number).as_str()))
+            .collect())
     }
 
     /// The interfaces that an instance's table says it switched on; `None` if there is no such table.

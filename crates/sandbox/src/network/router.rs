@@ -56,7 +56,8 @@ enum Place {
     /// The host's own network.
     Host {
         _claim: Claim,
-        opened: BTreeSet<String>,
+        /// The interfaces that were looked at: they forward now, by whomever.
+        known: BTreeSet<String>,
     },
     /// A namespace of Hearth's own.
     Own(Box<Own>),
@@ -114,12 +115,22 @@ impl Router {
         // The first thing that needs the privilege, and changes nothing.
         nft.run("add table inet hearth\ndelete table inet hearth\n")?;
         let netlink = Netlink::here()?;
+        let with_table = nft.numbers()?;
+        let links = netlink.links().await?;
         let mut own = None;
         for number in NUMBERS {
+            let prefix = claim::interface_prefix(number);
+            let something = with_table.contains(&number)
+                || links.iter().any(|link| link.name.starts_with(&prefix));
+            if own.is_some() && !something {
+                continue;
+            }
             let Some(claim) = Claim::take(number)? else {
                 continue;
             };
-            sweep(&nft, &netlink, number).await?;
+            if something {
+                sweep(&nft, &netlink, number).await?;
+            }
             if own.is_none() {
                 own = Some(claim);
             }
@@ -140,7 +151,7 @@ impl Router {
             mtu: ETHERNET_MTU,
             place: Place::Host {
                 _claim: claim,
-                opened: BTreeSet::new(),
+                known: BTreeSet::new(),
             },
         };
         match router.follow_host().await {
@@ -207,9 +218,9 @@ impl Router {
     /// When the host cannot forward, and cannot be made to.
     pub(super) async fn follow_host(&mut self) -> io::Result<()> {
         match &mut self.place {
-            Place::Host { opened, .. } => {
+            Place::Host { known, .. } => {
                 self.mtu =
-                    open_ways(&self.nft, &self.netlink, self.number, &self.options, opened).await?;
+                    open_ways(&self.nft, &self.netlink, self.number, &self.options, known).await?;
             }
             Place::Own(own) => {
                 // The rules for packets to the host itself are the host's; here its addresses are places like others.
@@ -353,21 +364,24 @@ async fn sweep(nft: &Nft, netlink: &Netlink, number: u8) -> io::Result<()> {
             netlink.remove(link.index).await?;
         }
     }
-    let Some(opened) = nft.opened(number) else {
-        return Ok(());
-    };
-    let others: BTreeSet<String> = NUMBERS
-        .filter(|other| *other != number && !opened.is_empty())
-        .filter_map(|other| nft.opened(other))
-        .flatten()
-        .collect();
-    if !forwards("all") {
+    let opened = nft.opened(number).unwrap_or_default();
+    if !opened.is_empty() && !forwards("all") {
+        let others = opened_by_others(nft, number)?;
         for interface in opened.difference(&others) {
             // An interface that is gone needs nothing.
             let _ = std::fs::write(forwarding(interface), "0");
         }
     }
     nft.remove(number)
+}
+
+/// The interfaces that other instances made forward.
+fn opened_by_others(nft: &Nft, number: u8) -> io::Result<BTreeSet<String>> {
+    let others = nft.numbers()?.into_iter().filter(|other| *other != number);
+    Ok(others
+        .filter_map(|other| nft.opened(other))
+        .flatten()
+        .collect())
 }
 
 /// Lets the interfaces that lead outside take part in forwarding, which answers to functions need, and finds the largest
@@ -377,7 +391,7 @@ async fn open_ways(
     netlink: &Netlink,
     number: u8,
     options: &NetworkOptions,
-    opened: &mut BTreeSet<String>,
+    known: &mut BTreeSet<String>,
 ) -> io::Result<u32> {
     let links = netlink.links().await?;
     let mut ways: BTreeSet<u32> = BTreeSet::new();
@@ -391,36 +405,28 @@ async fn open_ways(
         .filter(|link| ways.contains(&link.index))
         .filter(|link| link.name != LOOPBACK && !link.name.starts_with(INTERFACE_PREFIX))
         .collect();
+    // One that comes back under its name is another interface.
+    known.retain(|name| links.iter().any(|link| link.name == *name));
     if forwards("all") {
         // Somebody made the whole host forward: it is theirs to switch off, and theirs to filter.
-        if !opened.is_empty() {
+        if !known.is_empty() {
             nft.forget(number)?;
-            opened.clear();
+            known.clear();
         }
     } else {
         for way in &ways {
-            if opened.contains(&way.name) || !nft::is_plain(&way.name) {
+            if !nft::is_plain(&way.name) || known.contains(&way.name) {
                 continue;
             }
-            let shared = || {
-                NUMBERS
-                    .filter(|other| *other != number)
-                    .filter_map(|other| nft.opened(other))
-                    .any(|others| others.contains(&way.name))
-            };
-            if !forwards(&way.name) || shared() {
+            if !forwards(&way.name) || opened_by_others(nft, number)?.contains(&way.name) {
                 nft.remember(number, &way.name)?;
-                opened.insert(way.name.clone());
                 std::fs::write(forwarding(&way.name), "1").map_err(|error| {
-                    io::Error::new(
-                        error.kind(),
-                        format!(
-                            "{} does not forward and cannot be made to: {error}",
-                            way.name
-                        ),
-                    )
+                    let name = &way.name;
+                    let why = format!("{name} does not forward and cannot be made to: {error}");
+                    io::Error::new(error.kind(), why)
                 })?;
             }
+            known.insert(way.name.clone());
         }
     }
     let smallest = ways.iter().map(|way| way.mtu).min().unwrap_or(ETHERNET_MTU);
