@@ -82,6 +82,14 @@ impl Group {
         Ok(())
     }
 
+    pub(super) fn free_cpu(&self) -> io::Result<()> {
+        let cpu = &self.0.cpu;
+        if cpu.join("cpu.cfs_burst_us").exists() {
+            write(cpu, "cpu.cfs_burst_us", 0)?;
+        }
+        write(cpu, "cpu.cfs_quota_us", -1)
+    }
+
     pub(super) fn attach(&self, pid: i32) -> io::Result<()> {
         self.folders()
             .try_for_each(|folder| write(folder, "cgroup.procs", pid))

@@ -60,6 +60,13 @@ impl Group {
         Ok(())
     }
 
+    pub(super) fn free_cpu(&self) -> io::Result<()> {
+        if self.path.join("cpu.max.burst").exists() {
+            write(&self.path, "cpu.max.burst", 0)?;
+        }
+        write(&self.path, "cpu.max", "max")
+    }
+
     pub(super) fn ran_out_of_memory(&self) -> bool {
         read_key(&self.path.join("memory.events"), "oom_kill").is_some_and(|kills| kills > 0)
     }

@@ -43,11 +43,20 @@ impl Running {
 
     /// Kills everything inside; what is left is seen to once pid 1 is dead.
     pub(super) fn kill(&self) {
+        self.let_die();
         // Fails only if it is dead already.
         let _ = rustix::process::pidfd_send_signal(
             &self.born.child.pidfd,
             rustix::process::Signal::KILL,
         );
+    }
+
+    /// Nothing inside runs any more, or will in a moment: no processor limit may keep it from dying.
+    fn let_die(&self) {
+        if let Some(group) = &self.born.group {
+            // Fails only if the sandbox is gone. Otherwise it would die all the same, later.
+            let _ = group.free_cpu();
+        }
     }
 
     pub(super) fn limit_cpu(&self) {
@@ -74,7 +83,11 @@ impl Running {
                         meter,
                     });
                 }
-                Ok(Some((report, _))) => self.last = Some(report),
+                Ok(Some((report, _))) => {
+                    // Pid 1 ends after any other report, and all that is left inside with it.
+                    self.let_die();
+                    self.last = Some(report);
+                }
                 Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return true,
                 Ok(None) | Err(_) => return false,
             }
