@@ -72,7 +72,7 @@ impl Hearth {
         let output = Command::new(&self.binary)
             .arg("deploy")
             .arg(source)
-            .args(["--name", name, "--json", "--data"])
+            .args(["--name", name, "--json", "--data-folder"])
             .arg(self.data.path())
             .args(options)
             .output()

@@ -35,7 +35,7 @@ BAD_CREATIONS = {
     "empty zip": ({"Code": {"ZipFile": zipped({})}}, {INVALID, "InvalidZipFileException"}),
     "path traversal": ({"Code": {"ZipFile": zipped({"../../x": "x"})}}, {INVALID, "InvalidZipFileException"}),
     "reserved variable": ({"Environment": {"Variables": {"AWS_REGION": "x"}}}, {INVALID}),
-    "too much environment": ({"Environment": {"Variables": {"A": "x" * 4096}}}, {INVALID}),
+    "too much environment": ({"Environment": {"Variables": {"AB": "x" * 4096}}}, {INVALID}),
     "six layers": ({"Layers": [f"arn:aws:lambda:us-east-1:000000000000:layer:l{i}:1" for i in range(6)]}, {VALIDATION, INVALID}),
     "unknown layer": ({"Layers": ["arn:aws:lambda:us-east-1:000000000000:layer:none:1"]}, {INVALID}),
     "image": ({"PackageType": "Image", "Code": {"ImageUri": "x"}}, {INVALID}),

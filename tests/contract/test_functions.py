@@ -25,7 +25,7 @@ def test_the_whole_life_of_a_function(lam, name):
         Timeout=5,
         MemorySize=256,
         EphemeralStorage={"Size": 1024},
-        Environment={"Variables": {"A": "1"}},
+        Environment={"Variables": {"AB": "1"}},
         Tags={"team": "x"},
     )
     assert created["State"] == "Pending"
@@ -44,7 +44,7 @@ def test_the_whole_life_of_a_function(lam, name):
     assert configuration["MemorySize"] == 256
     assert configuration["Timeout"] == 5
     assert configuration["EphemeralStorage"] == {"Size": 1024}
-    assert configuration["Environment"] == {"Variables": {"A": "1"}}
+    assert configuration["Environment"] == {"Variables": {"AB": "1"}}
     assert configuration["PackageType"] == "Zip"
     assert got["Tags"] == {"team": "x"}
     with urllib.request.urlopen(got["Code"]["Location"]) as response:

@@ -7,7 +7,7 @@ import pytest
 
 from harness import BINARY, PYTHON, ROLE, python_zip
 
-CODE = "import os\n\ndef handler(event, context):\n    print('said', event)\n    return {'got': event, 'a': os.environ.get('A')}\n"
+CODE = "import os\n\ndef handler(event, context):\n    print('said', event)\n    return {'got': event, 'a': os.environ.get('AB')}\n"
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def source(tmp_path, name):
 
 
 def test_hearth_from_deploy_to_rm(node, source, name):
-    created = node.hearth("deploy", source, "--name", name, "--env", "A=1", "--memory", "256")
+    created = node.hearth("deploy", source, "--name", name, "--env", "AB=1", "--memory", "256")
     assert created.stdout.startswith(f"created {name} (python3.")
     answer = node.hearth("invoke", name, "--data", '{"x": 1}', "--tail")
     assert json.loads(answer.stdout) == {"got": {"x": 1}, "a": "1"}
@@ -50,7 +50,7 @@ def test_hearth_from_deploy_to_rm(node, source, name):
 def test_logs_can_be_followed(node, source, name):
     node.hearth("deploy", source, "--name", name)
     follower = subprocess.Popen(
-        [BINARY, "logs", name, "--follow", "--data", node.data], stdout=subprocess.PIPE, text=True
+        [BINARY, "logs", name, "--follow", "--data-folder", node.data], stdout=subprocess.PIPE, text=True
     )
     try:
         for number in range(3):
@@ -72,7 +72,7 @@ def test_exit_codes_and_hints(node, source, name, tmp_path):
     assert node.hearth("invoke", check=False).returncode == 2
     assert node.hearth("invoke", name, "--data", "{", check=False).returncode == 1
     assert node.hearth("list", "--endpoint", "http://127.0.0.1:1", check=False).returncode == 5
-    nobody = subprocess.run([BINARY, "list", "--data", tmp_path / "none"], capture_output=True, text=True)
+    nobody = subprocess.run([BINARY, "list", "--data-folder", tmp_path / "none"], capture_output=True, text=True)
     assert nobody.returncode == 1 and "hearth up" in nobody.stderr
     empty = tmp_path / "empty"
     empty.mkdir()
@@ -110,7 +110,7 @@ def test_aws_lambda(node, name, tmp_path):
     package.write_bytes(python_zip(CODE + "# 2\n"))
     aws("update-function-code", "--function-name", name, "--zip-file", f"fileb://{package}")
     aws("wait", "function-updated-v2", "--function-name", name)
-    aws("update-function-configuration", "--function-name", name, "--timeout", "9", "--environment", "Variables={A=b}")
+    aws("update-function-configuration", "--function-name", name, "--timeout", "9", "--environment", "Variables={AB=b}")
     aws("wait", "function-updated-v2", "--function-name", name)
     assert aws("publish-version", "--function-name", name)["Version"] == "1"
     aws("create-alias", "--function-name", name, "--name", "live", "--function-version", "1")

@@ -28,7 +28,7 @@ logging.getLogger().setLevel("INFO")
 def handler(event, context):
     print("printed")
     logging.info("logged")
-    keys = ["A", "_HANDLER", "LAMBDA_TASK_ROOT", "AWS_LAMBDA_FUNCTION_NAME", "AWS_LAMBDA_FUNCTION_VERSION",
+    keys = ["AB", "_HANDLER", "LAMBDA_TASK_ROOT", "AWS_LAMBDA_FUNCTION_NAME", "AWS_LAMBDA_FUNCTION_VERSION",
             "AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "AWS_REGION", "AWS_EXECUTION_ENV", "TZ", "_X_AMZN_TRACE_ID"]
     return {
         "env": {k: os.environ.get(k) for k in keys},
@@ -41,14 +41,14 @@ def handler(event, context):
         "secrets": all(os.environ.get(k) for k in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")),
     }
 """,
-        Environment={"Variables": {"A": "ä b"}},
+        Environment={"Variables": {"AB": "ä b"}},
         Timeout=7,
         MemorySize=256,
     )
     context = base64.b64encode(json.dumps({"custom": {"k": "v"}}).encode()).decode()
     payload, answer = invoke(lam, name, {}, LogType="Tail", ClientContext=context)
     request_id = answer["ResponseMetadata"]["RequestId"]
-    assert payload["env"]["A"] == "ä b"
+    assert payload["env"]["AB"] == "ä b"
     assert payload["env"]["_HANDLER"] == "app.handler"
     assert payload["env"]["AWS_LAMBDA_FUNCTION_NAME"] == name
     assert payload["env"]["AWS_LAMBDA_FUNCTION_VERSION"] == "$LATEST"
@@ -299,10 +299,10 @@ def test_a_bootstrap_that_is_missing_or_cannot_run(lam, name):
 
 
 def test_the_nearest_version_runs_and_says_so(lam, name):
-    create(lam, name, "import sys\ndef handler(e, c):\n    return sys.version_info[:2]\n", Runtime="python3.99")
+    create(lam, name, "import sys\ndef handler(e, c):\n    return sys.version_info[:2]\n", Runtime="python3.15")
     payload, answer = invoke(lam, name, LogType="Tail")
     assert payload[0] == 3
-    assert "python3.99" in log_of(answer)
+    assert "python3.15" in log_of(answer)
 
 
 def test_the_nearest_version_can_be_forbidden(new_node, tmp_path, name):
@@ -310,10 +310,10 @@ def test_the_nearest_version_can_be_forbidden(new_node, tmp_path, name):
     data.mkdir()
     (data / "hearth.toml").write_text("[runtimes]\nforbid_nearest = true\n")
     lam = new_node(data=data).client("lambda")
-    create(lam, name, Runtime="python3.99", wait=False)
+    create(lam, name, Runtime="python3.15", wait=False)
     from harness import wait_until
 
     got = wait_until(lambda: (c := lam.get_function_configuration(FunctionName=name))["State"] != "Pending" and c, "the end of Pending")
     assert got["State"] == "Failed"
-    assert "python3.99" in got["StateReason"]
+    assert "python3.15" in got["StateReason"]
     assert error_of(lam.invoke, FunctionName=name)[1] in (400, 409, 502)

@@ -114,7 +114,7 @@ impl From<CodeError> for ApiError {
             )),
             CodeError::NoSource => Self::invalid(
                 "This node has no object store to read S3Bucket from. Upload the package as ZipFile, or start the node \
-                 with a code source (option code.source: s3:// with an endpoint, or file:///folder).",
+                 with a code source (option object_store: s3:// with an endpoint, or file:///folder).",
             ),
             CodeError::Source(error) => {
                 Self::invalid(format!("Error occurred while GetObject. {error}"))

@@ -10,7 +10,6 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use hearth_registry::Scope;
 use hearth_types::ApiError;
 use hearth_types::error::ThrottleReason;
-use hearth_types::limits::UNRESERVED_CONCURRENCY;
 use hearth_types::name::FunctionKey;
 
 /// Locks that functions spread over, so that none is shared by all.
@@ -67,7 +66,7 @@ impl Drop for Permit {
 
 impl Admission {
     /// Lets an invocation of `function` in, if there is room. `reserved` is its reserved concurrency; `unreserved`
-    /// tells what the account has for functions without one, and is asked only when much is running.
+    /// tells what the account has for all functions without one together; it is asked for those only.
     ///
     /// # Errors
     /// TooManyRequests, with the bound that was met.
@@ -104,8 +103,7 @@ impl Admission {
 /// Counts one more, or says no.
 fn enter_account(running: &AtomicU32, unreserved: impl FnOnce() -> u32) -> Result<(), ApiError> {
     let before = running.fetch_add(1, Ordering::Relaxed);
-    // Reservations always leave this much, so below it there is nothing to ask.
-    if before < UNRESERVED_CONCURRENCY || before < unreserved() {
+    if before < unreserved() {
         return Ok(());
     }
     running.fetch_sub(1, Ordering::Relaxed);
@@ -198,7 +196,7 @@ mod tests {
     #[test]
     fn the_account_bounds_functions_without_reservations() {
         let admission = Admission::default();
-        let bound = UNRESERVED_CONCURRENCY + 5;
+        let bound = 5;
         let held: Vec<_> = (0..bound)
             .map(|n| {
                 admission

@@ -22,6 +22,8 @@ pub(crate) enum Protocol {
     RestJson,
     /// JSON 1.1, the operation in `X-Amz-Target`: CloudWatch Logs.
     Json11,
+    /// Forms in and XML out, the operation in `Action`: STS.
+    Query,
 }
 
 impl Protocol {
@@ -30,6 +32,7 @@ impl Protocol {
         match self {
             Self::RestJson => "application/json",
             Self::Json11 => "application/x-amz-json-1.1",
+            Self::Query => "text/xml",
         }
     }
 }
@@ -57,8 +60,14 @@ pub(crate) fn of(error: &ApiError, protocol: Protocol, request_id: RequestId) ->
                 status = 400;
             }
         }
+        // XML: written below.
+        Protocol::Query => {}
     }
-    let mut response = json(status, protocol, &Value::Object(body), request_id);
+    let mut response = if protocol == Protocol::Query {
+        crate::sts_api::failure(status, code, &error.message, request_id)
+    } else {
+        json(status, protocol, &Value::Object(body), request_id)
+    };
     let headers = response.headers_mut();
     headers.insert(ERROR_TYPE, HeaderValue::from_static(code));
     if let Some(after) = error.retry_after {
@@ -91,6 +100,17 @@ pub(crate) fn json(
             empty(500, request_id)
         }
     }
+}
+
+/// A response with a body that is written already.
+pub(crate) fn text(status: u16, protocol: Protocol, body: String, request_id: RequestId) -> Answer {
+    let mut response = empty(status, request_id);
+    response.headers_mut().insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static(protocol.media_type()),
+    );
+    *response.body_mut() = Full::new(body.into());
+    response
 }
 
 /// A response without a body.

@@ -27,7 +27,7 @@ use crate::connection::ConnectionOptions;
 use crate::error_response::{self, Answer, Protocol};
 use crate::operation::{CONTROL_BYTES, NoTarget, Target};
 use crate::package_url::{self, PackageLinks};
-use crate::{lambda, logs_api, random};
+use crate::{lambda, logs_api, random, sts_api};
 
 /// What the node decides for its front door.
 #[derive(Clone)]
@@ -161,11 +161,13 @@ impl Gateway {
         if path.starts_with(package_url::PREFIX) {
             return Ok(self.0.package(&parts, request_id).await);
         }
-        let is_logs = path == "/"
-            && parts.method == Method::POST
-            && parts.headers.contains_key("x-amz-target");
-        let (service, protocol) = if is_logs {
+        // Services whose operations aren't in the path share one.
+        let (service, protocol) = if path != "/" || parts.method != Method::POST {
+            (Service::Lambda, Protocol::RestJson)
+        } else if parts.headers.contains_key("x-amz-target") {
             (Service::Logs, Protocol::Json11)
+        } else if sts_api::is_form(&parts) {
+            (Service::Sts, Protocol::Query)
         } else {
             (Service::Lambda, Protocol::RestJson)
         };
@@ -242,6 +244,9 @@ impl Parted {
         // From here on the caller is who the request says.
         if service == Service::Logs {
             return Ok(logs_api::answer(self, &scope, parts, &read.bytes, request_id).await);
+        }
+        if service == Service::Sts {
+            return Ok(sts_api::answer(&scope, &read.bytes, request_id));
         }
         let target = target.map_err(|none| Refusal {
             error: ApiError::from(&none),

@@ -3,7 +3,7 @@
 //! In the order of a request's way: [`Gateway::serve`] takes connections (`server`, `connection`, `opening`), a
 //! request's head is authenticated before its body is read ([`auth`], `body`), its method and path name an
 //! operation (`operation`), which is the registry's (`lambda`), an invocation (`lambda::invoke`, after `admission`), or a
-//! look at a function's log (`logs_api`). Packages are fetched through links of the node's own (`package_url`).
+//! look at a function's log (`logs_api`). `sts_api` tells callers who they are. Packages are fetched through links of the node's own (`package_url`).
 //!
 //! Nobody here validates a function's configuration, starts an environment or knows where one runs: that is for the
 //! registry, and for whoever implements [`hearth_types::invoke::Invoker`].
@@ -21,6 +21,7 @@ mod operation;
 mod package_url;
 mod random;
 mod server;
+mod sts_api;
 mod trace_id;
 
 pub use body::Pace;

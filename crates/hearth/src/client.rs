@@ -129,7 +129,7 @@ impl Client {
         let key = match RootKey::from_environment()? {
             Some(key) => key,
             None => RootKey::read(data)
-                .context("find credentials: set HEARTH_ACCESS_KEY_ID and HEARTH_SECRET_ACCESS_KEY, or name the data folder with --data")?,
+                .context("find credentials: set HEARTH_ACCESS_KEY_ID and HEARTH_SECRET_ACCESS_KEY, or name the data folder with --data-folder")?,
         };
         Self::new(endpoint.trim(), &connection.region, &key)
     }
@@ -140,6 +140,10 @@ impl Client {
             anyhow::bail!(
                 "the endpoint '{endpoint}' is not a URL: it must start with http:// or https://"
             );
+        }
+        if endpoint.starts_with("https://") {
+            // An error says that there is one already: as good.
+            let _ = rustls::crypto::ring::default_provider().install_default();
         }
         let http = reqwest::Client::builder()
             // A node on this machine is not behind the proxy that the environment may name.
@@ -259,28 +263,24 @@ impl Client {
 
     /// The account that the credentials are of.
     pub(crate) async fn account(&self) -> Result<String, CallError> {
-        let headers = vec![
-            (
-                "content-type",
-                "application/x-www-form-urlencoded".to_owned(),
-            ),
-            ("accept", "application/json".to_owned()),
-        ];
-        let body = b"Action=GetCallerIdentity&Version=2011-06-15".to_vec();
         let call = Call {
             service: "sts",
             method: "POST",
             target: "/".to_owned(),
-            headers,
-            body,
+            headers: vec![(
+                "content-type",
+                "application/x-www-form-urlencoded".to_owned(),
+            )],
+            body: b"Action=GetCallerIdentity&Version=2011-06-15".to_vec(),
             progress: None,
         };
-        let answer = self.call(call).await?.json()?;
-        let account = answer.pointer("/GetCallerIdentityResponse/GetCallerIdentityResult/Account");
-        Ok(account
-            .and_then(Value::as_str)
-            .context("read the account from the node's answer")?
-            .to_owned())
+        let answer = self.call(call).await?;
+        let xml = String::from_utf8_lossy(&answer.body);
+        let account = xml
+            .split_once("<Account>")
+            .and_then(|(_, rest)| rest.split_once("</Account>"));
+        let (account, _) = account.context("read the account from the node's answer")?;
+        Ok(account.to_owned())
     }
 }
 

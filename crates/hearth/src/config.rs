@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Args, Clone, Debug, Default)]
 pub(crate) struct NodeArgs {
     /// Data folder: functions, packages, logs, credentials [default: the user's data directory]
-    #[arg(long, env = "HEARTH_DATA", value_name = "DIR")]
+    #[arg(long, alias = "data-folder", env = "HEARTH_DATA", value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
     /// Address to listen on; port 0 picks a free one [default: 127.0.0.1:7070]
     #[arg(long, env = "HEARTH_LISTEN", value_name = "ADDR:PORT")]

@@ -204,7 +204,19 @@ fn create_data_folder(path: &std::path::Path) -> anyhow::Result<()> {
 }
 
 fn launcher_options(config: &Config) -> anyhow::Result<LauncherOptions> {
-    let network = NetworkOptions::default();
+    let mut network = NetworkOptions::default();
+    for range in &config.network.allowed_private {
+        let read = range
+            .parse()
+            .with_context(|| format!("read '{range}' of network.allowed_private"));
+        network.allowed_private.push(read?);
+    }
+    for resolver in &config.network.resolvers {
+        let read = resolver
+            .parse()
+            .with_context(|| format!("read '{resolver}' of network.resolvers"));
+        network.resolvers.push(read?);
+    }
     Ok(LauncherOptions {
         run_dir: config.data.join("run"),
         allow_weak_walls: config.allow_weak_walls,

@@ -27,6 +27,8 @@ pub(crate) enum Service {
     Lambda,
     /// CloudWatch Logs.
     Logs,
+    /// STS.
+    Sts,
 }
 
 impl Service {
@@ -35,6 +37,7 @@ impl Service {
         match self {
             Self::Lambda => "lambda",
             Self::Logs => "logs",
+            Self::Sts => "sts",
         }
     }
 }
@@ -208,6 +211,7 @@ impl<'r> Claim<'r> {
         let service = match service {
             "lambda" => Service::Lambda,
             "logs" => Service::Logs,
+            "sts" => Service::Sts,
             _ => {
                 return Err(invalid(
                     "Credential should be scoped to correct service: 'lambda'.",

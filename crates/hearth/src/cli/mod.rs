@@ -62,7 +62,7 @@ struct OnNode<A: Args> {
     connection: Connection,
     /// Data folder of the node, for its address and credentials [default: the user's data directory]
     #[arg(long, env = "HEARTH_DATA", value_name = "DIR")]
-    data: Option<PathBuf>,
+    data_folder: Option<PathBuf>,
     #[command(flatten)]
     args: A,
 }
@@ -126,7 +126,7 @@ fn with_client<A: Args>(
     run: impl AsyncFnOnce(&Client, &Connection, A) -> Result<Done, CallError>,
 ) -> Result<Done, CallError> {
     let node = NodeArgs {
-        data: command.data,
+        data: command.data_folder,
         ..NodeArgs::default()
     };
     let data = Config::resolve(&node)?.data;
@@ -144,4 +144,16 @@ fn show_config(args: &NodeArgs) -> anyhow::Result<Done> {
     let text = toml::to_string(&config)?;
     output::print(&format!("# data folder: {}\n{text}", config.data.display()));
     Ok(Done::Ok)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn no_two_options_of_a_command_have_one_name() {
+        Cli::command().debug_assert();
+    }
 }
