@@ -1,5 +1,7 @@
 //! The service's own Python client, which knows the model's shapes, errors, paging and waiters.
 
+#![allow(clippy::unwrap_used, reason = "code of tests")]
+
 mod node;
 
 use std::path::Path;

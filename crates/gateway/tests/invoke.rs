@@ -202,3 +202,43 @@ async fn shutting_down_lets_a_running_request_end_and_takes_no_new_one() {
         .unwrap();
     assert!(tokio::net::TcpStream::connect(node.address).await.is_err());
 }
+
+#[tokio::test]
+async fn a_function_reaches_the_same_door_through_its_own() {
+    let node = Node::start().await;
+    let (inside, outside) = tokio::io::duplex(64 * 1024);
+    let (gateway, shutdown) = (node.gateway.clone(), node.shutdown.clone());
+    let serving = tokio::spawn(async move { gateway.serve_connection(outside, shutdown).await });
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(hyper_util::rt::TokioIo::new(inside))
+            .await
+            .unwrap();
+    tokio::spawn(connection);
+    let request = |signed: Option<&Request>| {
+        let mut request = hyper::Request::builder().method("POST").uri(INVOKE);
+        for (name, value) in signed.into_iter().flat_map(|signed| &signed.headers) {
+            request = request.header(name, value);
+        }
+        request
+            .body(http_body_util::Full::new(bytes::Bytes::from_static(b"7")))
+            .unwrap()
+    };
+    let signed = Request::new("POST", INVOKE, &[], b"7").signed(node.address);
+    assert_eq!(
+        sender
+            .send_request(request(Some(&signed)))
+            .await
+            .unwrap()
+            .status(),
+        200
+    );
+    assert_eq!(
+        sender.send_request(request(None)).await.unwrap().status(),
+        403
+    );
+    node.shutdown.cancel();
+    tokio::time::timeout(PATIENCE, serving)
+        .await
+        .unwrap()
+        .unwrap();
+}

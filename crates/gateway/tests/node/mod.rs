@@ -1,7 +1,7 @@
 //! A front door on a free port, with a real registry behind it and an invoker that plays the functions.
 
-// Each test binary uses its own part of this.
-#![allow(dead_code, reason = "every test file has its own copy")]
+#![allow(dead_code, reason = "each test file uses its own part of this")]
+#![allow(clippy::unwrap_used, reason = "code of tests")]
 
 use std::io::{Cursor, Write as _};
 use std::net::SocketAddr;
@@ -30,27 +30,27 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-pub const ACCOUNT: &str = "000000000000";
-pub const REGION: &str = "us-east-1";
-pub const KEY_ID: &str = "AKIDEXAMPLE";
-pub const SECRET: &str = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
-pub const NODE_SECRET: [u8; 32] = [9; 32];
+pub(crate) const ACCOUNT: &str = "000000000000";
+pub(crate) const REGION: &str = "us-east-1";
+pub(crate) const KEY_ID: &str = "AKIDEXAMPLE";
+pub(crate) const SECRET: &str = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
+pub(crate) const NODE_SECRET: [u8; 32] = [9; 32];
 /// Nothing here takes this long unless it hangs.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Plays every function: it returns its event, unless the event says otherwise.
 #[derive(Debug)]
-pub struct Player {
+pub(crate) struct Player {
     /// Invocations that were begun.
-    pub begun: AtomicU32,
+    pub(crate) begun: AtomicU32,
     /// Invocations that have ended.
-    pub ended: AtomicU32,
+    pub(crate) ended: AtomicU32,
     /// One more for each invocation that holds.
-    pub holding: Semaphore,
+    pub(crate) holding: Semaphore,
     /// One more lets one go on.
-    pub release: Semaphore,
+    pub(crate) release: Semaphore,
     /// Context and trace of the last invocation.
-    pub last: std::sync::Mutex<Option<Invocation>>,
+    pub(crate) last: std::sync::Mutex<Option<Invocation>>,
 }
 
 impl Default for Player {
@@ -99,18 +99,18 @@ impl Invoker for Player {
     fn retire(&self, _: &FunctionKey, _: Version, _: Option<DeploymentId>) {}
 }
 
-pub struct Node {
-    pub address: SocketAddr,
-    pub player: Arc<Player>,
-    pub gateway: Gateway,
-    pub registry: Registry,
-    pub logs: LogStore,
-    pub shutdown: CancellationToken,
-    pub serving: tokio::task::JoinHandle<()>,
+pub(crate) struct Node {
+    pub(crate) address: SocketAddr,
+    pub(crate) player: Arc<Player>,
+    pub(crate) gateway: Gateway,
+    pub(crate) registry: Registry,
+    pub(crate) logs: LogStore,
+    pub(crate) shutdown: CancellationToken,
+    pub(crate) serving: tokio::task::JoinHandle<()>,
     _dir: tempfile::TempDir,
 }
 
-pub fn zip() -> Bytes {
+pub(crate) fn zip() -> Bytes {
     let mut zip = zip::ZipWriter::new(Cursor::new(Vec::new()));
     zip.start_file("main.py", zip::write::SimpleFileOptions::default())
         .unwrap();
@@ -119,7 +119,7 @@ pub fn zip() -> Bytes {
     zip.finish().unwrap().into_inner().into()
 }
 
-pub fn scope() -> Scope {
+pub(crate) fn scope() -> Scope {
     Scope {
         account: ACCOUNT.parse().unwrap(),
         region: REGION.parse().unwrap(),
@@ -127,11 +127,11 @@ pub fn scope() -> Scope {
 }
 
 impl Node {
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Self::with(ConnectionOptions::default(), 512 << 20).await
     }
 
-    pub async fn with(connections: ConnectionOptions, body_memory_bytes: usize) -> Self {
+    pub(crate) async fn with(connections: ConnectionOptions, body_memory_bytes: usize) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let store = Arc::new(SqliteStore::open(dir.path().join("hearth.db")).unwrap());
         let packages = Packages::open(hearth_code::Options {
@@ -190,7 +190,7 @@ impl Node {
     }
 
     /// Makes a function, and waits until it can be invoked.
-    pub async fn create(&self, name: &str) {
+    pub(crate) async fn create(&self, name: &str) {
         let request = CreateFunctionRequest {
             function_name: Some(name.to_owned()),
             runtime: Some("python3.12".to_owned()),
@@ -222,7 +222,7 @@ impl Node {
         tokio::time::timeout(PATIENCE, ready).await.unwrap();
     }
 
-    pub async fn connect(&self) -> Wire {
+    pub(crate) async fn connect(&self) -> Wire {
         let stream = TcpStream::connect(self.address).await.unwrap();
         stream.set_nodelay(true).unwrap();
         Wire {
@@ -232,7 +232,7 @@ impl Node {
     }
 
     /// Signs a request with the root key, sends it on a connection of its own, and reads the answer.
-    pub async fn call(
+    pub(crate) async fn call(
         &self,
         method: &str,
         target: &str,
@@ -245,25 +245,25 @@ impl Node {
         wire.answer().await
     }
 
-    pub async fn invoke(&self, body: &[u8]) -> Answer {
+    pub(crate) async fn invoke(&self, body: &[u8]) -> Answer {
         self.call("POST", INVOKE, &[], body).await
     }
 
-    pub fn sessions(&self) -> Sessions {
+    pub(crate) fn sessions(&self) -> Sessions {
         Sessions::new(&NODE_SECRET)
     }
 }
 
-pub const INVOKE: &str = "/2015-03-31/functions/f/invocations";
+pub(crate) const INVOKE: &str = "/2015-03-31/functions/f/invocations";
 
 /// Credentials and time to sign with.
-pub struct Signer {
-    pub id: String,
-    pub secret: String,
-    pub token: Option<String>,
-    pub service: &'static str,
-    pub location: SignatureLocation,
-    pub at: SystemTime,
+pub(crate) struct Signer {
+    pub(crate) id: String,
+    pub(crate) secret: String,
+    pub(crate) token: Option<String>,
+    pub(crate) service: &'static str,
+    pub(crate) location: SignatureLocation,
+    pub(crate) at: SystemTime,
 }
 
 impl Default for Signer {
@@ -280,15 +280,15 @@ impl Default for Signer {
 }
 
 #[derive(Clone, Debug)]
-pub struct Request {
-    pub method: String,
-    pub target: String,
-    pub headers: Vec<(String, String)>,
-    pub body: Vec<u8>,
+pub(crate) struct Request {
+    pub(crate) method: String,
+    pub(crate) target: String,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Request {
-    pub fn new(method: &str, target: &str, headers: &[(&str, &str)], body: &[u8]) -> Self {
+    pub(crate) fn new(method: &str, target: &str, headers: &[(&str, &str)], body: &[u8]) -> Self {
         Self {
             method: method.to_owned(),
             target: target.to_owned(),
@@ -300,11 +300,11 @@ impl Request {
         }
     }
 
-    pub fn signed(self, address: SocketAddr) -> Self {
+    pub(crate) fn signed(self, address: SocketAddr) -> Self {
         self.signed_by(address, &Signer::default())
     }
 
-    pub fn signed_by(mut self, address: SocketAddr, signer: &Signer) -> Self {
+    pub(crate) fn signed_by(mut self, address: SocketAddr, signer: &Signer) -> Self {
         self.headers
             .insert(0, ("host".to_owned(), address.to_string()));
         let credentials = aws_credential_types::Credentials::new(
@@ -347,7 +347,7 @@ impl Request {
     }
 
     /// The head with these framing headers, without the body.
-    pub fn head(&self, framing: &str) -> Vec<u8> {
+    pub(crate) fn head(&self, framing: &str) -> Vec<u8> {
         let mut head = format!("{} {} HTTP/1.1\r\n", self.method, self.target);
         for (name, value) in &self.headers {
             head.push_str(&format!("{name}: {value}\r\n"));
@@ -357,7 +357,7 @@ impl Request {
         head.into_bytes()
     }
 
-    pub fn to_bytes(&self) -> Vec<u8> {
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = self.head(&format!("content-length: {}\r\n", self.body.len()));
         bytes.extend_from_slice(&self.body);
         bytes
@@ -365,20 +365,20 @@ impl Request {
 }
 
 /// One connection, byte by byte.
-pub struct Wire {
-    pub stream: TcpStream,
+pub(crate) struct Wire {
+    pub(crate) stream: TcpStream,
     read: Vec<u8>,
 }
 
 #[derive(Debug)]
-pub struct Answer {
-    pub status: u16,
-    pub headers: Vec<(String, String)>,
-    pub body: Vec<u8>,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Answer {
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         let found = self
             .headers
             .iter()
@@ -387,16 +387,16 @@ impl Answer {
     }
 
     /// The error's code, as clients read it.
-    pub fn code(&self) -> &str {
+    pub(crate) fn code(&self) -> &str {
         self.header("x-amzn-errortype").unwrap_or_default()
     }
 
-    pub fn json(&self) -> serde_json::Value {
+    pub(crate) fn json(&self) -> serde_json::Value {
         serde_json::from_slice(&self.body).unwrap()
     }
 
     #[track_caller]
-    pub fn expect(self, status: u16, code: &str) -> Self {
+    pub(crate) fn expect(self, status: u16, code: &str) -> Self {
         assert_eq!(
             (self.status, self.code()),
             (status, code),
@@ -408,17 +408,17 @@ impl Answer {
 }
 
 impl Wire {
-    pub async fn send(&mut self, bytes: &[u8]) {
+    pub(crate) async fn send(&mut self, bytes: &[u8]) {
         self.stream.write_all(bytes).await.unwrap();
     }
 
     /// Reads one answer.
-    pub async fn answer(&mut self) -> Answer {
+    pub(crate) async fn answer(&mut self) -> Answer {
         self.try_answer().await.expect("an answer before the end")
     }
 
     /// Reads one answer; `None` if the connection ends first.
-    pub async fn try_answer(&mut self) -> Option<Answer> {
+    pub(crate) async fn try_answer(&mut self) -> Option<Answer> {
         tokio::time::timeout(PATIENCE, self.read_answer())
             .await
             .expect("an answer in time")
@@ -471,7 +471,7 @@ impl Wire {
     }
 
     /// Reads to the end; the connection must be closed by the node.
-    pub async fn end(mut self) {
+    pub(crate) async fn end(mut self) {
         let end = async { while self.more().await.is_some() {} };
         tokio::time::timeout(PATIENCE, end)
             .await
