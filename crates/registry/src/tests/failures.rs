@@ -1,7 +1,11 @@
 //! What fails changes nothing; what was answered survives.
 
 use hearth_store::StoreError;
-use hearth_types::wire::lambda::{CreateAliasRequest, UpdateFunctionConfigurationRequest};
+use hearth_types::wire::lambda::{
+    AliasRoutingConfiguration, CreateAliasRequest, LayerVersionContentInput,
+    PublishLayerVersionRequest, PutFunctionConcurrencyRequest, TagResourceRequest,
+    UpdateAliasRequest, UpdateFunctionConfigurationRequest,
+};
 
 use super::*;
 use crate::PageRequest;
@@ -124,9 +128,120 @@ async fn an_outcome_that_could_not_be_stored_at_once_is_stored_later() {
         .fail_next(StoreError::Unavailable("gone".to_owned()));
     world.workers.open.send_replace(true);
     // Time is paused, and goes on by itself when nothing else is left to do.
-    while world.get("f").state != Some(FunctionState::Active) {
-        tokio::time::sleep(Duration::from_millis(100)).await;
+    let active = async {
+        while world.get("f").state != Some(FunctionState::Active) {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), active)
+        .await
+        .unwrap();
+}
+
+/// The whole life of a function on the store of one node: what the store in memory allows, that one must too.
+#[tokio::test]
+async fn the_store_of_one_node_takes_every_change_and_gives_it_back() {
+    let world = World::new().await;
+    let path = world.folder.path().join("hearth.db");
+    let open = async || {
+        let store = hearth_store::SqliteStore::open(&path).unwrap();
+        let inner = &world.registry.inner;
+        Registry::open(
+            Arc::new(store),
+            inner.packages.clone(),
+            world.workers.clone(),
+            inner.options.clone(),
+        )
+        .await
+        .unwrap()
+    };
+    let registry = open().await;
+    let (scope, f) = (&world.scope, function("f"));
+    let layer = PublishLayerVersionRequest {
+        content: Some(LayerVersionContentInput {
+            zip_file: zip("layer"),
+            ..Default::default()
+        }),
+        ..Default::default()
+    };
+    for _ in 0..2 {
+        registry
+            .publish_layer_version(scope, "libs", layer.clone())
+            .await
+            .unwrap();
     }
+    registry
+        .delete_layer_version(scope, "libs", 2)
+        .await
+        .unwrap();
+    let mut request = create("f");
+    request.publish = Some(true);
+    request.layers = Some(vec![
+        "arn:aws:lambda:us-east-1:000000000000:layer:libs:1".to_owned(),
+    ]);
+    registry.create_function(scope, request).await.unwrap();
+    settled(&registry, scope, "f").await;
+    let alias = CreateAliasRequest {
+        name: Some("live".to_owned()),
+        function_version: Some("1".to_owned()),
+        ..Default::default()
+    };
+    registry.create_alias(scope, &f, alias).await.unwrap();
+    let update = UpdateFunctionCodeRequest {
+        zip_file: zip("two"),
+        publish: Some(true),
+        ..Default::default()
+    };
+    registry
+        .update_function_code(scope, &f, update)
+        .await
+        .unwrap();
+    settled(&registry, scope, "f").await;
+    let weights = AliasRoutingConfiguration {
+        additional_version_weights: Some([("2".to_owned(), 0.125)].into()),
+    };
+    let update = UpdateAliasRequest {
+        routing_config: Some(weights),
+        ..Default::default()
+    };
+    registry
+        .update_alias(scope, &f, "live", update)
+        .await
+        .unwrap();
+    let walls = TagResourceRequest {
+        tags: Some([("hearth:network".to_owned(), "none".to_owned())].into()),
+    };
+    let arn = "arn:aws:lambda:us-east-1:000000000000:function:f";
+    registry.tag_resource(scope, arn, walls).await.unwrap();
+    let reserve = PutFunctionConcurrencyRequest {
+        reserved_concurrent_executions: Some(7),
+    };
+    registry
+        .put_function_concurrency(scope, &f, reserve)
+        .await
+        .unwrap();
+
+    let before = seen(&registry, scope);
+    drop(registry);
+    let registry = open().await;
+    assert_eq!(seen(&registry, scope), before);
+    registry.delete_alias(scope, &f, "live").await.unwrap();
+    registry
+        .delete_function(scope, &function("f:1"), None)
+        .await
+        .unwrap();
+    registry.delete_function(scope, &f, None).await.unwrap();
+    drop(registry);
+    let registry = open().await;
+    let page = registry
+        .list_functions(scope, None, &PageRequest::default())
+        .unwrap();
+    assert!(page.functions.is_empty());
+    let published = registry
+        .publish_layer_version(scope, "libs", layer)
+        .await
+        .unwrap();
+    assert_eq!(published.into_response(String::new()).version, 3);
 }
 
 #[tokio::test]
