@@ -50,6 +50,54 @@ def control(names, facts, **options):
     return json.loads(done.stdout)
 
 
+def send(node, data, *, half_close=False, seconds=20):
+    """Raw bytes to the node, and all that it answers until it closes or falls silent."""
+    host, port = node.endpoint.removeprefix("http://").rsplit(":", 1)
+    with socket.create_connection((host, int(port)), timeout=seconds) as connection:
+        try:
+            connection.sendall(data)
+            if half_close:
+                connection.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass  # It may have answered and closed in the middle.
+        answer = b""
+        try:
+            while part := connection.recv(65536):
+                answer += part
+        except (TimeoutError, ConnectionResetError):
+            pass
+    return answer
+
+
+def signed(node, method, path, body=b"", headers=None, service="lambda"):
+    """The headers of a request that the node's own key has signed."""
+    from botocore.auth import SigV4Auth
+    from botocore.awsrequest import AWSRequest
+    from botocore.credentials import Credentials
+
+    request = AWSRequest(method, node.endpoint + path, data=body, headers=dict(headers or {}))
+    SigV4Auth(Credentials(*node.key()), service, "us-east-1").add_auth(request)
+    return {**dict(request.headers.items()), "Host": node.endpoint.removeprefix("http://")}
+
+
+def request_bytes(method, path, headers, body=b""):
+    lines = ["%s %s HTTP/1.1" % (method, path)] + ["%s: %s" % item for item in headers.items()]
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+
+
+def status_of(answer):
+    return int(answer.split(b" ", 2)[1]) if answer.startswith(b"HTTP/1.1 ") else None
+
+
+def send_signed(node, method, path, content=None):
+    """A signed request with a JSON body: (status, answer)."""
+    body = b"" if content is None else json.dumps(content).encode()
+    headers = signed(node, method, path, body)
+    headers.update({"Content-Length": str(len(body)), "Connection": "close"})
+    answer = send(node, request_bytes(method, path, headers, body))
+    return status_of(answer), answer
+
+
 class Victim:
     def __init__(self, folder, canary):
         self.canary, self.path, self.abstract = canary, str(folder / "victim.sock"), "hearth-victim-" + secrets.token_hex(8)

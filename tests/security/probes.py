@@ -1221,7 +1221,8 @@ def gateways():
     for line in read("/proc/net/ipv6_route").decode().splitlines():
         fields = line.split()
         if fields[1] == "00" and int(fields[4], 16):
-            found.append(socket.inet_ntop(socket.AF_INET6, bytes.fromhex(fields[4])) + "%" + fields[9])
+            gateway = socket.inet_ntop(socket.AF_INET6, bytes.fromhex(fields[4]))
+            found.append(gateway + "%" + fields[9] if gateway.startswith("fe80") else gateway)
     return found
 
 
@@ -1261,6 +1262,22 @@ def connect(facts):
             return expect(facts["canary"], connection.recv(256), "the greeting of %s" % (address,))
 
     return first([lambda family=family, address=address: way(family, address) for family, address in resolved(facts, socket.SOCK_STREAM)])
+
+
+@probe(name="connect_bound")
+def connect_bound(facts):
+    """The same from a socket that is bound to an interface, which asks no routes."""
+
+    def way(interface, family, address):
+        with socket.socket(family, socket.SOCK_STREAM) as connection:
+            connection.settimeout(facts["seconds"])
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, interface.encode() + b"\0")
+            connection.connect(address)
+            return expect(facts["canary"], connection.recv(256), "the greeting of %s by %s" % (address, interface))
+
+    interfaces = [name for _, name in socket.if_nameindex() if name != "lo"]
+    found = resolved(facts, socket.SOCK_STREAM)
+    return first([lambda each=each: way(*each) for each in [(name, *target) for name in interfaces for target in found]])
 
 
 @probe(name="datagram")

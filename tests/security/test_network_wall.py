@@ -169,8 +169,17 @@ def test_the_host_and_its_neighbourhood_are_not(lam, canary, kind):
     direct = [target for target in targets if not target[0].endswith(".test")]
     host = dict(zip(map(str, direct), reach(kind, direct, facts_of(canary))))
     unreached = {target: outcome["detail"] for target, outcome in host.items() if outcome["outcome"] != "succeeded"}
-    known = {str(["::127.0.0.1", PORT]), str(["gateway", LOOPBACK_PORT]), str([HOST, LOOPBACK_PORT]), str(["::", PORT]), str(["::ffff:127.0.0.1", PORT])}
+    known = {str(["::127.0.0.1", PORT]), str(["gateway", LOOPBACK_PORT]), str([HOST, LOOPBACK_PORT])}
     assert not set(unreached) - known, unreached
+
+
+def test_a_socket_bound_to_the_interface_reaches_no_more(lam, canary):
+    targets = [[host, PORT] for host in [PUBLIC, HOST, HOST_6, "gateway", *METADATA, *PRIVATE]]
+    outcomes = tried(lam, "net", "connect_bound", targets, facts_of(canary))
+    assert reached(outcomes) == [str([PUBLIC, PORT])], outcomes
+    beyond = [target for target in targets if target[0] not in (HOST, HOST_6)]
+    host = dict(zip(map(str, beyond), reach("connect_bound", beyond, facts_of(canary))))
+    assert reached(host) == list(map(str, beyond)), host
 
 
 def test_names_of_internal_addresses_do_resolve(lam, canary):
