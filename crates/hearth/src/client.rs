@@ -141,10 +141,8 @@ impl Client {
                 "the endpoint '{endpoint}' is not a URL: it must start with http:// or https://"
             );
         }
-        if endpoint.starts_with("https://") {
-            // An error says that there is one already: as good.
-            let _ = rustls::crypto::ring::default_provider().install_default();
-        }
+        // Wanted even for plain HTTP. Refused when there is one already: as good.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let http = reqwest::Client::builder()
             // A node on this machine is not behind the proxy that the environment may name.
             .no_proxy()
