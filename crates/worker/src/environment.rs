@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use hearth_code::Unpacked;
-use hearth_sandbox::{Exit, LaunchError, Network, Sandbox, Spec, StartCpu};
+use hearth_sandbox::{Exit, LaunchError, Launcher, Network, Sandbox, Spec, StartCpu};
 use hearth_types::function::{Deployment, NetworkAccess, Runtime};
 use hearth_types::invoke::{FunctionError, Outcome, Report};
 use hearth_types::{ApiError, ErrorKind};
@@ -26,6 +26,7 @@ use crate::pool::Job;
 use crate::runtime_api::{self, Answer, Event, Session};
 use crate::shared::{Shared, shutting_down};
 use crate::variables::{Surroundings, variables};
+use crate::walls;
 
 /// Where a function's own bootstrap is looked for, in this order.
 const OWN_BOOTSTRAPS: [&str; 2] = ["/var/task/bootstrap", "/opt/bootstrap"];
@@ -40,6 +41,8 @@ const LAST_WORDS: Duration = Duration::from_millis(20);
 #[derive(Debug)]
 pub(crate) struct Environment {
     sandbox: Sandbox,
+    /// Where the sandbox comes from.
+    launcher: Arc<Launcher>,
     session: Session,
     events: mpsc::Receiver<Event>,
     log: Arc<EnvironmentLog>,
@@ -68,6 +71,8 @@ pub(crate) enum End {
     Answer(Answer),
     /// The platform found out.
     Failure(Failure),
+    /// The platform is to blame.
+    Platform(ApiError),
 }
 
 /// An invocation that has begun.
@@ -116,6 +121,7 @@ impl Turn {
                 Status::Error(failure_kind)
             }
             End::Answer(_) => Status::Success,
+            End::Platform(_) => Status::Error("Runtime.Unknown"),
             End::Failure(failure) => {
                 failure_kind = failure.kind();
                 log.platform(&logs::Event::Note {
@@ -146,6 +152,10 @@ impl Turn {
                 (Failure::ResponseTooLarge.body(request_id), unhandled())
             }
             End::Failure(failure) => (failure.body(request_id), unhandled()),
+            End::Platform(error) => {
+                let _ = self.job.reply.send(Err(error));
+                return;
+            }
         };
         let outcome = Outcome {
             payload,
@@ -185,6 +195,7 @@ impl Environment {
                 environment.sandbox.limit_cpu();
                 return Ok(environment);
             }
+            Some(Err(End::Platform(error))) => StartError::Platform(error),
             Some(Err(end)) => {
                 StartError::Init(end, environment.meter.peak_mib(&environment.sandbox, true))
             }
@@ -248,9 +259,8 @@ impl Environment {
             },
             start_cpu: StartCpu::Boost,
         };
-        let mut sandbox = shared
-            .options
-            .launcher
+        let launcher = shared.walls.launcher();
+        let mut sandbox = launcher
             .launch(spec)
             .await
             .map_err(|error| launch_error(deployment, error))?;
@@ -278,6 +288,7 @@ impl Environment {
         Ok(Self {
             meter: Meter::new(configuration.memory_mib),
             sandbox,
+            launcher,
             session,
             events,
             log: Arc::clone(log),
@@ -304,10 +315,10 @@ impl Environment {
                     Some(Event::Next | Event::Answered(_)) | None => Ok(()),
                 },
                 exit = self.sandbox.wait() => {
-                    return match self.last_words().await {
-                        Some(Event::InitFailed(answer)) => Err(End::Answer(answer)),
-                        _ => Err(End::Failure(Failure::Exit(exit))),
-                    };
+                    return Err(match self.last_words().await {
+                        Some(Event::InitFailed(answer)) => End::Answer(answer),
+                        _ => self.exited(exit).await,
+                    });
                 }
                 () = tokio::time::sleep_until(deadline.into()) => {
                     self.sandbox.kill();
@@ -337,7 +348,7 @@ impl Environment {
             },
             exit = self.sandbox.wait() => match self.last_words().await {
                 Some(Event::Answered(answer)) => End::Answer(answer),
-                _ => End::Failure(Failure::Exit(exit)),
+                _ => self.exited(exit).await,
             },
             () = tokio::time::sleep_until(deadline.into()) => {
                 self.sandbox.kill();
@@ -373,6 +384,14 @@ impl Environment {
         self.sandbox.destroy().await;
     }
 
+    async fn exited(&self, exit: Exit) -> End {
+        if walls::fell(&self.launcher, exit).await {
+            End::Platform(walls::gone())
+        } else {
+            End::Failure(Failure::Exit(exit))
+        }
+    }
+
     async fn last_words(&mut self) -> Option<Event> {
         tokio::time::timeout(LAST_WORDS, self.events.recv())
             .await
@@ -401,7 +420,6 @@ fn own_bootstrap(code: &Unpacked, layers: Option<&Unpacked>) -> Result<String, S
 }
 
 fn launch_error(deployment: &Deployment, error: LaunchError) -> StartError {
-    let platform = |kind, message: &'static str| StartError::Platform(ApiError::new(kind, message));
     match error {
         LaunchError::Exec {
             program,
@@ -418,18 +436,14 @@ fn launch_error(deployment: &Deployment, error: LaunchError) -> StartError {
             }
         }
         LaunchError::Gone => {
-            tracing::error!("the launcher is gone: no environment can be started");
-            platform(
-                ErrorKind::ServiceUnavailable,
-                "The node cannot start execution environments at the moment. Try again later.",
-            )
+            tracing::warn!("the launcher is gone: no environment can be started at the moment");
+            StartError::Platform(walls::gone())
         }
         error => {
             tracing::error!(function = %deployment.key, %error, "launch a sandbox");
-            platform(
-                ErrorKind::Service,
+            StartError::Platform(ApiError::service(
                 "The execution environment could not be started. Try again; the node's log says why.",
-            )
+            ))
         }
     }
 }
@@ -442,6 +456,7 @@ pub(crate) fn init_status(end: &End) -> Status<'_> {
         End::Answer(_) => Status::Error("Runtime.Unknown"),
         End::Failure(Failure::Timeout(_)) => Status::Timeout,
         End::Failure(failure) => Status::Error(failure.kind()),
+        End::Platform(_) => Status::Error("Runtime.Unknown"),
     }
 }
 

@@ -6,7 +6,7 @@
 //!
 //! Reading order: [`worker`] (the handle), [`pool`] (who runs what), [`scaling`] (when there is one more; pure),
 //! [`life`] (one environment from start to end), [`environment`] (Init and one invocation), [`runtime_api`], [`logs`],
-//! [`capacity`] and [`reaper`] (bounds of the host), [`runtimes`] (what is installed), [`variables`], [`door`].
+//! [`capacity`] and [`reaper`] (bounds of the host), [`runtimes`] (what is installed), [`variables`], [`door`], [`walls`].
 //!
 //! An environment serves one deployment for its whole life (INV-1). Every queue is bounded and every wait ends
 //! (INV-3). A warm invocation takes no lock that another function's takes, and costs the same however many functions
@@ -30,6 +30,7 @@ mod shared;
 #[cfg(test)]
 mod testing;
 mod variables;
+mod walls;
 mod worker;
 
 pub use options::{Credentials, Door, Mint, WorkerOptions};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hearth_code::Packages;
-use hearth_sandbox::Launcher;
+use hearth_sandbox::{Launcher, LauncherOptions};
 use hearth_telemetry::logs::LogStore;
 use hearth_types::invoke::BoxFuture;
 use hearth_types::limits;
@@ -47,6 +47,8 @@ pub type Door = Arc<dyn Fn(&FunctionKey, TcpStream) -> BoxFuture<'static, ()> + 
 pub struct WorkerOptions {
     /// Starts sandboxes.
     pub launcher: Launcher,
+    /// How to start another launcher when that one dies; `None`: no environment can be started from then on.
+    pub restart_launcher: Option<LauncherOptions>,
     /// Where packages come from.
     pub packages: Packages,
     /// Where functions' logs go.
@@ -89,6 +91,7 @@ impl WorkerOptions {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
             launcher,
+            restart_launcher: None,
             packages,
             logs,
             runtimes,

@@ -44,7 +44,7 @@ struct State {
     starting: usize,
     busy: usize,
     finishing: usize,
-    mean_duration: Option<Duration>,
+    usual_duration: Option<Duration>,
     mean_init: Option<Duration>,
     /// When an environment last got free or took an invocation.
     moved: Option<Instant>,
@@ -278,7 +278,7 @@ impl State {
             starting: self.starting,
             busy: self.busy,
             finishing: self.finishing,
-            mean_duration: self.mean_duration,
+            usual_duration: self.usual_duration,
             mean_init: self.mean_init,
         }
     }
@@ -359,7 +359,7 @@ impl Member {
     /// The runtime has answered after `took` and is about to ask for the next invocation.
     pub(crate) fn answered(&mut self, took: Duration) {
         let mut state = self.pool.lock();
-        state.mean_duration = Some(scaling::mean_with(state.mean_duration, took));
+        state.usual_duration = Some(scaling::median_with(state.usual_duration, took));
         state.change(self.role, Role::Finishing);
         drop(state);
         self.role = Role::Finishing;

@@ -41,11 +41,17 @@ pub(crate) struct Snapshot {
     pub(crate) busy: usize,
     /// Environments that have answered and are about to ask for the next invocation.
     pub(crate) finishing: usize,
-    /// Recent time of one invocation, once one has ended.
-    pub(crate) mean_duration: Option<Duration>,
+    /// Recent time of the usual invocation, once one has ended.
+    pub(crate) usual_duration: Option<Duration>,
     /// Recent time of one start, once one was measured.
     pub(crate) mean_init: Option<Duration>,
 }
+
+/// The largest factor by which one measurement moves a running median: a few dozen change it tenfold.
+const MEDIAN_STEP: f64 = 1.1;
+
+/// A running median never gets stuck at nothing.
+const LEAST_MEDIAN: Duration = Duration::from_micros(10);
 
 /// What to do for the waiting invocations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,7 +85,7 @@ pub(crate) fn decide(now: &Snapshot) -> Decision {
         return Decision::Hold(again);
     }
     let warm = now.busy + now.finishing;
-    let Some(mean) = now.mean_duration.filter(|_| warm > 0) else {
+    let Some(usual) = now.usual_duration.filter(|_| warm > 0) else {
         return Decision::Start;
     };
     // The last in the queue waits until all before it are served; environments that are starting will help.
@@ -87,7 +93,7 @@ pub(crate) fn decide(now: &Snapshot) -> Decision {
         .unwrap_or(u32::MAX)
         .max(1);
     let ahead = u32::try_from(now.waiting - now.finishing).unwrap_or(u32::MAX);
-    let expected = mean.saturating_mul(ahead) / servers;
+    let expected = usual.saturating_mul(ahead) / servers;
     if expected.saturating_mul(CLEARLY_SHORTER) < patience {
         Decision::Hold(again)
     } else {
@@ -103,6 +109,18 @@ pub(crate) fn mean_with(mean: Option<Duration>, newest: Duration) -> Duration {
     }
 }
 
+/// A running median after one more measurement: it takes a step towards each, however far away it is. A mean would
+/// follow the few that a busy host delays, and start environments that make the host busier.
+pub(crate) fn median_with(median: Option<Duration>, newest: Duration) -> Duration {
+    match median {
+        None => newest,
+        Some(median) => {
+            let median = median.max(LEAST_MEDIAN);
+            newest.clamp(median.div_f64(MEDIAN_STEP), median.mul_f64(MEDIAN_STEP))
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -111,7 +129,7 @@ mod tests {
 
     fn snapshot() -> Snapshot {
         Snapshot {
-            mean_duration: Some(Duration::from_millis(1)),
+            usual_duration: Some(Duration::from_millis(1)),
             mean_init: Some(INIT),
             ..Snapshot::default()
         }
@@ -162,7 +180,7 @@ mod tests {
         let now = Snapshot {
             waiting: 20,
             busy: 1,
-            mean_duration: Some(Duration::from_secs(2)),
+            usual_duration: Some(Duration::from_secs(2)),
             ..snapshot()
         };
         assert_eq!(starts(now), 20);
@@ -210,7 +228,7 @@ mod tests {
         let now = Snapshot {
             waiting: 1,
             finishing: 1,
-            mean_duration: Some(Duration::from_secs(9)),
+            usual_duration: Some(Duration::from_secs(9)),
             ..snapshot()
         };
         assert_eq!(starts(now), 0);
@@ -227,12 +245,33 @@ mod tests {
                         overdue,
                         quiet: INIT,
                         busy,
-                        mean_duration: None,
+                        usual_duration: None,
                         ..snapshot()
                     });
                 }
             }
         }
+    }
+
+    #[test]
+    fn the_median_leaves_outliers_alone_and_follows_a_change() {
+        let ms = Duration::from_millis;
+        let mut median = None;
+        for n in 0..200 {
+            median = Some(median_with(
+                median,
+                if n % 5 == 4 { ms(500) } else { ms(1) },
+            ));
+        }
+        assert!(median.unwrap() < ms(2), "{median:?}");
+        for _ in 0..80 {
+            median = Some(median_with(median, ms(500)));
+        }
+        assert_eq!(median, Some(ms(500)));
+        assert!(
+            median_with(Some(Duration::ZERO), ms(1)) > Duration::ZERO,
+            "never stuck"
+        );
     }
 
     #[test]

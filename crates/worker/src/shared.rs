@@ -16,6 +16,7 @@ use crate::life;
 use crate::options::WorkerOptions;
 use crate::pool::Pool;
 use crate::runtimes::Runtimes;
+use crate::walls::Walls;
 
 /// An immutable table that is replaced as a whole: reading it takes no lock (INV-9).
 type Table = imbl::HashMap<DeploymentId, Arc<Pool>>;
@@ -25,6 +26,7 @@ pub(crate) struct Shared {
     pub(crate) options: WorkerOptions,
     pub(crate) runtimes: Runtimes,
     pub(crate) locale: &'static str,
+    pub(crate) walls: Arc<Walls>,
     pub(crate) capacity: Arc<Capacity>,
     /// Turns to start.
     pub(crate) starts: Arc<Semaphore>,
@@ -41,6 +43,10 @@ pub(crate) struct Shared {
 impl Shared {
     pub(crate) fn new(options: WorkerOptions, runtimes: Runtimes) -> Arc<Self> {
         Arc::new(Self {
+            walls: Arc::new(Walls::new(
+                options.launcher.clone(),
+                options.restart_launcher.clone(),
+            )),
             capacity: Capacity::new(Bounds {
                 memory_mib: options.memory_bytes / (1024 * 1024),
                 environments: options.max_environments,

@@ -22,7 +22,7 @@ use crate::shared::{Shared, shutting_down};
 #[derive(Clone)]
 pub struct Worker {
     shared: Arc<Shared>,
-    _reaper: Arc<AbortOnDropHandle<()>>,
+    servants: Arc<[AbortOnDropHandle<()>; 2]>,
 }
 
 impl std::fmt::Debug for Worker {
@@ -63,9 +63,10 @@ impl Worker {
         let runtimes = Runtimes::find(options.runtimes.clone()).await?;
         let shared = Shared::new(options, runtimes);
         let reaper = tokio::spawn(reaper::reap(Arc::clone(&shared)));
+        let watch = tokio::spawn(Arc::clone(&shared.walls).watch());
         Ok(Self {
             shared,
-            _reaper: Arc::new(AbortOnDropHandle::new(reaper)),
+            servants: Arc::new([reaper, watch].map(AbortOnDropHandle::new)),
         })
     }
 
@@ -107,6 +108,10 @@ impl Worker {
             self.shared.kill.cancel();
             self.shared.lives.wait().await;
         }
+        for servant in self.servants.iter() {
+            servant.abort();
+        }
+        self.shared.walls.end().await;
     }
 
     async fn run(&self, invocation: Invocation) -> Result<Outcome, ApiError> {

@@ -24,6 +24,7 @@ pub(crate) fn tests() -> Vec<crate::Test> {
         a_retired_busy_environment_finishes_first,
         shutdown_lets_invocations_finish,
         shutdown_ends_what_does_not_finish,
+        a_launcher_that_dies_is_replaced,
     ]
 }
 
@@ -258,5 +259,40 @@ async fn shutdown_ends_what_does_not_finish() {
             "{result:?}"
         );
     }
+    rig.end().await;
+}
+
+async fn a_launcher_that_dies_is_replaced() {
+    let (gate, change) = gate();
+    let rig = Rig::new(change).await;
+    let function = rig.python(MEET).await;
+    let running = tokio::spawn({
+        let worker = rig.worker.clone();
+        let invocation = invocation(&function, json!("meet"));
+        async move { worker.invoke(invocation).await }
+    });
+    gate.asked.notified().await;
+    rig.launcher.shutdown().await;
+    let error = running.await.unwrap().unwrap_err();
+    assert!(
+        error.kind.retryable(),
+        "the function is not to blame: {error}"
+    );
+    rig.until("its environment is gone", |stats| stats.environments == 0)
+        .await;
+    // A caller that tries again, as it was told to.
+    let served = async {
+        loop {
+            match rig.invoke(&function, json!("short")).await {
+                Ok(ended) => break ended,
+                Err(error) => assert!(error.kind.retryable(), "{error}"),
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), served)
+        .await
+        .unwrap()
+        .result();
     rig.end().await;
 }

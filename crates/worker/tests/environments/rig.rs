@@ -61,8 +61,8 @@ fn next() -> u64 {
 
 pub(crate) struct Rig {
     pub(crate) worker: Worker,
-    launcher: Launcher,
-    packages: Packages,
+    pub(crate) launcher: Launcher,
+    pub(crate) packages: Packages,
     logs: LogStore,
     _dir: tempfile::TempDir,
 }
@@ -74,13 +74,12 @@ impl Rig {
     /// A worker whose options `change` has changed.
     pub(crate) async fn new(change: impl FnOnce(&mut WorkerOptions)) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let launcher = Launcher::start(LauncherOptions {
+        let walls = LauncherOptions {
             run_dir: dir.path().join("run"),
             allow_weak_walls: true,
             network: Default::default(),
-        })
-        .await
-        .unwrap();
+        };
+        let launcher = Launcher::start(walls.clone()).await.unwrap();
         let packages = Packages::open(Options {
             packages: PackageStore::Local(dir.path().join("packages")),
             cache_dir: dir.path().join("cache"),
@@ -106,6 +105,7 @@ impl Rig {
             }),
             Arc::new(|_, stream| Box::pin(async move { drop(stream) })),
         );
+        options.restart_launcher = Some(walls);
         change(&mut options);
         let worker = Worker::start(options).await.unwrap();
         Self {

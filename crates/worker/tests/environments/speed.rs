@@ -58,7 +58,7 @@ int main(void) {
 
 pub(crate) fn report() -> Body {
     Box::pin(async {
-        let rig = Rig::new(|_| {}).await;
+        let rig = Rig::new(|options| options.memory_bytes = 1 << 40).await;
         let dir = tempfile::tempdir().unwrap();
         for (runtime, file, source) in [
             ("provided.al2023", "bootstrap*", "C"),
@@ -87,6 +87,12 @@ pub(crate) fn report() -> Body {
                     .unwrap()
             };
             let package = rig.pack_bytes(&[(file, &contents)]).await;
+            if source == "C" {
+                println!(
+                    "behind the wall: {}",
+                    shown(behind_the_wall(&rig, package).await)
+                );
+            }
             let deploy = || {
                 rig.deploy(runtime, &[("unused", "")], |configuration| {
                     configuration.code = package
@@ -189,6 +195,14 @@ fn floor(runtime: &str, folder: &std::path::Path) -> Vec<Duration> {
         .current_dir(folder)
         .spawn()
         .unwrap();
+    let times = drive(&listener);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    times
+}
+
+/// Times of a loop of blocking calls that does the platform's part and no more.
+fn drive(listener: &TcpListener) -> Vec<Duration> {
     let (mut stream, _) = listener.accept().unwrap();
     stream.set_nodelay(true).unwrap();
     let mut buffer = vec![0; 64 * 1024];
@@ -210,7 +224,7 @@ fn floor(runtime: &str, folder: &std::path::Path) -> Vec<Duration> {
          Lambda-Runtime-Trace-Id: Root=1-5759e988-bd862e3fe1be46a994272793;Sampled=0\r\nContent-Length: {}\r\n\r\n{body}",
         body.len()
     );
-    let times = (0..ROUNDS)
+    (0..ROUNDS)
         .map(|_| {
             let began = Instant::now();
             stream.write_all(event.as_bytes()).unwrap();
@@ -219,9 +233,34 @@ fn floor(runtime: &str, folder: &std::path::Path) -> Vec<Duration> {
             stream.write_all(accepted.as_bytes()).unwrap();
             took
         })
-        .collect();
-    child.kill().unwrap();
-    child.wait().unwrap();
+        .collect()
+}
+
+/// Times of the least bootstrap behind the wall, driven by the same loop: what the wall alone costs.
+async fn behind_the_wall(rig: &Rig, package: hearth_types::function::Package) -> Vec<Duration> {
+    let code = rig.packages.unpacked(&package).await.unwrap();
+    let spec = hearth_sandbox::Spec {
+        name: "floor".to_owned(),
+        code: code.path().to_path_buf(),
+        layers: None,
+        mounts: Vec::new(),
+        argv: vec!["/var/task/bootstrap".to_owned()],
+        env: vec![(
+            "AWS_LAMBDA_RUNTIME_API".to_owned(),
+            "127.0.0.1:9001".to_owned(),
+        )],
+        memory_mib: 1_769,
+        tmp_mib: 512,
+        network: hearth_sandbox::Network::None,
+        start_cpu: hearth_sandbox::StartCpu::Share,
+    };
+    let mut sandbox = rig.launcher.launch(spec).await.unwrap();
+    let listener = sandbox.take_runtime_api().unwrap();
+    listener.set_nonblocking(false).unwrap();
+    let times = tokio::task::spawn_blocking(move || drive(&listener))
+        .await
+        .unwrap();
+    sandbox.destroy().await;
     times
 }
 
