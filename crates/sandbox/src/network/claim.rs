@@ -8,6 +8,7 @@ use std::io;
 use std::net::Ipv4Addr;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener};
+use std::time::Duration;
 
 use super::Prefix;
 use super::options::SLICE_BITS;
@@ -45,6 +46,47 @@ impl Claim {
     /// The number.
     pub(super) fn number(&self) -> u8 {
         self.number
+    }
+}
+
+/// The turn to change what instances share, until dropped.
+#[derive(Debug)]
+pub(super) struct Turn {
+    _socket: UnixListener,
+}
+
+/// The longest that others may take with their turns; one takes about 20 ms.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How often to look whether the turn is free; the kernel does not tell.
+const LOOK: Duration = Duration::from_millis(1);
+
+impl Turn {
+    /// Waits until no other instance in the calling thread's network namespace starts, ends, or changes forwarding:
+    /// two that end at once would each leave the host's forwarding to the other.
+    ///
+    /// # Errors
+    /// When the turn does not become free.
+    pub(super) async fn wait() -> io::Result<Self> {
+        let name = SocketAddr::from_abstract_name("hearth-network-turn")?;
+        let waiting = async {
+            loop {
+                match UnixListener::bind_addr(&name) {
+                    Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                        tokio::time::sleep(LOOK).await;
+                    }
+                    other => break other,
+                }
+            }
+        };
+        let socket = tokio::time::timeout(PATIENCE, waiting)
+            .await
+            .unwrap_or_else(|_| {
+                Err(io::Error::other(
+                    "another instance of Hearth holds the abstract socket hearth-network-turn",
+                ))
+            })?;
+        Ok(Self { _socket: socket })
     }
 }
 

@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio::process::Child;
 use tokio::time::Instant;
 
-use super::claim::{self, Claim, INTERFACE_PREFIX, NUMBERS, Pairs};
+use super::claim::{self, Claim, INTERFACE_PREFIX, NUMBERS, Pairs, Turn};
 use super::netlink::{LOOPBACK, Netlink};
 use super::nft::{self, Nft};
 use super::pasta::Pasta;
@@ -115,6 +115,7 @@ impl Router {
         // The first thing that needs the privilege, and changes nothing.
         nft.run("add table inet hearth\ndelete table inet hearth\n")?;
         let netlink = Netlink::here()?;
+        let turn = Turn::wait().await?;
         let with_table = nft.numbers()?;
         let links = netlink.links().await?;
         let mut own = None;
@@ -141,6 +142,7 @@ impl Router {
         let slice = claim::slice(options.veth_range, number);
         let routes = reach::routes(&options.allowed_private, options.veth_range, &[]);
         nft.run(&nft::ruleset(number, slice, &routes))?;
+        drop(turn);
         let mut router = Self {
             nft,
             number,
@@ -344,7 +346,11 @@ impl Router {
     pub(super) async fn close(mut self) {
         match &mut self.place {
             Place::Host { .. } => {
-                if let Err(error) = sweep(&self.nft, &self.netlink, self.number).await {
+                let swept = async {
+                    let _turn = Turn::wait().await?;
+                    sweep(&self.nft, &self.netlink, self.number).await
+                };
+                if let Err(error) = swept.await {
                     eprintln!("hearth network: {error}");
                 }
             }
@@ -418,6 +424,7 @@ async fn open_ways(
             if !nft::is_plain(&way.name) || known.contains(&way.name) {
                 continue;
             }
+            let _turn = Turn::wait().await?;
             if !forwards(&way.name) || opened_by_others(nft, number)?.contains(&way.name) {
                 nft.remember(number, &way.name)?;
                 std::fs::write(forwarding(&way.name), "1").map_err(|error| {

@@ -56,6 +56,7 @@ cases![
     the_way_out_comes_back_when_its_process_dies,
     wrong_options_are_reported_and_never_served,
     two_instances_live_side_by_side,
+    instances_that_end_together_leave_the_host_as_it_was,
 ];
 
 /// A preparer and the process that it runs in.
@@ -660,6 +661,33 @@ async fn two_instances_live_side_by_side(mode: Mode) -> Outcome {
     all_reached(&attempts, &probe(&other, &attempts).await?)?;
     drop(other);
     second.end().await
+}
+
+async fn instances_that_end_together_leave_the_host_as_it_was(mode: Mode) -> Outcome {
+    for _ in 0..3 {
+        let running: Vec<_> = (0..6)
+            .map(|_| Running::start(mode, &options()))
+            .collect::<Result<_, _>>()?;
+        for one in &running {
+            assert!(!matches!(
+                one.preparer.report().await.uplink,
+                Uplink::Unavailable { .. }
+            ));
+        }
+        let closing: Vec<_> = running
+            .iter()
+            .map(|one| one.preparer.clone())
+            .map(|preparer| tokio::spawn(async move { preparer.close().await }))
+            .collect();
+        for one in closing {
+            one.await?;
+        }
+        for one in running {
+            one.end().await?;
+        }
+        world::nothing_left()?;
+    }
+    Ok(())
 }
 
 /// Prints how long preparing and taking last; run with `--ignored --exact root::measure`.
