@@ -11,7 +11,7 @@ use crate::spec::{Exit, Mount, StartCpu, Usage};
 /// From the main process to the launcher.
 #[derive(Debug, Deserialize, Serialize)]
 pub(crate) enum Request {
-    /// The first message, with the preparer's end of its own line as descriptor, or none for a mere probe.
+    /// The first message, with the preparer's end of its own line as descriptor.
     Start {
         run_dir: PathBuf,
         network: NetworkOptions,

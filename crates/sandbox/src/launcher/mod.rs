@@ -70,7 +70,7 @@ impl Launcher {
             Channel::new(near).map_err(StartError::helper)?,
             &options.network,
         );
-        let (channel, child, host) = begin(&options, Some(far)).await?;
+        let (channel, child, mut host) = begin(&options, far).await?;
         let sentences = |parts: Vec<&Part>| -> Vec<String> {
             parts
                 .into_iter()
@@ -81,6 +81,7 @@ impl Launcher {
         if !obstacles.is_empty() {
             return Err(StartError::Refused(obstacles));
         }
+        host.parts.push(preparer.report().await.part());
         if !weaknesses.is_empty() {
             if !options.allow_weak_walls {
                 return Err(StartError::Weak(weaknesses));
@@ -197,6 +198,8 @@ impl Launcher {
 
     /// Ends every sandbox and the launcher process, and waits until what they had is removed.
     pub async fn shutdown(&self) {
+        // While the launcher lives: its end is the preparer's end too, cleaned up or not.
+        let _ = tokio::time::timeout(END_TIMEOUT, self.shared.preparer.close()).await;
         let _ = self.shared.orders.0.send(Outgoing::HangUp);
         let _ = tokio::time::timeout(END_TIMEOUT, self.ended()).await;
     }
@@ -207,7 +210,14 @@ impl Launcher {
 /// # Errors
 /// [`StartError::Helper`] when the launcher process cannot be started.
 pub async fn probe(options: &LauncherOptions) -> Result<HostReport, StartError> {
-    let (channel, mut child, host) = begin(options, None).await?;
+    let (near, far) = channel::pair().map_err(StartError::helper)?;
+    let near = Channel::new(near).map_err(StartError::helper)?;
+    let preparer = Preparer::new(near, &options.network);
+    let (channel, mut child, mut host) = begin(options, far).await?;
+    if host.obstacles().is_empty() {
+        host.parts.push(preparer.report().await.part());
+        let _ = tokio::time::timeout(END_TIMEOUT, preparer.close()).await;
+    }
     drop(channel);
     let _ = tokio::time::timeout(END_TIMEOUT, child.wait()).await;
     Ok(host)
@@ -216,7 +226,7 @@ pub async fn probe(options: &LauncherOptions) -> Result<HostReport, StartError> 
 /// Starts the process and hears its report.
 async fn begin(
     options: &LauncherOptions,
-    preparer: Option<OwnedFd>,
+    preparer: OwnedFd,
 ) -> Result<(Channel, Child, HostReport), StartError> {
     let run_dir = std::path::absolute(&options.run_dir).map_err(StartError::helper)?;
     std::fs::create_dir_all(&run_dir).map_err(StartError::helper)?;
@@ -236,9 +246,8 @@ async fn begin(
         run_dir,
         network: options.network.clone(),
     };
-    let ends: Vec<_> = preparer.iter().map(AsFd::as_fd).collect();
     channel
-        .send(&start, &ends)
+        .send(&start, &[preparer.as_fd()])
         .await
         .map_err(StartError::helper)?;
     match tokio::time::timeout(START_TIMEOUT, channel.receive::<Event>()).await {

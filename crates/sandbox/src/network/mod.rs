@@ -36,6 +36,7 @@ use std::net::TcpListener;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
+use crate::report::{Need, Part};
 use serde::{Deserialize, Serialize};
 
 pub use options::{NetworkOptions, OptionsError, Resolver, ResolverError};
@@ -101,6 +102,28 @@ pub enum Uplink {
         /// How to get it.
         what_to_do: String,
     },
+}
+
+impl NetworkReport {
+    /// The same as a part of the host's report. A function without a way out is no less walled in.
+    pub(crate) fn part(self) -> Part {
+        let (available, detail, advice) = match self.uplink {
+            Uplink::Veth => (
+                true,
+                "routed and masqueraded by this host".to_owned(),
+                String::new(),
+            ),
+            Uplink::Pasta => (true, "through pasta".to_owned(), String::new()),
+            Uplink::Unavailable { why, what_to_do } => (false, why, what_to_do),
+        };
+        Part {
+            name: "outgoing network".to_owned(),
+            available,
+            need: Need::Comfort,
+            detail,
+            advice,
+        }
+    }
 }
 
 /// Where programs for administrators are, in a process that has no `PATH`.
