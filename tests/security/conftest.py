@@ -1,8 +1,10 @@
 """What the escape and abuse tests stand on: canaries outside, a victim process, and functions made of `probes.py`."""
 
+import contextlib
 import json
 import os
 import secrets
+import shlex
 import shutil
 import socket
 import stat
@@ -13,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+import harness
 import probes
 from harness import Node, create, invoke, zipped
 
@@ -100,7 +103,7 @@ def send_signed(node, method, path, content=None):
 
 class Victim:
     def __init__(self, folder, canary):
-        self.canary, self.path, self.abstract = canary, str(folder / "victim.sock"), "hearth-victim-" + secrets.token_hex(8)
+        self.canary, self.path, self.abstract = canary, str(folder / (secrets.token_hex(4) + ".sock")), "hearth-victim-" + secrets.token_hex(8)
         self.process = subprocess.Popen(
             [sys.executable, HERE / "victim.py", canary, self.path, self.abstract],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
@@ -146,9 +149,39 @@ def fort_lam(fort):
     return fort.client("lambda")
 
 
+class UnprivilegedNode(Node):
+    """A node that an unprivileged user runs: `nobody`, where the tests are root."""
+
+    def __init__(self, folder, *options, **settings):
+        super().__init__(folder / "data", *options, **settings)
+        self.binary = folder / "hearth"
+        shutil.copy2(harness.BINARY, self.binary)
+        for path in (folder, self.binary):
+            os.chmod(path, 0o755)
+
+    def start(self):
+        self.data.mkdir()
+        os.chown(self.data, NOBODY, NOBODY)
+        wrapper = self.binary.with_name("as-nobody")
+        wrapper.write_text('#!/bin/sh\nexec setpriv --reuid %d --regid %d --clear-groups %s "$@"\n' % (NOBODY, NOBODY, shlex.quote(str(self.binary))))
+        wrapper.chmod(0o755)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(harness, "BINARY", wrapper)
+            return super().start()
+
+
+NOBODY = 65534
+
+
 @pytest.fixture(scope="session")
 def siege(fort, fort_lam, open_folder, environment_canary):
     """Everything around the probes: (facts inside, facts outside, victim)."""
+    with besieged(fort, fort_lam, open_folder, environment_canary) as siege:
+        yield siege
+
+
+@contextlib.contextmanager
+def besieged(fort, fort_lam, open_folder, environment_canary):
     canary = "canary-" + secrets.token_hex(8)
     hidden = fort.data / "hidden"
     hidden.write_text(canary)
@@ -190,5 +223,7 @@ def siege(fort, fort_lam, open_folder, environment_canary):
         **common, "system_folders": system, "own_folders": [str(open_folder)], "own_code": str(own_code), "mounts": ["/tmp/read-only"],
         "read_only": ["/tmp/read-only"], "stand_in_for_pid_1": victim.process.pid, "setuid_id": str(setuid_id),
     }
-    yield inside, outside, victim
-    victim.stop()
+    try:
+        yield inside, outside, victim
+    finally:
+        victim.stop()

@@ -1,12 +1,14 @@
 """Ways out of the wall: each is refused inside, and does work outside (the control)."""
 
 import os
+import shutil
+import tempfile
 from pathlib import Path
 
 import pytest
 
 import probes
-from conftest import PROBES, attack, control, setuid
+from conftest import PROBES, UnprivilegedNode, attack, besieged, control, setuid
 from harness import create, invoke, zipped
 
 # Those that take a target are in the network's tests.
@@ -57,6 +59,25 @@ def test_the_way_is_shut_inside_and_open_outside(name, inside, outside):
     pytest.fail(f"the control of {name} does not work: {shown}")
 
 
+@pytest.fixture(scope="module")
+def inside_unprivileged(environment_canary):
+    """All probes once more, in a function of a node that `nobody` runs: its sandboxes are its own user's, and it has no cgroups."""
+    if os.geteuid() != 0 or not shutil.which("setpriv"):
+        pytest.skip("needs root to be somebody else; as an unprivileged user, the other tests are this one")
+    with tempfile.TemporaryDirectory(prefix="hearth-security-") as folder:
+        folder = Path(folder)
+        with UnprivilegedNode(folder, "--allow-weak-walls", environment={"SECRET_OF_THE_HOST": environment_canary}, expected_log=["weak|cgroup|no outgoing network"]) as node:
+            lam = node.client("lambda")
+            with besieged(node, lam, folder, environment_canary) as (facts, _, _):
+                create(lam, "siege-probes", setuid("id", Path("/usr/bin/id").read_bytes(), {"probes.py": PROBES}), Handler="probes.handler", Timeout=300, MemorySize=512)
+                yield attack(lam, "siege-probes", KERNEL, facts)
+
+
+@pytest.mark.parametrize("name", KERNEL)
+def test_the_way_is_shut_by_an_unprivileged_node_too(name, inside_unprivileged):
+    assert inside_unprivileged[name]["outcome"] in ("refused", "absent"), inside_unprivileged[name]
+
+
 def test_the_host_felt_nothing(inside, siege):
     """What the refusals claim, seen from the victim: no signal came, and its memory is as it was."""
     facts, _, victim = siege
@@ -68,7 +89,7 @@ def test_the_host_felt_nothing(inside, siege):
 
 
 WORKS = """
-import ctypes, mmap, multiprocessing.dummy, os, socket, subprocess, tempfile, threading
+import concurrent.futures, mmap, os, socket, subprocess, tempfile
 
 def handler(event, context):
     done = {}
@@ -85,7 +106,8 @@ def handler(event, context):
         os.mkfifo(folder + "/pipe")
         os.symlink("pipe", folder + "/link")
         done["files in /tmp"] = sorted(os.listdir(folder)) == ["link", "pipe"]
-    done["threads"] = multiprocessing.dummy.Pool(8).map(abs, range(8)) == list(range(8))
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        done["threads"] = list(pool.map(abs, range(8))) == list(range(8))
     with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()):
         done["its own loopback"] = True
     done["interfaces"] = "lo" in [name for _, name in socket.if_nameindex()]
