@@ -58,14 +58,9 @@ def test_node_aws_lambda_ric(lam, name):
     modules = Path(npm) / "node_modules"
     files = folder(modules / "aws-lambda-ric", "node_modules/aws-lambda-ric/")
     files = {k: v for k, v in files.items() if "/deps/" not in k}
-    for needed in ("node-addon-api",):
-        if (modules / needed).exists():
-            files |= folder(modules / needed, f"node_modules/{needed}/")
     code = "exports.handler = async (event, context) => ({ ric: event, id: context.awsRequestId });\n"
     bootstrap = "#!/bin/sh\ncd /var/task\nexec node node_modules/aws-lambda-ric/index.mjs index.handler\n"
-    if not (modules / "aws-lambda-ric/index.mjs").exists():
-        bootstrap = bootstrap.replace("index.mjs", "bin/index.mjs")
-    create(lam, name, zipped(files | {"index.js": code, "bootstrap*": bootstrap}), Runtime="provided.al2023", Timeout=20)
+    create(lam, name, zipped(files | {"index.js": code, "bootstrap*": bootstrap}), Runtime="provided.al2023", Handler="index.handler", Timeout=20)
     check(lam, name)
 
 

@@ -198,7 +198,7 @@ impl Invoker for Worker {
     fn prepare(&self, deployment: Arc<Deployment>) -> BoxFuture<'_, Result<(), Reason>> {
         Box::pin(async move {
             let configuration = &deployment.configuration;
-            self.shared.runtimes.program(&configuration.runtime)?;
+            self.shared.runtimes.prepare(&configuration.runtime).await?;
             let packages = &self.shared.options.packages;
             let layers: Vec<_> = configuration
                 .layers

@@ -6,12 +6,16 @@ use std::path::Path;
 include!(concat!(env!("OUT_DIR"), "/bootstraps.rs"));
 
 /// Writes the bootstraps into `dir`: one folder a language, readable by everybody, as it is mounted at `/var/runtime`.
+/// A folder that holds exactly these files is left alone, and with it the bytecode that was compiled for them.
 ///
 /// # Errors
 /// If a file can't be written.
 pub(super) fn write(dir: &Path) -> io::Result<()> {
     for (language, files) in [("python", PYTHON), ("node", NODEJS)] {
         let folder = dir.join(language);
+        if is_current(&folder, files) {
+            continue;
+        }
         // What an earlier version of Hearth left must not be found by this one's imports.
         match std::fs::remove_dir_all(&folder) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -28,6 +32,57 @@ pub(super) fn write(dir: &Path) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Compiles the Python bootstrap for one interpreter: a function's environment can't write what it compiled, so that
+/// each one would compile it again. Without it functions run all the same.
+///
+/// # Errors
+/// If the interpreter does not run or says no.
+pub(super) async fn compile(dir: &Path, interpreter: &Path) -> io::Result<()> {
+    let status = tokio::process::Command::new(interpreter)
+        // Without the host's packages; with hashes that are not checked, since the files never change in place.
+        .args([
+            "-S",
+            "-m",
+            "compileall",
+            "-q",
+            "--invalidation-mode",
+            "unchecked-hash",
+        ])
+        .arg(dir.join("python"))
+        .env_clear()
+        .stdin(std::process::Stdio::null())
+        .stdout(std::process::Stdio::null())
+        .kill_on_drop(true)
+        .status()
+        .await?;
+    if status.success() {
+        Ok(())
+    } else {
+        Err(io::Error::other(status.to_string()))
+    }
+}
+
+/// Whether `folder` holds `files` and nothing else but bytecode.
+fn is_current(folder: &Path, files: &[(&str, &[u8])]) -> bool {
+    let same = |(name, content): &(&str, &[u8])| {
+        std::fs::read(folder.join(name)).is_ok_and(|found| found == *content)
+    };
+    files.iter().all(same) && count(folder).is_ok_and(|count| count == files.len())
+}
+
+fn count(folder: &Path) -> io::Result<usize> {
+    let mut files = 0;
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        if !entry.file_type()?.is_dir() {
+            files += 1;
+        } else if entry.file_name() != "__pycache__" {
+            files += count(&entry.path())?;
+        }
+    }
+    Ok(files)
 }
 
 fn make_folder(path: &Path) -> io::Result<()> {
@@ -63,5 +118,18 @@ mod tests {
         write(dir.path()).unwrap();
         assert!(!stale.exists());
         assert!(dir.path().join("python/bootstrap.py").exists());
+    }
+
+    #[test]
+    fn bytecode_stays_with_what_it_was_compiled_from() {
+        let dir = tempfile::tempdir().unwrap();
+        write(dir.path()).unwrap();
+        let bytecode = dir.path().join("python/hearth_runtime/__pycache__");
+        std::fs::create_dir(&bytecode).unwrap();
+        write(dir.path()).unwrap();
+        assert!(bytecode.exists());
+        std::fs::write(dir.path().join("python/bootstrap.py"), "other").unwrap();
+        write(dir.path()).unwrap();
+        assert!(!bytecode.exists());
     }
 }

@@ -5,6 +5,7 @@ mod bootstraps;
 mod choose;
 mod discover;
 
+use std::collections::HashSet;
 use std::io;
 use std::path::PathBuf;
 
@@ -93,6 +94,8 @@ pub(crate) struct Program {
 pub struct Runtimes {
     options: RuntimeOptions,
     installed: Vec<Interpreter>,
+    /// Interpreters that the bootstrap was compiled for.
+    compiled: tokio::sync::Mutex<HashSet<PathBuf>>,
 }
 
 impl Runtimes {
@@ -106,7 +109,11 @@ impl Runtimes {
             .await
             .map_err(io::Error::other)??;
         let installed = discover::discover(&options).await;
-        Ok(Self { options, installed })
+        Ok(Self {
+            options,
+            installed,
+            compiled: tokio::sync::Mutex::default(),
+        })
     }
 
     /// All interpreters found, in a fixed order.
@@ -148,6 +155,26 @@ impl Runtimes {
         Ok(Some((choice.interpreter, choice.exact)))
     }
 
+    /// Does once, and off the request's way, what would make every start of `runtime` slower.
+    ///
+    /// # Errors
+    /// As [`interpreter`](Self::interpreter).
+    pub(crate) async fn prepare(&self, runtime: &Runtime) -> Result<(), Reason> {
+        let Some((interpreter, _)) = self.interpreter(runtime)? else {
+            return Ok(());
+        };
+        let mut compiled = self.compiled.lock().await;
+        if interpreter.language == Language::Python && !compiled.contains(&interpreter.executable) {
+            let done = bootstraps::compile(&self.options.runtime_dir, &interpreter.executable);
+            // Starts are slower without, and not worth refusing a function for.
+            if let Err(error) = done.await {
+                tracing::info!(%error, interpreter = %interpreter.executable.display(), "compile the bootstrap");
+            }
+            compiled.insert(interpreter.executable.clone());
+        }
+        Ok(())
+    }
+
     /// How to start a function of `runtime`.
     ///
     /// # Errors
@@ -161,7 +188,8 @@ impl Runtimes {
             });
         };
         let (folder, arguments): (&str, &[&str]) = match interpreter.language {
-            Language::Python => ("python", &["/var/runtime/bootstrap.py"]),
+            // Without `site`: a function must not see the packages that the host happens to have.
+            Language::Python => ("python", &["-S", "/var/runtime/bootstrap.py"]),
             Language::NodeJs => ("node", &["/var/runtime/bootstrap.cjs"]),
         };
         let mut mounts = vec![Mount {
@@ -210,6 +238,7 @@ mod tests {
                 runtime_dir: "/run/hearth".into(),
                 ..RuntimeOptions::default()
             },
+            compiled: tokio::sync::Mutex::default(),
             installed: vec![
                 Interpreter {
                     language: Language::Python,
@@ -236,7 +265,7 @@ mod tests {
         let program = runtimes(false).program(&python(11)).unwrap();
         assert_eq!(
             program.argv,
-            ["/usr/bin/python3.11", "/var/runtime/bootstrap.py"]
+            ["/usr/bin/python3.11", "-S", "/var/runtime/bootstrap.py"]
         );
         assert_eq!(program.mounts.len(), 1);
         assert_eq!(program.banner, "python:3.11.2");
