@@ -30,11 +30,21 @@ pub(crate) fn run(args: UpArgs) -> anyhow::Result<Done> {
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .init();
+    raise_descriptor_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .context("start the runtime")?;
     runtime.block_on(serve(&config, &args))
+}
+
+/// As many descriptors as this process may have: an environment takes about ten, a connection one. Functions have a
+/// limit of their own.
+fn raise_descriptor_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    // It can't fail: a soft limit may always be raised to the hard one.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
 }
 
 async fn serve(config: &Config, args: &UpArgs) -> anyhow::Result<Done> {
