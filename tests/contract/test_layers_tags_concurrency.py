@@ -58,6 +58,7 @@ def test_tags(lam, name):
     assert lam.list_tags(Resource=arn)["Tags"] == {"b": "2"}
     assert error_of(lam.tag_resource, Resource=arn, Tags={"aws:x": "1"})[1] == 400
     assert error_of(lam.tag_resource, Resource=arn, Tags={"hearth:network": "maybe"})[1] == 400
+    assert error_of(lam.tag_resource, Resource=arn, Tags={"hearth:netwrok": "none"})[1] == 400
     assert error_of(lam.tag_resource, Resource=arn + "-none", Tags={"x": "1"})[0] == "ResourceNotFoundException"
     assert lam.list_tags(Resource=arn)["Tags"] == {"b": "2"}
 

@@ -288,6 +288,17 @@ impl Walls {
     /// A sentence for the caller, if a tag of Hearth's has a value that can't be had. Never falls back to less
     /// than what was asked for.
     pub fn from_tags(tags: &BTreeMap<String, String>) -> Result<Self, String> {
+        let known = [Self::ISOLATION_TAG, Self::NETWORK_TAG];
+        let unknown = |key: &&String| key.starts_with("hearth:") && !known.contains(&key.as_str());
+        if let Some(key) = tags.keys().find(unknown) {
+            // A misspelt tag must not silently leave open what it was meant to close.
+            let shown: String = key.chars().take(80).collect();
+            return Err(format!(
+                "The tag {shown} is not known; tags that begin with 'hearth:' are {} and {}.",
+                Self::ISOLATION_TAG,
+                Self::NETWORK_TAG
+            ));
+        }
         match tags.get(Self::ISOLATION_TAG).map(String::as_str) {
             None | Some("process") => {}
             Some(other) => {
@@ -353,6 +364,7 @@ mod tests {
         );
         assert!(Walls::from_tags(&tags(Walls::NETWORK_TAG, "off")).is_err());
         assert!(Walls::from_tags(&tags(Walls::ISOLATION_TAG, "microvm")).is_err());
+        assert!(Walls::from_tags(&tags("hearth:netwrok", "none")).is_err());
         assert_eq!(
             Walls::from_tags(&tags("team", "x")).unwrap(),
             Walls::default()

@@ -225,6 +225,13 @@ pub(super) fn remove_stale(root: &Path) {
         if space == namespace && !alive {
             let groups = fs::read_dir(entry.path()).into_iter().flatten().flatten();
             for group in groups.filter(|group| group.path().is_dir()) {
+                // Dying is charged to their share of the processor: under a small one it takes minutes.
+                for (file, unlimited) in [("cpu.cfs_quota_us", "-1"), ("cpu.max", "max")] {
+                    // Each hierarchy has one of them, or neither.
+                    if group.path().join(file).exists() {
+                        let _ = fs::write(group.path().join(file), unlimited);
+                    }
+                }
                 // Their pid 1 died with the launcher; whoever is left has no one who answers for it.
                 for pid in fs::read_to_string(group.path().join("cgroup.procs"))
                     .unwrap_or_default()
