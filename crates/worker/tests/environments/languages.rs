@@ -171,7 +171,7 @@ async fn an_exec_wrapper_runs_first() {
                     "app.py",
                     "import os\ndef handler(event, context): return os.environ.get('WRAPPED')",
                 ),
-                ("wrap*", "#!/bin/sh\nexport WRAPPED=\"$#\"\nexec \"$@\"\n"),
+                ("wrap*", "#!/bin/sh\nexport WRAPPED=\"$*\"\nexec \"$@\"\n"),
             ],
             |configuration| {
                 configuration
@@ -180,6 +180,11 @@ async fn an_exec_wrapper_runs_first() {
             },
         )
         .await;
-    assert_eq!(rig.result(&function, json!({})).await, json!("2"));
+    let command = rig.result(&function, json!({})).await;
+    let command = command.as_str().unwrap();
+    assert!(
+        command.starts_with("/usr/bin/python3") && command.ends_with(" /var/runtime/bootstrap.py"),
+        "it is given the runtime's command line: {command}"
+    );
     rig.end().await;
 }
