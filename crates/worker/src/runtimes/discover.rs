@@ -37,23 +37,15 @@ const USUAL: [&str; 2] = ["/usr/local/bin", "/usr/bin"];
 const LEAST_PYTHON: [u16; 3] = [3, 8, 0];
 const LEAST_NODEJS: [u16; 3] = [16, 0, 0];
 
-/// Prints what a Python really is (the base of a virtual environment), and compiles the bootstrap ahead, so that no
-/// environment does. Compiled files are found by the interpreter's own tag, and are not checked against their source.
+/// Prints what a Python really is: of a virtual environment, its base.
 const ASK_PYTHON: &str = r#"
-import json, os, py_compile, sys
+import json, os, sys
 base = getattr(sys, "_base_executable", None) or sys.executable
 print(json.dumps({
     "version": ".".join(map(str, sys.version_info[:3])),
     "executable": os.path.realpath(base),
     "prefix": os.path.realpath(sys.base_prefix),
 }))
-if sys.version_info >= (3, 8):
-    for folder, _, names in os.walk(sys.argv[1]):
-        for name in names:
-            if name.endswith(".py"):
-                py_compile.compile(os.path.join(folder, name), doraise=False,
-                    dfile=os.path.join("/var/runtime", os.path.relpath(os.path.join(folder, name), sys.argv[1])),
-                    invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)
 "#;
 
 const ASK_NODEJS: &str = r#"
@@ -149,9 +141,7 @@ fn is_script(path: &Path) -> bool {
 async fn probe(language: Language, path: &Path, options: &RuntimeOptions) -> Option<Interpreter> {
     let mut command = Command::new(path);
     match language {
-        Language::Python => command
-            .args(["-I", "-S", "-c", ASK_PYTHON])
-            .arg(options.runtime_dir.join("python")),
+        Language::Python => command.args(["-I", "-S", "-c", ASK_PYTHON]),
         Language::NodeJs => command.args(["-e", ASK_NODEJS]),
     };
     command
@@ -252,15 +242,12 @@ mod tests {
 
     #[tokio::test]
     async fn this_host_has_a_python_that_is_not_a_shim() {
-        let dir = tempfile::tempdir().unwrap();
-        super::super::bootstraps::write(dir.path()).unwrap();
         let options = RuntimeOptions {
             search_path: std::env::var_os("PATH")
                 .map(|path| std::env::split_paths(&path).collect())
                 .unwrap_or_default(),
             home: std::env::var_os("HOME").map(PathBuf::from),
-            forbid_nearest: false,
-            runtime_dir: dir.path().to_path_buf(),
+            ..RuntimeOptions::default()
         };
         let found = discover(&options).await;
         let pythons: Vec<_> = found
@@ -271,11 +258,6 @@ mod tests {
         assert!(
             pythons.iter().all(|one| !is_script(&one.executable)),
             "{found:?}"
-        );
-        let compiled = dir.path().join("python/hearth_runtime/__pycache__");
-        assert!(
-            std::fs::read_dir(compiled).unwrap().count() > 0,
-            "compiled ahead"
         );
     }
 }
