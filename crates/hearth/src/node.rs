@@ -15,7 +15,7 @@ use hearth_sandbox::{HostReport, Launcher, LauncherOptions};
 use hearth_store::SqliteStore;
 use hearth_telemetry::logs::{LogOptions, LogStore};
 use hearth_types::time::Timestamp;
-use hearth_worker::{Credentials, RuntimeOptions, Runtimes, Worker, WorkerOptions};
+use hearth_worker::{Credentials, Door, Mint, RuntimeOptions, Runtimes, Worker, WorkerOptions};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -66,7 +66,8 @@ impl Node {
         let node_secret = keys::node_secret(&config.data)?;
         let sessions = Sessions::new(&node_secret);
 
-        let launcher = Launcher::start(launcher_options(config)?)
+        let launcher_options = launcher_options(config)?;
+        let launcher = Launcher::start(launcher_options.clone())
             .await
             .context("start the process wall")?;
         let packages = Packages::open(CodeOptions {
@@ -91,10 +92,21 @@ impl Node {
         // worker learns of the gateway last.
         let gateway: Arc<OnceLock<Gateway>> = Arc::default();
         let stop = CancellationToken::new();
-        let worker = Worker::start(worker_options(
-            config, &launcher, &packages, &logs, &sessions, &gateway, &stop,
-        ))
-        .await;
+        let options = WorkerOptions {
+            restart_launcher: Some(launcher_options),
+            memory_bytes: config.memory_mib << 20,
+            max_environments: config.max_environments,
+            keep_warm: config.keep_warm,
+            ..WorkerOptions::new(
+                launcher.clone(),
+                packages.clone(),
+                logs.clone(),
+                runtime_options(config),
+                mint(sessions),
+                door(gateway.clone(), stop.clone()),
+            )
+        };
+        let worker = Worker::start(options).await;
         let worker = worker.context("start the worker")?;
         let registry = Registry::open(
             Arc::new(store),
@@ -233,17 +245,9 @@ fn runtime_options(config: &Config) -> RuntimeOptions {
     }
 }
 
-fn worker_options(
-    config: &Config,
-    launcher: &Launcher,
-    packages: &Packages,
-    logs: &LogStore,
-    sessions: &Sessions,
-    gateway: &Arc<OnceLock<Gateway>>,
-    stop: &CancellationToken,
-) -> WorkerOptions {
-    let (sessions, gateway, stop) = (sessions.clone(), gateway.clone(), stop.clone());
-    let mint = Arc::new(move |function: &_| {
+/// Makes functions' credentials.
+fn mint(sessions: Sessions) -> Mint {
+    Arc::new(move |function| {
         let expires = SystemTime::now() + SESSION_LIFETIME;
         let minted = sessions.mint(function, Timestamp::from(expires));
         Credentials {
@@ -251,8 +255,12 @@ fn worker_options(
             secret_access_key: minted.secret_access_key,
             session_token: minted.session_token,
         }
-    });
-    let door: hearth_worker::Door = Arc::new(move |_, stream| {
+    })
+}
+
+/// Serves functions' connections to the platform as the gateway serves everybody's.
+fn door(gateway: Arc<OnceLock<Gateway>>, stop: CancellationToken) -> Door {
+    Arc::new(move |_, stream| {
         let (gateway, stop) = (gateway.clone(), stop.clone());
         Box::pin(async move {
             // Not there yet: the node is starting, and nothing can have been invoked.
@@ -260,21 +268,7 @@ fn worker_options(
                 gateway.serve_connection(stream, stop).await;
             }
         })
-    });
-    let runtimes = runtime_options(config);
-    WorkerOptions {
-        memory_bytes: config.memory_mib << 20,
-        max_environments: config.max_environments,
-        keep_warm: config.keep_warm,
-        ..WorkerOptions::new(
-            launcher.clone(),
-            packages.clone(),
-            logs.clone(),
-            runtimes,
-            mint,
-            door,
-        )
-    }
+    })
 }
 
 /// How long a function's credentials are good: as long as an environment may live, and an invocation more.
