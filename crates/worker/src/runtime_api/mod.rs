@@ -10,6 +10,7 @@
 
 mod body;
 mod handout;
+mod hold;
 mod reply;
 mod session;
 
@@ -30,7 +31,8 @@ use tokio::sync::Semaphore;
 
 use body::Received;
 pub(crate) use handout::handout;
-pub(crate) use session::{Answer, Event, Session};
+use hold::{Hold, Stream};
+use session::{Answer, Event, Session};
 use session::{Handout, Refusal};
 
 /// Connections of one environment at once. A runtime has one, most tools a handful.
@@ -73,13 +75,17 @@ pub(crate) async fn serve(listener: TcpListener, session: Session) {
         let session = session.clone();
         connections.spawn(async move {
             let _permit = permit;
+            let hold = Hold::default();
+            let stream = Stream::new(stream, hold.clone());
             let service = service_fn(move |request| {
-                let session = session.clone();
-                async move { Ok::<_, Infallible>(route(&session, request).await) }
+                let (session, hold) = (session.clone(), hold.clone());
+                async move { Ok::<_, Infallible>(route(&session, &hold, request).await) }
             });
             let served = http1::Builder::new()
                 .max_buf_size(HEAD_BYTES)
                 .auto_date_header(false)
+                // Answers to requests that came together leave together.
+                .pipeline_flush(true)
                 // As AWS writes them: bootstraps in shell script look for the exact spelling.
                 .title_case_headers(true)
                 .serve_connection(TokioIo::new(stream), service)
@@ -91,7 +97,7 @@ pub(crate) async fn serve(listener: TcpListener, session: Session) {
     }
 }
 
-async fn route(session: &Session, request: Request<Incoming>) -> Handout {
+async fn route(session: &Session, hold: &Hold, request: Request<Incoming>) -> Handout {
     let Some(path) = request.uri().path().strip_prefix(PREFIX) else {
         return reply::not_found();
     };
@@ -100,7 +106,10 @@ async fn route(session: &Session, request: Request<Incoming>) -> Handout {
     match path {
         "invocation/next" if get => match session.next() {
             // The other end is dropped when the environment goes.
-            Ok(waiting) => waiting.await.unwrap_or_else(|_| reply::gone()),
+            Ok(waiting) => {
+                let _held = hold.begin();
+                waiting.await.unwrap_or_else(|_| reply::gone())
+            }
             Err(refusal) => reply::refused(refusal),
         },
         "init/error" if post => init_error(session, request).await,
