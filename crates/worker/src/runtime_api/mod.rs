@@ -32,7 +32,7 @@ use tokio::sync::Semaphore;
 use body::Received;
 pub(crate) use handout::handout;
 use hold::{Hold, Stream};
-use session::{Answer, Event, Session};
+pub(crate) use session::{Answer, Event, Session};
 use session::{Handout, Refusal};
 
 /// Connections of one environment at once. A runtime has one, most tools a handful.
