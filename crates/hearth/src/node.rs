@@ -164,6 +164,15 @@ impl Node {
         self.is_empty
     }
 
+    /// How functions are walled, for the table of the samples.
+    pub(crate) fn wall(&self) -> &'static str {
+        if self.launcher.host().weaknesses().is_empty() {
+            "process"
+        } else {
+            "process (weak)"
+        }
+    }
+
     /// Takes no more requests, lets running invocations finish within `bound`, and leaves nothing behind.
     pub(crate) async fn stop(self, bound: Duration) {
         if let Err(error) = std::fs::remove_file(&self.endpoint_file) {

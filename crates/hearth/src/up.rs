@@ -1,5 +1,6 @@
 //! `hearth up`: starts a node, and shows a newcomer that it works.
 
+use std::io::IsTerminal as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -28,6 +29,7 @@ pub(crate) fn run(args: UpArgs) -> anyhow::Result<Done> {
         .context("read HEARTH_LOG")?;
     tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr)
         .init();
     raise_descriptor_limit();
@@ -75,7 +77,7 @@ async fn serve(config: &Config, args: &UpArgs) -> anyhow::Result<Done> {
     let mut worked = true;
     if wants_samples {
         tokio::select! {
-            result = show_samples(&client, config) => worked = result?,
+            result = show_samples(&client, config, node.wall()) => worked = result?,
             () = &mut stop => {
                 node.stop(config.shutdown).await;
                 return Ok(Done::Ok);
@@ -107,7 +109,7 @@ async fn interrupt_again(once: bool) -> std::io::Result<()> {
 }
 
 /// Deploys and invokes the samples and prints the table. `false` if one of them did not work.
-async fn show_samples(client: &Client, config: &Config) -> anyhow::Result<bool> {
+async fn show_samples(client: &Client, config: &Config, wall: &str) -> anyhow::Result<bool> {
     output::note("deploying the samples");
     let (mut rows, mut worked) = (Vec::new(), true);
     for sample in &SAMPLES {
@@ -122,7 +124,7 @@ async fn show_samples(client: &Client, config: &Config) -> anyhow::Result<bool> 
             [
                 sample.name.to_owned(),
                 sample.runtime.to_owned(),
-                "process".to_owned(),
+                wall.to_owned(),
             ]
             .into_iter()
             .chain(row)
