@@ -3,32 +3,10 @@
 use std::collections::BTreeMap;
 
 use hearth_types::ApiError;
+use hearth_types::function::RESERVED_VARIABLES;
 use hearth_types::limits::ENVIRONMENT_BYTES;
 
 use crate::constraints::Constraints;
-
-/// Names that the platform sets itself (developer guide, "Defined runtime environment variables", those marked as
-/// reserved; `AWS_SESSION_TOKEN` and `AWS_DEFAULT_REGION` are refused by the service as well).
-const RESERVED: [&str; 18] = [
-    "AWS_ACCESS_KEY",
-    "AWS_ACCESS_KEY_ID",
-    "AWS_DEFAULT_REGION",
-    "AWS_EXECUTION_ENV",
-    "AWS_LAMBDA_FUNCTION_MEMORY_SIZE",
-    "AWS_LAMBDA_FUNCTION_NAME",
-    "AWS_LAMBDA_FUNCTION_VERSION",
-    "AWS_LAMBDA_INITIALIZATION_TYPE",
-    "AWS_LAMBDA_LOG_GROUP_NAME",
-    "AWS_LAMBDA_LOG_STREAM_NAME",
-    "AWS_LAMBDA_RUNTIME_API",
-    "AWS_REGION",
-    "AWS_SECRET_ACCESS_KEY",
-    "AWS_SESSION_TOKEN",
-    "LAMBDA_RUNTIME_DIR",
-    "LAMBDA_TASK_ROOT",
-    "_HANDLER",
-    "_X_AMZN_TRACE_ID",
-];
 
 const UNABLE: &str = "Lambda was unable to configure your environment variables because the environment variables you \
                       have provided";
@@ -42,7 +20,7 @@ pub(crate) fn check_names(variables: &BTreeMap<String, String>, constraints: &mu
     };
     if !variables
         .keys()
-        .all(|name| fits(name) || RESERVED.contains(&name.as_str()))
+        .all(|name| fits(name) || RESERVED_VARIABLES.contains(&name.as_str()))
     {
         constraints.hidden_breach(
             "environment.variables",
@@ -66,7 +44,7 @@ pub(crate) fn check(variables: &BTreeMap<String, String>) -> Result<(), ApiError
     let reserved: Vec<_> = variables
         .keys()
         .map(String::as_str)
-        .filter(|name| RESERVED.contains(name))
+        .filter(|name| RESERVED_VARIABLES.contains(name))
         .collect();
     if !reserved.is_empty() {
         return Err(ApiError::invalid(format!(

@@ -26,7 +26,7 @@ pub const INIT_TIMEOUT: Duration = Duration::from_secs(10);
 pub const REQUEST_PAYLOAD_BYTES: usize = 6_291_456;
 /// Payload of a buffered response, bytes (the service: "exceeded maximum allowed payload size (6291556 bytes)").
 pub const RESPONSE_PAYLOAD_BYTES: usize = 6_291_556;
-/// Decoded `X-Amz-Client-Context`, bytes.
+/// `X-Amz-Client-Context`, bytes of base64 (guide: up to 3,583 bytes of base64-encoded data).
 pub const CLIENT_CONTEXT_BYTES: usize = 3_583;
 /// Log tail of `LogType=Tail`, bytes.
 pub const LOG_TAIL_BYTES: usize = 4_096;

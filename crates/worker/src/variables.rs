@@ -4,32 +4,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use hearth_sandbox::{DOOR_PORT, RUNTIME_API_PORT};
-use hearth_types::function::{Deployment, LogFormat, Runtime};
+use hearth_types::function::{Deployment, LogFormat, RESERVED_VARIABLES, Runtime};
 
 use crate::options::Credentials;
-
-/// Names that a function's own configuration cannot set: the reserved ones of the developer guide ("Defined runtime
-/// environment variables").
-const RESERVED: [&str; 18] = [
-    "_HANDLER",
-    "_X_AMZN_TRACE_ID",
-    "AWS_ACCESS_KEY",
-    "AWS_ACCESS_KEY_ID",
-    "AWS_DEFAULT_REGION",
-    "AWS_EXECUTION_ENV",
-    "AWS_LAMBDA_FUNCTION_MEMORY_SIZE",
-    "AWS_LAMBDA_FUNCTION_NAME",
-    "AWS_LAMBDA_FUNCTION_VERSION",
-    "AWS_LAMBDA_INITIALIZATION_TYPE",
-    "AWS_LAMBDA_LOG_GROUP_NAME",
-    "AWS_LAMBDA_LOG_STREAM_NAME",
-    "AWS_LAMBDA_RUNTIME_API",
-    "AWS_REGION",
-    "AWS_SECRET_ACCESS_KEY",
-    "AWS_SESSION_TOKEN",
-    "LAMBDA_RUNTIME_DIR",
-    "LAMBDA_TASK_ROOT",
-];
 
 /// What differs between environments of one function, or between hosts.
 #[derive(Clone, Copy, Debug)]
@@ -89,7 +66,7 @@ pub(crate) fn variables(
         }
     }
     for (name, value) in &configuration.environment {
-        if !RESERVED.contains(&name.as_str()) {
+        if !RESERVED_VARIABLES.contains(&name.as_str()) {
             set(name, value);
         }
     }
@@ -187,7 +164,7 @@ mod tests {
     #[test]
     fn a_function_overrides_only_what_is_not_reserved() {
         let all = built(|deployment| {
-            for name in RESERVED
+            for name in RESERVED_VARIABLES
                 .into_iter()
                 .chain(["PATH", "AWS_ENDPOINT_URL", "MINE"])
             {
@@ -197,7 +174,7 @@ mod tests {
                     .insert(name.to_owned(), "user".to_owned());
             }
         });
-        for name in RESERVED {
+        for name in RESERVED_VARIABLES {
             assert_ne!(all.get(name).map(String::as_str), Some("user"), "{name}");
         }
         for name in ["PATH", "AWS_ENDPOINT_URL", "MINE"] {
