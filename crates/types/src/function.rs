@@ -185,8 +185,9 @@ pub struct Configuration {
     pub logging: Logging,
 }
 
-/// Environment variables that the platform sets itself and no function can (developer guide, "Defined runtime environment variables", those marked as
-/// reserved; `AWS_SESSION_TOKEN` and `AWS_DEFAULT_REGION` are refused by the service as well).
+/// Environment variables that the platform sets itself and no function can (developer guide, "Defined runtime
+/// environment variables", those marked as reserved; `AWS_SESSION_TOKEN` and `AWS_DEFAULT_REGION` are refused by the
+/// service as well).
 pub const RESERVED_VARIABLES: [&str; 18] = [
     "AWS_ACCESS_KEY",
     "AWS_ACCESS_KEY_ID",
