@@ -312,7 +312,11 @@ impl Environment {
                 event = self.events.recv() => return match event {
                     Some(Event::InitFailed(answer)) => Err(End::Answer(answer)),
                     // `Answered` cannot come before an invocation was offered.
-                    Some(Event::Next | Event::Answered(_)) | None => Ok(()),
+                    Some(Event::Next | Event::Answered(_)) | None => {
+                        // What Init printed belongs before the first invocation's START.
+                        self.log.drain();
+                        Ok(())
+                    }
                 },
                 exit = self.sandbox.wait() => {
                     return Err(match self.last_words().await {

@@ -245,6 +245,7 @@ fn host_reports_name_every_part() {
         "cgroup",
         "namespaces",
         "/proc",
+        "outgoing network",
     ];
     assert_eq!(names, expected);
     assert!(report.obstacles().is_empty(), "{report:?}");
