@@ -221,7 +221,7 @@ fn print_addresses(endpoint: &str, config: &Config, with_samples: bool) -> anyho
         credentials.display().to_string()
     };
     output::print(&format!(
-        "endpoint     {endpoint}\ncredentials  {credentials_shown}"
+        "\nendpoint     {endpoint}\ncredentials  {credentials_shown}"
     ));
     if with_samples {
         let hearth = program();

@@ -50,7 +50,6 @@ pub(super) async fn list(
             "Runtime",
             "MemorySize",
             "Timeout",
-            "State",
             "LastModified",
         ]
         .map(|m| output::member(f, m))
@@ -61,7 +60,6 @@ pub(super) async fn list(
         "RUNTIME",
         "MEMORY MB",
         "TIMEOUT S",
-        "STATE",
         "LAST MODIFIED",
     ];
     output::print(&output::table(&header, functions.iter().map(row).collect()));
