@@ -54,8 +54,6 @@ pub enum ErrorKind {
     AccessDenied,
     /// The runtime can't be started: not on this host, or forbidden.
     InvalidRuntime,
-    /// The function is not ready to be invoked.
-    ResourceNotReady,
     /// Hearth does not do this yet (501; Hearth's own code).
     NotImplemented,
     /// The request took too long to arrive (code of AWS's front end).
@@ -91,7 +89,6 @@ impl ErrorKind {
             Self::ExpiredToken => "ExpiredTokenException",
             Self::AccessDenied => "AccessDeniedException",
             Self::InvalidRuntime => "InvalidRuntimeException",
-            Self::ResourceNotReady => "ResourceNotReadyException",
             Self::NotImplemented => "NotImplementedException",
             Self::RequestTimeout => "RequestTimeoutException",
             Self::ServiceUnavailable => "ServiceUnavailableException",
@@ -123,7 +120,7 @@ impl ErrorKind {
             Self::RequestTooLarge => 413,
             Self::TooManyRequests => 429,
             Self::NotImplemented => 501,
-            Self::InvalidRuntime | Self::ResourceNotReady => 502,
+            Self::InvalidRuntime => 502,
             Self::ServiceUnavailable => 503,
             Self::Service => 500,
         }
@@ -133,11 +130,7 @@ impl ErrorKind {
     pub const fn retryable(self) -> bool {
         matches!(
             self,
-            Self::TooManyRequests
-                | Self::RequestTimeout
-                | Self::ServiceUnavailable
-                | Self::Service
-                | Self::ResourceNotReady
+            Self::TooManyRequests | Self::RequestTimeout | Self::ServiceUnavailable | Self::Service
         )
     }
 

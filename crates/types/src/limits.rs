@@ -16,8 +16,6 @@ pub const DEFAULT_TIMEOUT_S: u32 = 3;
 pub const TMP_MIB: RangeInclusive<u32> = 512..=10_240;
 /// Size of `/tmp` when none is asked for, MiB.
 pub const DEFAULT_TMP_MIB: u32 = 512;
-/// Memory that comes with one whole virtual CPU, MiB (guide, "Configure Lambda function memory").
-pub const MEMORY_MIB_PER_VCPU: u32 = 1_769;
 
 /// Time for the Init phase before it is tried again within the first invocation.
 pub const INIT_TIMEOUT: Duration = Duration::from_secs(10);
