@@ -9,12 +9,13 @@ mod tests {
 
     /// Every crate with the crates that it may use. `gateway` does not know `worker` or `sandbox`: it speaks to
     /// workers through `types::invoke::Invoker`. Nobody uses `hearth`.
-    const ALLOWED: [(&str, &[&str]); 9] = [
+    const ALLOWED: [(&str, &[&str]); 10] = [
         ("hearth-types", &[]),
         ("hearth-store", &["hearth-types"]),
         ("hearth-code", &["hearth-types"]),
         ("hearth-sandbox", &["hearth-types"]),
         ("hearth-telemetry", &["hearth-types"]),
+        ("hearth-wasm", &[]),
         (
             "hearth-registry",
             &["hearth-types", "hearth-store", "hearth-code"],
@@ -26,6 +27,7 @@ mod tests {
                 "hearth-code",
                 "hearth-sandbox",
                 "hearth-telemetry",
+                "hearth-wasm",
             ],
         ),
         (
@@ -45,6 +47,7 @@ mod tests {
                 "hearth-code",
                 "hearth-sandbox",
                 "hearth-telemetry",
+                "hearth-wasm",
                 "hearth-registry",
                 "hearth-worker",
                 "hearth-gateway",

@@ -73,6 +73,35 @@ pub struct Invocation {
     pub log_tail: bool,
 }
 
+/// A body on its way: of a request to a function, or of its response. It streams, and it says when the other side is
+/// slow by not being polled.
+pub type Body = http_body_util::combinators::UnsyncBoxBody<bytes::Bytes, BodyError>;
+
+/// Why a body broke off.
+pub type BodyError = Box<dyn std::error::Error + Send + Sync>;
+
+/// An HTTP request for a function that takes HTTP itself: what is known besides the request.
+#[derive(Clone, Debug)]
+pub struct HttpInvocation {
+    /// Its identifier.
+    pub request_id: RequestId,
+    /// What to run.
+    pub deployment: Arc<Deployment>,
+    /// `X-Amzn-Trace-Id`: the caller's, or a new one.
+    pub trace_id: String,
+}
+
+/// What became of an HTTP request to a function.
+pub enum Served {
+    /// The function's response; its body streams while the function goes on. Dropping the body ends the function. The
+    /// head is hostile: fields that only a connection may set are still in it.
+    Response(http::Response<Body>),
+    /// The function failed before its response began.
+    Failed(Outcome),
+    /// The function takes events, not HTTP: the request comes back untouched, to be made an event and invoked.
+    TakesEvents(http::Request<Body>),
+}
+
 /// The end of an invocation that reached the function's environment.
 #[derive(Clone, Debug)]
 pub struct Outcome {
@@ -136,6 +165,17 @@ pub trait Invoker: Send + Sync + 'static {
     /// A failure of the platform, as the caller will see it: throttled, out of room, shutting down, runtime not to
     /// be had. What the function does wrong is an [`Outcome`].
     fn invoke(&self, invocation: Invocation) -> BoxFuture<'_, Result<Outcome, ApiError>>;
+
+    /// Hands an HTTP request over to a function that takes HTTP itself, body and response streaming. Dropping the
+    /// future gives up and ends the function's work on it.
+    ///
+    /// # Errors
+    /// A failure of the platform, as for [`Invoker::invoke`].
+    fn serve(
+        &self,
+        invocation: HttpInvocation,
+        request: http::Request<Body>,
+    ) -> BoxFuture<'_, Result<Served, ApiError>>;
 
     /// Makes a deployment ready: its package unpacked and checked, its runtime found.
     ///

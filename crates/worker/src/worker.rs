@@ -6,7 +6,9 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use hearth_types::function::{Deployment, DeploymentId, Reason};
-use hearth_types::invoke::{BoxFuture, Invocation, Invoker, Outcome, RequestId};
+use hearth_types::invoke::{
+    Body, BoxFuture, HttpInvocation, Invocation, Invoker, Outcome, RequestId, Served,
+};
 use hearth_types::name::{FunctionKey, Version};
 use hearth_types::{ApiError, ErrorKind};
 use tokio::sync::oneshot;
@@ -193,6 +195,14 @@ impl Drop for Place<'_> {
 impl Invoker for Worker {
     fn invoke(&self, invocation: Invocation) -> BoxFuture<'_, Result<Outcome, ApiError>> {
         Box::pin(self.run(invocation))
+    }
+
+    fn serve(
+        &self,
+        _: HttpInvocation,
+        request: http::Request<Body>,
+    ) -> BoxFuture<'_, Result<Served, ApiError>> {
+        Box::pin(async move { Ok(Served::TakesEvents(request)) })
     }
 
     fn prepare(&self, deployment: Arc<Deployment>) -> BoxFuture<'_, Result<(), Reason>> {

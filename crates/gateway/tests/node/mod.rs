@@ -22,7 +22,9 @@ use hearth_store::SqliteStore;
 use hearth_telemetry::logs::{LogOptions, LogStore};
 use hearth_types::ApiError;
 use hearth_types::function::{Deployment, DeploymentId, Reason};
-use hearth_types::invoke::{BoxFuture, FunctionError, Invocation, Invoker, Outcome, Report};
+use hearth_types::invoke::{
+    Body, BoxFuture, FunctionError, HttpInvocation, Invocation, Invoker, Outcome, Report, Served,
+};
 use hearth_types::name::{FunctionKey, Version};
 use hearth_types::wire::lambda::{Blob, CreateFunctionRequest, FunctionCode, FunctionState};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -90,6 +92,14 @@ impl Invoker for Player {
                 report: Report::default(),
             })
         })
+    }
+
+    fn serve(
+        &self,
+        _: HttpInvocation,
+        request: http::Request<Body>,
+    ) -> BoxFuture<'_, Result<Served, ApiError>> {
+        Box::pin(async move { Ok(Served::TakesEvents(request)) })
     }
 
     fn prepare(&self, _: Arc<Deployment>) -> BoxFuture<'_, Result<(), Reason>> {

@@ -18,7 +18,7 @@ use bytes::Bytes;
 use hearth_code::{PackageStore, Packages, StoreUrl};
 use hearth_types::arn::FunctionRef;
 use hearth_types::function::{Architecture, Deployment, DeploymentId, Reason};
-use hearth_types::invoke::{BoxFuture, Invocation, Invoker, Outcome};
+use hearth_types::invoke::{Body, BoxFuture, HttpInvocation, Invocation, Invoker, Outcome, Served};
 use hearth_types::name::{FunctionKey, Qualifier, Version};
 use hearth_types::time::Timestamp;
 use hearth_types::wire::lambda::{
@@ -50,6 +50,14 @@ impl Invoker for Workers {
                 "The registry never invokes.",
             ))
         })
+    }
+
+    fn serve(
+        &self,
+        _: HttpInvocation,
+        request: http::Request<Body>,
+    ) -> BoxFuture<'_, Result<Served, ApiError>> {
+        Box::pin(async move { Ok(Served::TakesEvents(request)) })
     }
 
     fn prepare(&self, _: Arc<Deployment>) -> BoxFuture<'_, Result<(), Reason>> {

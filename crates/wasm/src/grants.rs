@@ -1,0 +1,16 @@
+//! What one guest may have: nothing that is not named here.
+
+/// What one guest may have. Everything that is not granted is denied.
+#[derive(Clone, Debug, Default)]
+pub struct Grants {
+    /// All linear memories and tables of one instance together, bytes.
+    pub memory_bytes: u64,
+    /// `wasi:cli/environment`, and `wasi:config` from the same.
+    pub environment: Vec<(String, String)>,
+    /// Requests that one instance serves, one at a time, before it is dropped; 1: a fresh instance for each.
+    pub reuse: u32,
+    /// Most bytes of one response body or of a command's standard output.
+    pub output_bytes: u64,
+    /// Room of `/tmp`, bytes; `None`: there is no `/tmp`.
+    pub tmp_bytes: Option<u64>,
+}
