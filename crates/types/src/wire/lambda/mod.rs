@@ -15,7 +15,9 @@ mod blob;
 mod code;
 mod configuration;
 mod function;
+mod function_url;
 mod layer;
+mod permission;
 mod structure;
 mod tag;
 
@@ -39,11 +41,15 @@ pub use function::{
     LastUpdateStatus, ListFunctionsResponse, ListVersionsByFunctionResponse, PublishVersionRequest,
     UpdateFunctionConfigurationRequest,
 };
+pub use function_url::{
+    Cors, FunctionUrlConfig, FunctionUrlConfigRequest, ListFunctionUrlConfigsResponse,
+};
 pub use layer::{
     LayerVersionContentInput, LayerVersionContentOutput, LayerVersionResponse,
     LayerVersionsListItem, LayersListItem, ListLayerVersionsResponse, ListLayersResponse,
     PublishLayerVersionRequest,
 };
+pub use permission::{AddPermissionRequest, AddPermissionResponse, GetPolicyResponse};
 pub use structure::Body;
 pub use tag::{ListTagsResponse, TagResourceRequest};
 
