@@ -10,10 +10,15 @@
 //! its end never takes more with it than its own instance.
 
 mod call;
+mod engine;
+mod entry;
 mod function;
 mod grants;
+mod hooks;
+mod limits;
 mod options;
 mod program;
+mod state;
 mod wall;
 
 pub use call::{Body, Call, CommandEnd, Ending, Failure, Output, OutputStream, Usage};

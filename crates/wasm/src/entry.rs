@@ -1,0 +1,45 @@
+//! How a component is entered: its pre-linked form, typed by what it exports.
+
+use wasmtime::component::{Component, InstancePre};
+
+use crate::state::State;
+
+/// A component, linked, with its exports looked up: all that an instance needs before it can be called.
+pub(crate) enum Entry {
+    /// `wasi:http/incoming-handler@0.2`.
+    Http02(wasmtime_wasi_http::p2::bindings::ProxyPre<State>),
+    /// `wasi:http/handler@0.3`.
+    Http03(wasmtime_wasi_http::p3::bindings::ServicePre<State>),
+    /// `wasi:cli/run@0.2`.
+    Command02(wasmtime_wasi::p2::bindings::CommandPre<State>),
+    /// `wasi:cli/run@0.3`.
+    Command03(wasmtime_wasi::p3::bindings::CommandPre<State>),
+}
+
+impl Entry {
+    /// The component.
+    pub(crate) fn component(&self) -> &Component {
+        self.pre().component()
+    }
+
+    /// The component, linked.
+    pub(crate) fn pre(&self) -> &InstancePre<State> {
+        match self {
+            Self::Http02(pre) => pre.instance_pre(),
+            Self::Http03(pre) => pre.instance_pre(),
+            Self::Command02(pre) => pre.instance_pre(),
+            Self::Command03(pre) => pre.instance_pre(),
+        }
+    }
+}
+
+impl std::fmt::Debug for Entry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Http02(_) => "Http02",
+            Self::Http03(_) => "Http03",
+            Self::Command02(_) => "Command02",
+            Self::Command03(_) => "Command03",
+        })
+    }
+}
