@@ -5,7 +5,7 @@
 //! or rules. In it listen, on 127.0.0.1, the Runtime API and the door to Hearth's own API; with [`Network::Egress`] there
 //! are also a resolver and a way out.
 //!
-//! In reading order: [`NetworkOptions`] is what an operator says; `reach` decides from it which ranges are closed;
+//! In reading order: [`NetworkOptions`] is what an operator says; `reach` makes routes of it and of what is closed;
 //! `prepare` is the process that makes namespaces, off the requests' path, with `netns` and `netlink` as its hands;
 //! `router` is the way out, filtered by `nft`, and through `pasta` where there are no privileges; `claim` keeps several
 //! instances on one host apart and finds what killed ones left; `pool` gives prepared networks to the launcher; `dns`
@@ -27,7 +27,6 @@ mod nft;
 mod options;
 mod pasta;
 mod pool;
-mod prefix;
 mod prepare;
 mod reach;
 mod router;
@@ -36,12 +35,13 @@ use std::net::TcpListener;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
+pub use hearth_types::network::{Prefix, PrefixError};
+
 use crate::report::{Need, Part};
 use serde::{Deserialize, Serialize};
 
 pub use options::{NetworkOptions, OptionsError, Resolver, ResolverError};
 pub use pool::Preparer;
-pub use prefix::{Prefix, PrefixError};
 pub use prepare::preparer_main;
 
 /// What a function may reach.

@@ -4,10 +4,10 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::str::FromStr;
 
+use hearth_types::network::ranges::NEVER;
 use serde::{Deserialize, Serialize};
 
 use super::Prefix;
-use super::reach;
 
 /// The port of DNS (RFC 1035, section 4.2).
 pub(super) const DNS_PORT: u16 = 53;
@@ -95,13 +95,11 @@ impl NetworkOptions {
         if !(8..=24).contains(&veth.length()) {
             return Err(OptionsError::VethLength(veth));
         }
-        if reach::NEVER.iter().any(|(never, _)| never.covers(veth)) {
+        if NEVER.iter().any(|(never, _)| never.covers(veth)) {
             return Err(OptionsError::VethUnusable(veth));
         }
         for asked in &self.allowed_private {
-            if let Some((closed, reason)) =
-                reach::NEVER.iter().find(|(never, _)| never.covers(*asked))
-            {
+            if let Some((closed, reason)) = NEVER.iter().find(|(never, _)| never.covers(*asked)) {
                 return Err(OptionsError::NeverOpen {
                     asked: *asked,
                     closed: *closed,

@@ -1,4 +1,5 @@
-//! What a function may reach, as pure decisions: which ranges are closed, and what follows for routes and rules.
+//! What a function may reach, as pure decisions: what follows for routes and rules from the ranges that are
+//! closed.
 //!
 //! Two layers say the same. Routes inside the function's namespace refuse at once, with an error that a person
 //! understands. The router in front of it (see [`super::router`]) drops what comes all the same: a socket bound to the
@@ -6,40 +7,13 @@
 
 use std::net::Ipv4Addr;
 
+use hearth_types::network::ranges::{CLOSED, NEVER};
+
 use super::Prefix;
 
 const fn range(a: u8, b: u8, c: u8, d: u8, length: u8) -> Prefix {
     Prefix::new(Ipv4Addr::new(a, b, c, d), length)
 }
-
-/// Ranges that no configuration opens, and what is there. From the IANA IPv4 Special-Purpose Address Registry, and the
-/// addresses at which providers of machines serve metadata and credentials outside of 169.254.0.0/16.
-pub(super) const NEVER: &[(Prefix, &str)] = &[
-    (range(0, 0, 0, 0, 8), "this host on this network"),
-    (range(127, 0, 0, 0, 8), "loopback"),
-    (range(169, 254, 0, 0, 16), "link-local: metadata services"),
-    (
-        range(100, 100, 100, 200, 32),
-        "metadata service of Alibaba Cloud",
-    ),
-    (range(168, 63, 129, 16, 32), "metadata service of Azure"),
-    (
-        range(192, 0, 0, 192, 32),
-        "metadata service of Oracle Cloud",
-    ),
-    (range(224, 0, 0, 0, 4), "multicast"),
-    (range(240, 0, 0, 0, 4), "reserved, and broadcast"),
-];
-
-/// Ranges that are closed unless the configuration opens a part: private networks, and special purposes.
-pub(super) const CLOSED: &[Prefix] = &[
-    range(10, 0, 0, 0, 8),     // RFC 1918
-    range(172, 16, 0, 0, 12),  // RFC 1918
-    range(192, 168, 0, 0, 16), // RFC 1918
-    range(100, 64, 0, 0, 10),  // RFC 6598: shared between providers
-    range(192, 0, 0, 0, 24),   // RFC 6890: protocol assignments
-    range(198, 18, 0, 0, 15),  // RFC 2544: benchmarks
-];
 
 /// What a route inside a function's namespace does with a range; the longest range that fits decides.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -15,8 +15,9 @@ pub struct Prefix {
 }
 
 impl Prefix {
-    /// For constants and for addresses that are ranges of one. Bits below the mask are cleared.
-    pub(super) const fn new(address: Ipv4Addr, length: u8) -> Self {
+    /// The range of the first `length` bits of `address`: 0 to 32, more counts as 32. Bits below the mask are cleared.
+    #[must_use]
+    pub const fn new(address: Ipv4Addr, length: u8) -> Self {
         let length = if length > 32 { 32 } else { length };
         Self {
             address: Ipv4Addr::from_bits(address.to_bits() & mask(length)),
@@ -25,7 +26,8 @@ impl Prefix {
     }
 
     /// The range of one address.
-    pub(super) const fn host(address: Ipv4Addr) -> Self {
+    #[must_use]
+    pub const fn host(address: Ipv4Addr) -> Self {
         Self::new(address, 32)
     }
 
