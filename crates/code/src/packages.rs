@@ -69,8 +69,8 @@ impl Packages {
             .await
     }
 
-    /// Reads every entry of `zip` and, if it may be unpacked, stores it under its digest; on disk (file and folder
-    /// synced) before the answer. The same bytes are stored once, however often they are put.
+    /// Reads every entry of `zip` (or takes a WebAssembly component as it is) and, if it may be unpacked, stores it under
+    /// its digest; on disk (file and folder synced) before the answer. The same bytes are stored once, however often they are put.
     ///
     /// Cancel safety: a dropped future leaves it open whether the package was stored; it is never half stored.
     ///
@@ -329,6 +329,26 @@ mod tests {
                 .as_secs(),
             315_532_800
         );
+    }
+
+    #[tokio::test]
+    async fn a_component_by_itself_is_a_package_of_one_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let packages = open(&dir, PLENTY).await;
+        let bytes = Bytes::from_static(b"\0asm\x0d\0\x01\0 and more");
+        let package = packages.put(bytes.clone()).await.unwrap();
+        assert_eq!(package.digest, depot::digest(&bytes));
+        assert_eq!(package.size, bytes.len() as u64);
+        assert_eq!(packages.read(&package.digest).await.unwrap(), bytes);
+        let unpacked = packages.unpacked(&package).await.unwrap();
+        assert_eq!(read(&unpacked, "component.wasm"), bytes);
+        let only = fs::read_dir(unpacked.path()).unwrap().count();
+        assert_eq!(only, 1);
+        // As a layer it is one as well.
+        let layer = packages.put(zip(&[("a.py", b"pass")])).await.unwrap();
+        let layered = packages.layered(&[layer, package]).await.unwrap().unwrap();
+        assert_eq!(read(&layered, "component.wasm"), bytes);
+        packages.check_together(&layer, &[package]).await.unwrap();
     }
 
     #[tokio::test]

@@ -50,9 +50,11 @@ impl Registry {
         let key = unqualified(scope, &function)?;
         refuse_unsupported(&request)?;
         settings.check_values(&key, &options.runtimes)?;
-        tag_rules::check(&tags)?;
-        let architecture =
-            settings::architecture(request.architectures.as_deref(), options.architecture)?;
+        let architecture = settings::architecture(
+            request.architectures.as_deref(),
+            options.architecture,
+            settings.runtime().as_ref(),
+        )?;
         let source = CodeSource::of_function(request.code.take().unwrap_or_default())?;
         must_be_free(&self.snapshot(), &key)?;
         let layers = layer_use::find(scope, &self.snapshot(), &layer_arns)?;
@@ -63,6 +65,7 @@ impl Registry {
         };
         let mut configuration =
             settings.into_configuration(&options.runtimes, architecture, unstored, layers)?;
+        tag_rules::check(&tags, [&configuration.runtime])?;
         configuration.code = source.store(&self.inner.packages).await?;
         self.check_together(&configuration).await?;
 

@@ -20,7 +20,7 @@ use crate::scope::unqualified;
 use crate::settings::{self, Settings};
 use crate::snapshot::{FunctionEntry, Snapshot};
 use crate::version::{publish, republished};
-use crate::{Registry, Scope, layer_use};
+use crate::{Registry, Scope, layer_use, tag_rules};
 
 impl Registry {
     /// `UpdateFunctionCode`. The code that ran before runs until the new one is ready.
@@ -42,10 +42,13 @@ impl Registry {
         let key = unqualified(scope, function)?;
         refuse_publish_to(request.publish_to.as_deref())?;
         let revision = request.revision_id.take();
-        let host = self.inner.options.architecture;
-        let architecture = settings::architecture(request.architectures.as_deref(), host)?;
-        let source = CodeSource::of_function(request.take_code())?;
         let current = changeable(&self.snapshot(), &key, revision.as_deref())?;
+        let architecture = settings::architecture(
+            request.architectures.as_deref(),
+            self.inner.options.architecture,
+            Some(&current.latest.configuration.runtime),
+        )?;
+        let source = CodeSource::of_function(request.take_code())?;
         let dry_run = request.dry_run.unwrap_or(false);
         let packages = &self.inner.packages;
         let code = if dry_run {
@@ -132,6 +135,7 @@ impl Registry {
             let mut record = changeable(snapshot, &key, revision.as_deref())?;
             let configuration =
                 settings.over(&record.latest.configuration, runtimes, layers.clone())?;
+            tag_rules::check(&record.tags, [&configuration.runtime])?;
             replace(&mut record, configuration, now);
             let answer = present::version(&key, &record.latest, None, Detail::Full);
             Ok((vec![Change::UpdateFunction(record)], answer))

@@ -61,6 +61,9 @@ pub(crate) const SERVICE_RUNTIMES: [&str; 52] = [
     "custom",
 ];
 
+/// Runtimes of Hearth's own, beside those of the service.
+const OWN_RUNTIMES: [&str; 1] = ["wasm"];
+
 /// The runtime of this name, if the node may be asked for it.
 ///
 /// # Errors
@@ -75,10 +78,15 @@ pub(crate) fn parse(name: &str, policy: &RuntimePolicy) -> Result<Runtime, ApiEr
     };
     let runtime = name.parse::<Runtime>().ok();
     match (runtime, policy) {
-        (Some(runtime), RuntimePolicy::Nearest) if SERVICE_RUNTIMES.contains(&name) => Ok(runtime),
+        (Some(runtime), RuntimePolicy::Nearest)
+            if SERVICE_RUNTIMES.contains(&name) || OWN_RUNTIMES.contains(&name) =>
+        {
+            Ok(runtime)
+        }
         (_, RuntimePolicy::Nearest) => {
             let runnable: Vec<_> = SERVICE_RUNTIMES
                 .into_iter()
+                .chain(OWN_RUNTIMES)
                 .filter(|name| name.parse::<Runtime>().is_ok())
                 .collect();
             refused(runnable.join(", "))
@@ -98,6 +106,7 @@ mod tests {
     #[test]
     fn runtimes_that_hearth_has_no_bootstrap_for_are_refused_with_those_that_it_has() {
         assert!(parse("python3.12", &RuntimePolicy::Nearest).is_ok());
+        assert!(parse("wasm", &RuntimePolicy::Nearest).is_ok());
         for name in ["java21", "python3.99", "cobol", "", "nodejs23.x"] {
             let error = parse(name, &RuntimePolicy::Nearest).unwrap_err();
             assert!(error.message.contains("provided.al2023"), "{name}");

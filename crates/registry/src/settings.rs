@@ -4,12 +4,15 @@ use std::collections::BTreeMap;
 
 use hearth_types::ApiError;
 use hearth_types::arn::role_account;
-use hearth_types::function::{Architecture, Configuration, LayerUse, LogFormat, Logging, Package};
+use hearth_types::function::{
+    Architecture, Configuration, LayerUse, LogFormat, Logging, Package, Runtime,
+};
 use hearth_types::limits::{
     DEFAULT_MEMORY_MIB, DEFAULT_TIMEOUT_S, DEFAULT_TMP_MIB, DESCRIPTION_CHARS, HANDLER_CHARS,
     MEMORY_MIB, TIMEOUT_S, TMP_MIB,
 };
 use hearth_types::name::FunctionKey;
+use hearth_types::walls::Isolation;
 use hearth_types::wire::lambda::{
     CreateFunctionRequest, LoggingConfig, UpdateFunctionConfigurationRequest,
 };
@@ -22,6 +25,9 @@ const HANDLER_PATTERN: &str = r"[^\s]+";
 const LOG_GROUP_PATTERN: &str = r"[\.\-_/#A-Za-z0-9]+";
 /// Characters of a log group's name (service model, `LogGroup`).
 const LOG_GROUP_CHARS: usize = 512;
+/// What a function must say of itself; a component has no handler.
+const MANDATORY: &str =
+    "Runtime and Handler are mandatory parameters for functions created with deployment packages.";
 /// Level of both kinds of lines when the format is JSON and none is asked for (developer guide, logging controls).
 const DEFAULT_LEVEL: &str = "INFO";
 
@@ -226,6 +232,11 @@ impl Settings {
         Ok(())
     }
 
+    /// The runtime that is asked for, once [`check_values`](Self::check_values) has found it good.
+    pub(crate) fn runtime(&self) -> Option<Runtime> {
+        self.runtime.as_deref()?.parse().ok()
+    }
+
     /// The configuration of a new function.
     ///
     /// # Errors
@@ -237,16 +248,13 @@ impl Settings {
         code: Package,
         layers: Vec<LayerUse>,
     ) -> Result<Configuration, ApiError> {
-        let (Some(runtime), Some(handler), Some(role)) = (&self.runtime, &self.handler, &self.role)
-        else {
-            return Err(ApiError::invalid(
-                "Runtime and Handler are mandatory parameters for functions created with deployment packages.",
-            ));
+        let (Some(runtime), Some(role)) = (&self.runtime, &self.role) else {
+            return Err(ApiError::invalid(MANDATORY));
         };
         let base = Configuration {
             description: String::new(),
             runtime: runtimes::parse(runtime, policy)?,
-            handler: handler.clone(),
+            handler: String::new(),
             role: role.clone(),
             timeout_s: DEFAULT_TIMEOUT_S,
             memory_mib: DEFAULT_MEMORY_MIB,
@@ -275,7 +283,7 @@ impl Settings {
         let number = |given: Option<i64>, current: u32| {
             given.and_then(|n| u32::try_from(n).ok()).unwrap_or(current)
         };
-        Ok(Configuration {
+        let configuration = Configuration {
             description: self
                 .description
                 .clone()
@@ -304,7 +312,28 @@ impl Settings {
                 Some(logging) => logging_over(logging, &base.logging)?,
                 None => base.logging.clone(),
             },
-        })
+        };
+        check_runtime(&configuration)?;
+        Ok(configuration)
+    }
+}
+
+/// Refuses what does not go with the runtime.
+///
+/// # Errors
+/// [`hearth_types::ErrorKind::InvalidParameterValue`].
+fn check_runtime(configuration: &Configuration) -> Result<(), ApiError> {
+    match configuration.runtime.isolation() {
+        Some(Isolation::Wasm) if !configuration.layers.is_empty() => Err(ApiError::invalid(
+            "A WebAssembly component holds all that it needs: functions of the runtime wasm can't have Layers. Leave them \
+             out or empty.",
+        )),
+        // A component has one way in: the interface that it exports.
+        Some(Isolation::Wasm) => Ok(()),
+        Some(Isolation::Process) | None if configuration.handler.is_empty() => {
+            Err(ApiError::invalid(MANDATORY))
+        }
+        Some(Isolation::Process) | None => Ok(()),
     }
 }
 
@@ -369,18 +398,26 @@ fn logging_over(given: &LoggingConfig, base: &Logging) -> Result<Logging, ApiErr
     })
 }
 
-/// The processor that a request asks for: the host's, whether it is named or not.
+/// The processor that a request asks for: the host's, whether it is named or not. A component runs on every
+/// processor, and may name the one that it likes.
 ///
 /// # Errors
 /// [`hearth_types::ErrorKind::InvalidParameterValue`] for another one.
 pub(crate) fn architecture(
     asked: Option<&[String]>,
     host: Architecture,
+    runtime: Option<&Runtime>,
 ) -> Result<Architecture, ApiError> {
     let (own, name) = (host, architecture_name(host));
+    let any = runtime == Some(&Runtime::Wasm);
     match asked {
         None => Ok(own),
         Some([asked]) if asked == name => Ok(own),
+        Some([asked]) if any => Ok(if asked == architecture_name(Architecture::Arm64) {
+            Architecture::Arm64
+        } else {
+            Architecture::X86_64
+        }),
         Some(other) => Err(ApiError::invalid(format!(
             "This node runs functions on {name} only, not on {}. Build the package for {name} and set Architectures to \
              [{name}], or leave it out.",

@@ -10,10 +10,11 @@ use std::sync::Arc;
 use hearth_store::contract::{Change, Contents};
 use hearth_store::record::{AliasRecord, FunctionRecord, LayerVersionRecord, VersionRecord};
 use hearth_types::arn::LayerVersionArn;
-use hearth_types::function::{Deployment, State, Walls};
+use hearth_types::function::{Deployment, State};
 use hearth_types::name::{
     AccountId, AliasName, FunctionKey, FunctionName, LayerName, Qualifier, Region, Version,
 };
+use hearth_types::walls::Walls;
 use imbl::{HashMap, OrdMap, OrdSet};
 
 use crate::Scope;
@@ -123,7 +124,11 @@ fn deployment_of(
 ) -> Runnable {
     // Tags are checked before they are stored. A record that asks for a wall which this build can't give (it was
     // written by another build) must not run behind a weaker one.
-    match Walls::from_tags(&function.tags) {
+    let walls = Walls::from_tags(&function.tags).and_then(|walls| {
+        walls.check_runtime(&configuration.runtime)?;
+        Ok(walls)
+    });
+    match walls {
         Ok(walls) => Runnable::Ready(Arc::new(Deployment {
             id,
             key: function.key.clone(),

@@ -6,8 +6,8 @@ use hearth_store::contract::Change;
 use hearth_store::record::FunctionRecord;
 use hearth_types::ApiError;
 use hearth_types::arn::FunctionRef;
-use hearth_types::function::Walls;
 use hearth_types::name::FunctionKey;
+use hearth_types::walls::Walls;
 use hearth_types::wire::lambda::{ListTagsResponse, TagResourceRequest};
 
 use crate::constraints::Constraints;
@@ -95,7 +95,10 @@ impl Registry {
             if tags == entry.function.tags {
                 return Ok((Vec::new(), ()));
             }
-            let walls = tag_rules::check(&tags)?;
+            let runtimes = entry
+                .all_versions()
+                .map(|version| &version.configuration.runtime);
+            let walls = tag_rules::check(&tags, runtimes)?;
             let mut record = entry.function.as_ref().clone();
             record.generation += 1;
             record.tags = tags;

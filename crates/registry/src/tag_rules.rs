@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use hearth_types::ApiError;
-use hearth_types::function::Walls;
+use hearth_types::function::Runtime;
 use hearth_types::limits::{TAG_KEY_CHARS, TAG_VALUE_CHARS, TAGS};
+use hearth_types::walls::Walls;
 
 use crate::constraints::Constraints;
 
@@ -26,12 +27,15 @@ pub(crate) fn check_shape(tags: &BTreeMap<String, String>, constraints: &mut Con
     }
 }
 
-/// Checks all tags that a function would have.
+/// Checks all tags that a function whose versions have these runtimes would have.
 ///
 /// # Errors
 /// [`hearth_types::ErrorKind::InvalidParameterValue`] if there are too many, if one is reserved, or if one of
 /// Hearth's asks for what can't be had.
-pub(crate) fn check(tags: &BTreeMap<String, String>) -> Result<Walls, ApiError> {
+pub(crate) fn check<'a>(
+    tags: &BTreeMap<String, String>,
+    runtimes: impl IntoIterator<Item = &'a Runtime>,
+) -> Result<Walls, ApiError> {
     if let Some(key) = tags.keys().find(|key| starts_with_aws(key)) {
         return Err(ApiError::invalid(format!(
             "aws: prefixed tag key names are not allowed for external use. Rename the tag '{key}'."
@@ -42,7 +46,11 @@ pub(crate) fn check(tags: &BTreeMap<String, String>) -> Result<Walls, ApiError> 
             "Number of tags exceeds resource tag limit.",
         ));
     }
-    Walls::from_tags(tags).map_err(ApiError::invalid)
+    let walls = Walls::from_tags(tags).map_err(ApiError::invalid)?;
+    for runtime in runtimes {
+        walls.check_runtime(runtime).map_err(ApiError::invalid)?;
+    }
+    Ok(walls)
 }
 
 fn starts_with_aws(key: &str) -> bool {
@@ -77,10 +85,15 @@ mod tests {
 
     #[test]
     fn reserved_prefixes_and_unknown_walls_are_refused() {
+        let check = |tags: &BTreeMap<String, String>| {
+            check(tags, [&Runtime::Python { minor: 12 }, &Runtime::Wasm])
+        };
         assert!(check(&tags("aws:x", "v")).is_err());
         assert!(check(&tags("AWS:x", "v")).is_err());
         assert!(check(&tags("hearth:isolation", "microvm")).is_err());
         assert!(check(&tags("hearth:network", "none")).is_ok());
+        // Not every version could be walled so.
+        assert!(check(&tags("hearth:isolation", "wasm")).is_err());
         let many = (0..51).map(|n| (format!("k{n}"), String::new())).collect();
         assert!(check(&many).is_err());
     }

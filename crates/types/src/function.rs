@@ -10,6 +10,7 @@ use crate::arn::LayerVersionArn;
 use crate::digest::Digest;
 use crate::name::{FunctionKey, NameError, Version};
 use crate::time::Timestamp;
+use crate::walls::{Isolation, Walls};
 
 /// The language of a function, with the version that was asked for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -24,8 +25,22 @@ pub enum Runtime {
         /// The major version: 22 of `nodejs22.x`.
         major: u16,
     },
-    /// An executable named `bootstrap` that speaks the Runtime API itself.
+    /// An executable named `bootstrap` that speaks the Runtime API itself; or a WebAssembly component, if the package
+    /// has no `bootstrap` and one component at its root.
     Provided(Provided),
+    /// `wasm`: a WebAssembly component. Hearth's own name; the service model has none for it.
+    Wasm,
+}
+
+impl Runtime {
+    /// Which wall runs it; `None` where the package decides.
+    pub const fn isolation(&self) -> Option<Isolation> {
+        match self {
+            Self::Python { .. } | Self::NodeJs { .. } => Some(Isolation::Process),
+            Self::Provided(_) => None,
+            Self::Wasm => Some(Isolation::Wasm),
+        }
+    }
 }
 
 /// The names under which an own `bootstrap` runs. They differ in the system image that Lambda puts under it;
@@ -48,6 +63,7 @@ impl fmt::Display for Runtime {
             Self::Provided(Provided::Al1) => f.write_str("provided"),
             Self::Provided(Provided::Al2) => f.write_str("provided.al2"),
             Self::Provided(Provided::Al2023) => f.write_str("provided.al2023"),
+            Self::Wasm => f.write_str("wasm"),
         }
     }
 }
@@ -66,6 +82,7 @@ impl FromStr for Runtime {
             "provided" => Some(Self::Provided(Provided::Al1)),
             "provided.al2" => Some(Self::Provided(Provided::Al2)),
             "provided.al2023" => Some(Self::Provided(Provided::Al2023)),
+            "wasm" => Some(Self::Wasm),
             _ => {
                 let python = text
                     .strip_prefix("python3.")
@@ -81,7 +98,7 @@ impl FromStr for Runtime {
         };
         known.ok_or_else(|| NameError {
             kind: "runtime",
-            rule: "one of python3.N, nodejsN.x, provided, provided.al2, provided.al2023",
+            rule: "one of python3.N, nodejsN.x, provided, provided.al2, provided.al2023, wasm",
             value: text.chars().take(80).collect(),
         })
     }
@@ -117,7 +134,7 @@ pub enum Architecture {
 pub struct Package {
     /// Its digest: its name in code storage.
     pub digest: Digest,
-    /// Its size as a zip, bytes.
+    /// Its size as it was sent, bytes: a zip, or a WebAssembly component by itself.
     pub size: u64,
 }
 
@@ -161,7 +178,8 @@ pub struct Configuration {
     pub description: String,
     /// The language.
     pub runtime: Runtime,
-    /// `module.function`, or whatever the bootstrap makes of it.
+    /// `module.function`, or whatever the bootstrap makes of it; may be empty for [`Runtime::Wasm`], which has no use
+    /// for it.
     pub handler: String,
     /// The role's ARN.
     pub role: String,
@@ -283,71 +301,6 @@ pub struct Deployment {
     pub walls: Walls,
 }
 
-/// What a function's tags ask of its walls.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Walls {
-    /// The outgoing network (tag `hearth:network`).
-    pub network: NetworkAccess,
-}
-
-/// The outgoing network of a function.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum NetworkAccess {
-    /// Public addresses (and private ranges that the node's configuration allows).
-    #[default]
-    Public,
-    /// None: only Hearth's own API (`hearth:network=none`).
-    None,
-}
-
-impl Walls {
-    /// The tag that chooses the wall.
-    pub const ISOLATION_TAG: &'static str = "hearth:isolation";
-    /// The tag that turns the network off.
-    pub const NETWORK_TAG: &'static str = "hearth:network";
-
-    /// Reads a function's tags; others than Hearth's are not looked at.
-    ///
-    /// # Errors
-    /// A sentence for the caller, if a tag of Hearth's has a value that can't be had. Never falls back to less
-    /// than what was asked for.
-    pub fn from_tags(tags: &BTreeMap<String, String>) -> Result<Self, String> {
-        let known = [Self::ISOLATION_TAG, Self::NETWORK_TAG];
-        let unknown = |key: &&String| key.starts_with("hearth:") && !known.contains(&key.as_str());
-        if let Some(key) = tags.keys().find(unknown) {
-            // A misspelt tag must not silently leave open what it was meant to close.
-            let shown: String = key.chars().take(80).collect();
-            return Err(format!(
-                "The tag {shown} is not known; tags that begin with 'hearth:' are {} and {}.",
-                Self::ISOLATION_TAG,
-                Self::NETWORK_TAG
-            ));
-        }
-        match tags.get(Self::ISOLATION_TAG).map(String::as_str) {
-            None | Some("process") => {}
-            Some(other) => {
-                let shown: String = other.chars().take(80).collect();
-                return Err(format!(
-                    "The wall '{shown}' (tag {}) is not available on this node; use 'process' or leave the tag out.",
-                    Self::ISOLATION_TAG
-                ));
-            }
-        }
-        let network = match tags.get(Self::NETWORK_TAG).map(String::as_str) {
-            None | Some("public") => NetworkAccess::Public,
-            Some("none") => NetworkAccess::None,
-            Some(other) => {
-                let shown: String = other.chars().take(80).collect();
-                return Err(format!(
-                    "The value '{shown}' of tag {} is not known; use 'public' or 'none'.",
-                    Self::NETWORK_TAG
-                ));
-            }
-        };
-        Ok(Self { network })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -360,6 +313,7 @@ mod tests {
             "provided",
             "provided.al2",
             "provided.al2023",
+            "wasm",
         ] {
             assert_eq!(text.parse::<Runtime>().unwrap().to_string(), text);
         }
@@ -375,23 +329,5 @@ mod tests {
         ] {
             assert!(bad.parse::<Runtime>().is_err(), "{bad}");
         }
-    }
-
-    #[test]
-    fn a_wall_that_is_not_there_is_an_error_and_not_a_weaker_wall() {
-        let tags = |k: &str, v: &str| BTreeMap::from([(k.to_owned(), v.to_owned())]);
-        assert_eq!(
-            Walls::from_tags(&tags(Walls::NETWORK_TAG, "none"))
-                .unwrap()
-                .network,
-            NetworkAccess::None
-        );
-        assert!(Walls::from_tags(&tags(Walls::NETWORK_TAG, "off")).is_err());
-        assert!(Walls::from_tags(&tags(Walls::ISOLATION_TAG, "microvm")).is_err());
-        assert!(Walls::from_tags(&tags("hearth:netwrok", "none")).is_err());
-        assert_eq!(
-            Walls::from_tags(&tags("team", "x")).unwrap(),
-            Walls::default()
-        );
     }
 }

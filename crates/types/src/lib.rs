@@ -1,9 +1,9 @@
 //! The vocabulary of Hearth.
 //!
 //! Every other crate speaks in these words: who owns a function and what it is called ([`name`], [`arn`]),
-//! what it is made of ([`function`], [`digest`]), what may be asked for ([`limits`]), how it is run
-//! ([`invoke`]), what it may reach ([`network`]), what a caller is told when it can't be ([`error`]), and the
-//! shapes of the public API ([`wire`]).
+//! what it is made of ([`function`], [`digest`]), how it is walled ([`walls`]) and
+//! what it may reach ([`network`]), what may be asked for ([`limits`]), how it is run ([`invoke`]), what a caller is
+//! told when it can't be ([`error`]), and the shapes of the public API ([`wire`]).
 //!
 //! Nobody here does I/O, reads a clock or waits. The one asynchronous signature is [`invoke::Invoker`]: it is
 //! the seam between the front door and the workers, so it belongs to neither.
@@ -17,6 +17,7 @@ pub mod limits;
 pub mod name;
 pub mod network;
 pub mod time;
+pub mod walls;
 pub mod wire;
 
 pub use error::{ApiError, ErrorKind};

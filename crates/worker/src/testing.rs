@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use hearth_types::digest::Digest;
 use hearth_types::function::{
-    Architecture, Configuration, Deployment, DeploymentId, Logging, Package, Runtime, Walls,
+    Architecture, Configuration, Deployment, DeploymentId, Logging, Package, Runtime,
 };
 use hearth_types::limits;
 use hearth_types::name::{FunctionKey, Version};
 use hearth_types::time::Timestamp;
+use hearth_types::walls::Walls;
 
 /// A deployment of a function named `hello` without code.
 pub(crate) fn deployment(runtime: Runtime) -> Deployment {

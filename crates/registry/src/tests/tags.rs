@@ -1,6 +1,6 @@
 //! Tags, and walls that they ask for.
 
-use hearth_types::function::NetworkAccess;
+use hearth_types::walls::NetworkAccess;
 use hearth_types::wire::lambda::TagResourceRequest;
 
 use super::*;

@@ -13,12 +13,13 @@ use hearth_sandbox::{Launcher, LauncherOptions};
 use hearth_telemetry::logs::{LogOptions, LogStore, Query};
 use hearth_types::ApiError;
 use hearth_types::function::{
-    Architecture, Configuration, Deployment, DeploymentId, Logging, NetworkAccess, Package, Walls,
+    Architecture, Configuration, Deployment, DeploymentId, Logging, Package,
 };
 use hearth_types::invoke::{FunctionError, Invocation, Invoker, Outcome, RequestId};
 use hearth_types::limits;
 use hearth_types::name::{FunctionKey, Version};
 use hearth_types::time::Timestamp;
+use hearth_types::walls::{NetworkAccess, Walls};
 use hearth_worker::{Credentials, Door, RuntimeOptions, Stats, Worker, WorkerOptions};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -148,6 +149,7 @@ impl Rig {
             configuration,
             walls: Walls {
                 network: NetworkAccess::None,
+                ..Walls::default()
             },
         })
     }

@@ -1,0 +1,369 @@
+//! What a function's tags ask of its walls: tags that begin with `hearth:`.
+//!
+//! Each is checked when it is set, and again when a record is read: a function never runs behind less than what its
+//! tags ask for, and a tag that would have no effect is refused rather than ignored.
+
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+
+use crate::function::Runtime;
+use crate::network::{Hosts, HostsError};
+
+/// A wall.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Isolation {
+    /// Processes behind the kernel's means.
+    Process,
+    /// WebAssembly components.
+    Wasm,
+}
+
+impl Isolation {
+    /// Its name in tags.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Process => "process",
+            Self::Wasm => "wasm",
+        }
+    }
+}
+
+/// What a function's tags ask of its walls.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Walls {
+    /// The wall (tag `hearth:isolation`); `None`: the runtime's own.
+    pub isolation: Option<Isolation>,
+    /// The outgoing network (tag `hearth:network`).
+    pub network: NetworkAccess,
+    /// What only a WebAssembly component can be granted.
+    pub component: ComponentGrants,
+}
+
+/// The outgoing network of a function.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum NetworkAccess {
+    /// Public addresses (and private ranges that the node's configuration allows). A WebAssembly component still
+    /// reaches only the hosts that are named for it.
+    #[default]
+    Public,
+    /// None: only Hearth's own API (`hearth:network=none`).
+    None,
+}
+
+/// What tags grant to a WebAssembly component; `None`: there is no such tag.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct ComponentGrants {
+    /// Requests that one instance serves, one after the other ([`Walls::REUSE`]; tag `hearth:wasm-reuse`).
+    pub reuse: Option<u32>,
+    /// Hosts that outgoing HTTP requests may go to, in place of the node's list (tag `hearth:allowed-hosts`).
+    pub allowed_hosts: Option<Hosts>,
+    /// Whether there is a `/tmp` (tag `hearth:tmp`).
+    pub tmp: Option<TmpAccess>,
+    /// Key-value stores (tag `hearth:keyvalue`).
+    pub keyvalue: Option<KeyValueAccess>,
+}
+
+/// `/tmp` of a WebAssembly component.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum TmpAccess {
+    /// None.
+    None,
+    /// An empty one for each instance, of the function's `EphemeralStorage`.
+    Private,
+}
+
+/// Key-value stores of a WebAssembly component.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum KeyValueAccess {
+    /// One that belongs to the function.
+    Function,
+    /// Those of these names, shared with the account's other functions that name them.
+    Shared(Vec<String>),
+}
+
+impl Walls {
+    /// The tag that chooses the wall: `process` or `wasm`.
+    pub const ISOLATION_TAG: &'static str = "hearth:isolation";
+    /// The tag that turns the network off: `public` or `none`.
+    pub const NETWORK_TAG: &'static str = "hearth:network";
+    /// The tag that lets an instance of a component serve several requests: a number in [`Walls::REUSE`].
+    pub const REUSE_TAG: &'static str = "hearth:wasm-reuse";
+    /// The tag that names the hosts that a component may send HTTP requests to, as [`Hosts`] reads
+    /// them.
+    pub const ALLOWED_HOSTS_TAG: &'static str = "hearth:allowed-hosts";
+    /// The tag that gives a component a `/tmp`: `none` or `private`.
+    pub const TMP_TAG: &'static str = "hearth:tmp";
+    /// The tag that gives a component key-value stores: `function`, or names separated by spaces; see
+    /// [`is_store_name`].
+    pub const KEYVALUE_TAG: &'static str = "hearth:keyvalue";
+
+    /// Requests that one instance of a component may serve. The upper end is Hearth's own: an instance that lives
+    /// longer saves nothing more.
+    pub const REUSE: RangeInclusive<u32> = 1..=10_000;
+
+    const KNOWN: [&'static str; 6] = [
+        Self::ISOLATION_TAG,
+        Self::NETWORK_TAG,
+        Self::REUSE_TAG,
+        Self::ALLOWED_HOSTS_TAG,
+        Self::TMP_TAG,
+        Self::KEYVALUE_TAG,
+    ];
+
+    /// Reads a function's tags; others than Hearth's are not looked at.
+    ///
+    /// # Errors
+    /// A sentence for the caller, if a tag of Hearth's has a value that can't be had. Never falls back to less
+    /// than what was asked for.
+    pub fn from_tags(tags: &BTreeMap<String, String>) -> Result<Self, String> {
+        let unknown =
+            |key: &&String| key.starts_with("hearth:") && !Self::KNOWN.contains(&key.as_str());
+        if let Some(key) = tags.keys().find(unknown) {
+            // A misspelt tag must not silently leave open what it was meant to close.
+            return Err(format!(
+                "The tag {} is not known; tags that begin with 'hearth:' are {}.",
+                shown(key),
+                Self::KNOWN.join(", ")
+            ));
+        }
+        let value = |tag: &str| tags.get(tag).map(String::as_str);
+        let isolation = match value(Self::ISOLATION_TAG) {
+            None => None,
+            Some("process") => Some(Isolation::Process),
+            Some("wasm") => Some(Isolation::Wasm),
+            Some(other) => {
+                return Err(format!(
+                    "The wall '{}' (tag {}) is not available on this node; use 'process' or 'wasm', or leave the tag \
+                     out.",
+                    shown(other),
+                    Self::ISOLATION_TAG
+                ));
+            }
+        };
+        let network = match value(Self::NETWORK_TAG) {
+            None | Some("public") => NetworkAccess::Public,
+            Some("none") => NetworkAccess::None,
+            Some(other) => return Err(bad(Self::NETWORK_TAG, other, "use 'public' or 'none'")),
+        };
+        Ok(Self {
+            isolation,
+            network,
+            component: ComponentGrants {
+                reuse: value(Self::REUSE_TAG).map(reuse).transpose()?,
+                allowed_hosts: value(Self::ALLOWED_HOSTS_TAG).map(hosts).transpose()?,
+                tmp: value(Self::TMP_TAG).map(tmp).transpose()?,
+                keyvalue: value(Self::KEYVALUE_TAG).map(keyvalue).transpose()?,
+            },
+        })
+    }
+
+    /// Whether `wall` can do what is asked for.
+    ///
+    /// # Errors
+    /// A sentence for the caller, naming the tag.
+    pub fn check(&self, wall: Isolation) -> Result<(), String> {
+        if let Some(asked) = self.isolation
+            && asked != wall
+        {
+            return Err(match asked {
+                Isolation::Wasm => format!(
+                    "The tag {}=wasm needs a WebAssembly component: the runtime wasm, or a package for provided.* \
+                     without a bootstrap and with one component at its root.",
+                    Self::ISOLATION_TAG
+                ),
+                Isolation::Process => format!(
+                    "A WebAssembly component can't run behind the wall that the tag {}=process asks for; use 'wasm' or \
+                     leave the tag out.",
+                    Self::ISOLATION_TAG
+                ),
+            });
+        }
+        let only_components = [
+            (Self::REUSE_TAG, self.component.reuse.is_some()),
+            (
+                Self::ALLOWED_HOSTS_TAG,
+                self.component.allowed_hosts.is_some(),
+            ),
+            (Self::TMP_TAG, self.component.tmp.is_some()),
+            (Self::KEYVALUE_TAG, self.component.keyvalue.is_some()),
+        ];
+        match (wall, only_components.iter().find(|(_, asked)| *asked)) {
+            (Isolation::Process, Some((tag, _))) => Err(format!(
+                "The tag {tag} is for WebAssembly components alone, and would have no effect on this function; leave \
+                 it out."
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// [`check`](Self::check) for a function of `runtime`, as far as the runtime tells the wall.
+    ///
+    /// # Errors
+    /// As `check`.
+    pub fn check_runtime(&self, runtime: &Runtime) -> Result<(), String> {
+        runtime.isolation().map_or(Ok(()), |wall| self.check(wall))
+    }
+}
+
+/// Whether `text` can name a key-value store: 1 to 64 letters, digits, `-`, `_` and `.`.
+pub fn is_store_name(text: &str) -> bool {
+    (1..=64).contains(&text.len())
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
+}
+
+fn reuse(text: &str) -> Result<u32, String> {
+    text.parse()
+        .ok()
+        .filter(|number| Walls::REUSE.contains(number))
+        .ok_or_else(|| bad(Walls::REUSE_TAG, text, "use a number from 1 to 10000"))
+}
+
+fn hosts(text: &str) -> Result<Hosts, String> {
+    text.parse().map_err(|error: HostsError| {
+        format!(
+            "The value of tag {} can't be read: {error}.",
+            Walls::ALLOWED_HOSTS_TAG
+        )
+    })
+}
+
+fn tmp(text: &str) -> Result<TmpAccess, String> {
+    match text {
+        "none" => Ok(TmpAccess::None),
+        "private" => Ok(TmpAccess::Private),
+        other => Err(bad(Walls::TMP_TAG, other, "use 'none' or 'private'")),
+    }
+}
+
+fn keyvalue(text: &str) -> Result<KeyValueAccess, String> {
+    let names: Vec<_> = text.split_whitespace().map(str::to_owned).collect();
+    let fit = !names.is_empty() && names.iter().all(|name| is_store_name(name));
+    match names.as_slice() {
+        [only] if only == "function" => Ok(KeyValueAccess::Function),
+        names if fit && !names.iter().any(|name| name == "function") => {
+            Ok(KeyValueAccess::Shared(names.to_vec()))
+        }
+        _ => Err(bad(
+            Walls::KEYVALUE_TAG,
+            text,
+            "use 'function', or names of stores separated by spaces (up to 64 letters, digits, '-', '_' and '.' each)",
+        )),
+    }
+}
+
+fn bad(tag: &str, value: &str, instead: &str) -> String {
+    format!(
+        "The value '{}' of tag {tag} is not known; {instead}.",
+        shown(value)
+    )
+}
+
+/// As much of a refused value as is shown.
+fn shown(text: &str) -> String {
+    text.chars().take(80).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tags<const N: usize>(tags: [(&str, &str); N]) -> BTreeMap<String, String> {
+        tags.map(|(key, value)| (key.to_owned(), value.to_owned()))
+            .into()
+    }
+
+    fn walls(key: &str, value: &str) -> Result<Walls, String> {
+        Walls::from_tags(&tags([(key, value)]))
+    }
+
+    #[test]
+    fn a_wall_that_is_not_there_is_an_error_and_not_a_weaker_wall() {
+        assert_eq!(
+            walls(Walls::NETWORK_TAG, "none").unwrap().network,
+            NetworkAccess::None
+        );
+        assert_eq!(walls("team", "x").unwrap(), Walls::default());
+        for (tag, value) in [
+            (Walls::NETWORK_TAG, "off"),
+            (Walls::ISOLATION_TAG, "microvm"),
+            (Walls::REUSE_TAG, "0"),
+            (Walls::REUSE_TAG, "10001"),
+            (Walls::REUSE_TAG, "many"),
+            (Walls::TMP_TAG, ""),
+            (Walls::KEYVALUE_TAG, ""),
+            (Walls::KEYVALUE_TAG, "function other"),
+            (Walls::KEYVALUE_TAG, "a/b"),
+            (Walls::ALLOWED_HOSTS_TAG, "https://example.com"),
+            ("hearth:netwrok", "none"),
+        ] {
+            let error = walls(tag, value).unwrap_err();
+            assert!(error.contains(tag), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_a_component_is_granted_reads_from_the_tags() {
+        let walls = Walls::from_tags(&tags([
+            (Walls::ISOLATION_TAG, "wasm"),
+            (Walls::REUSE_TAG, "128"),
+            (
+                Walls::ALLOWED_HOSTS_TAG,
+                "api.example.com  .example.org:8443",
+            ),
+            (Walls::TMP_TAG, "private"),
+            (Walls::KEYVALUE_TAG, "sessions carts"),
+        ]))
+        .unwrap();
+        assert_eq!(
+            walls.component,
+            ComponentGrants {
+                reuse: Some(128),
+                allowed_hosts: Some("api.example.com .example.org:8443".parse().unwrap()),
+                tmp: Some(TmpAccess::Private),
+                keyvalue: Some(KeyValueAccess::Shared(vec![
+                    "sessions".into(),
+                    "carts".into()
+                ])),
+            }
+        );
+        // An empty list closes what the node's configuration opens.
+        assert_eq!(
+            super::tests::walls(Walls::ALLOWED_HOSTS_TAG, "")
+                .unwrap()
+                .component
+                .allowed_hosts,
+            Some(Hosts::default())
+        );
+    }
+
+    #[test]
+    fn a_tag_without_effect_is_refused() {
+        let python = Runtime::Python { minor: 12 };
+        let provided: Runtime = "provided.al2023".parse().unwrap();
+        for (tag, value) in [
+            (Walls::ISOLATION_TAG, "wasm"),
+            (Walls::REUSE_TAG, "1"),
+            (Walls::ALLOWED_HOSTS_TAG, ""),
+            (Walls::TMP_TAG, "none"),
+            (Walls::KEYVALUE_TAG, "function"),
+        ] {
+            let walls = walls(tag, value).unwrap();
+            let error = walls.check_runtime(&python).unwrap_err();
+            assert!(error.contains(tag), "{error}");
+            walls.check_runtime(&Runtime::Wasm).unwrap();
+            // The package decides.
+            walls.check_runtime(&provided).unwrap();
+            walls.check(Isolation::Process).unwrap_err();
+        }
+        let process = walls(Walls::ISOLATION_TAG, "process").unwrap();
+        process.check_runtime(&python).unwrap();
+        assert!(
+            process
+                .check_runtime(&Runtime::Wasm)
+                .unwrap_err()
+                .contains("=process")
+        );
+    }
+}
