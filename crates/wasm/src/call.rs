@@ -81,6 +81,10 @@ pub enum Failure {
     /// No instance was free in time: not the guest's fault, safe to try again.
     #[error("no instance was free")]
     NoRoom,
+    /// The process that runs the account's components ended under the call, and every other call of the account with
+    /// it: killed for its memory, or by a fault of the runtime that a guest may have found. A sentence.
+    #[error("{0}")]
+    Crashed(String),
     /// The wall failed. A sentence for the operator.
     #[error("{0}")]
     Internal(String),
