@@ -2,6 +2,7 @@
 
 use wasmtime::component::{Component, InstancePre};
 
+use crate::program::Shape;
 use crate::state::State;
 
 /// A component, linked, with its exports looked up: all that an instance needs before it can be called.
@@ -17,6 +18,24 @@ pub(crate) enum Entry {
 }
 
 impl Entry {
+    /// Looks the exports of `shape` up.
+    ///
+    /// # Errors
+    /// If they are missing or of other types.
+    pub(crate) fn new(shape: Shape, pre: InstancePre<State>) -> wasmtime::Result<Self> {
+        use wasmtime_wasi::{p2, p3};
+        use wasmtime_wasi_http::{p2 as http02, p3 as http03};
+
+        match shape {
+            Shape::Http02 => http02::bindings::ProxyPre::new(pre).map(Self::Http02),
+            Shape::Http03 => http03::bindings::ServicePre::new(pre).map(Self::Http03),
+            Shape::Command => match p2::bindings::CommandPre::new(pre.clone()) {
+                Ok(pre) => Ok(Self::Command02(pre)),
+                Err(_) => p3::bindings::CommandPre::new(pre).map(Self::Command03),
+            },
+        }
+    }
+
     /// The component.
     pub(crate) fn component(&self) -> &Component {
         self.pre().component()

@@ -1,6 +1,7 @@
 //! How the wall is set up. Everything comes in as a value (INV-6).
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// How the wall is set up.
 #[derive(Clone, Debug)]
@@ -24,4 +25,6 @@ pub struct WallOptions {
     pub instances: u32,
     /// Bound on the linear memory and tables of all instances together, bytes.
     pub memory_bytes: u64,
+    /// Longest that a call waits for an instance, if its deadline does not come first.
+    pub wait: Duration,
 }

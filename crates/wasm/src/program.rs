@@ -1,5 +1,7 @@
 //! A component, compiled, checked and linked: what many instances are made from.
 
+use crate::entry::Entry;
+
 /// What a component exports, and so how it is called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shape {
@@ -26,6 +28,7 @@ pub enum Refusal {
 #[derive(Debug)]
 pub struct Program {
     pub(crate) shape: Shape,
+    pub(crate) entry: Entry,
 }
 
 impl Program {
