@@ -15,7 +15,7 @@ mod tests {
         ("hearth-code", &["hearth-types"]),
         ("hearth-sandbox", &["hearth-types"]),
         ("hearth-telemetry", &["hearth-types"]),
-        ("hearth-wasm", &[]),
+        ("hearth-wasm", &["hearth-types"]),
         (
             "hearth-registry",
             &["hearth-types", "hearth-store", "hearth-code"],

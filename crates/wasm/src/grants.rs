@@ -1,5 +1,9 @@
 //! What one guest may have: nothing that is not named here.
 
+use hearth_types::network::Hosts;
+
+use crate::host::KeyValueGrant;
+
 /// What one guest may have. Everything that is not granted is denied.
 #[derive(Clone, Debug, Default)]
 pub struct Grants {
@@ -11,6 +15,11 @@ pub struct Grants {
     pub reuse: u32,
     /// Most bytes of one response body or of a command's standard output.
     pub output_bytes: u64,
-    /// Room of `/tmp`, bytes; `None`: there is no `/tmp`.
+    /// Room of `/tmp`, bytes; `None`: there is no `/tmp`. It is memory of the node's, not of the guest's. Needs what
+    /// [`crate::Wall::tmp`] looks for.
     pub tmp_bytes: Option<u64>,
+    /// Hosts that outgoing requests may go to; empty: none.
+    pub hosts: Hosts,
+    /// `wasi:keyvalue`; `None`: every bucket is denied.
+    pub keyvalue: Option<KeyValueGrant>,
 }

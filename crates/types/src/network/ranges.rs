@@ -113,7 +113,8 @@ fn check_6(address: Ipv6Addr) -> Result<(), &'static str> {
 }
 
 /// The IPv4 address that is reached through `address`: mapped (RFC 4291, 2.5.5.2) or translated.
-fn carried(address: Ipv6Addr) -> Option<Ipv4Addr> {
+#[must_use]
+pub fn carried(address: Ipv6Addr) -> Option<Ipv4Addr> {
     if within(address, NAT64) {
         let [.., a, b, c, d] = address.octets();
         return Some(Ipv4Addr::new(a, b, c, d));

@@ -1,0 +1,5 @@
+//! `wasi:keyvalue`.
+
+mod contract;
+
+pub use contract::{KeyValue, KeyValueError, KeyValueGrant};
