@@ -1,12 +1,11 @@
 //! One call of a guest: what it is given besides the request, and how it ends.
 
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http_body::Frame;
+
+pub use crate::body::Body;
 
 /// Which of a guest's two outputs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,21 +96,4 @@ pub struct CommandEnd {
     pub stdout: Bytes,
     /// Its exit code; 0 is success.
     pub exit_code: u8,
-}
-
-/// The body of a guest's response, as it is produced.
-pub struct Body {
-    _private: (),
-}
-
-impl http_body::Body for Body {
-    type Data = Bytes;
-    type Error = Failure;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Failure>>> {
-        Poll::Ready(None)
-    }
 }

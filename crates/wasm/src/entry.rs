@@ -1,5 +1,6 @@
 //! How a component is entered: its pre-linked form, typed by what it exports.
 
+use wasmtime::Store;
 use wasmtime::component::{Component, InstancePre};
 
 use crate::program::Shape;
@@ -50,6 +51,33 @@ impl Entry {
             Self::Command03(pre) => pre.instance_pre(),
         }
     }
+}
+
+impl Entry {
+    /// Makes an instance in `store`.
+    ///
+    /// # Errors
+    /// Wasmtime's, or the guest's own when it starts.
+    pub(crate) async fn instantiate(&self, store: &mut Store<State>) -> wasmtime::Result<Exports> {
+        Ok(match self {
+            Self::Http02(pre) => Exports::Http02(pre.instantiate_async(store).await?),
+            Self::Http03(pre) => Exports::Http03(pre.instantiate_async(store).await?),
+            Self::Command02(pre) => Exports::Command02(pre.instantiate_async(store).await?),
+            Self::Command03(pre) => Exports::Command03(pre.instantiate_async(store).await?),
+        })
+    }
+}
+
+/// What an instance exports.
+pub(crate) enum Exports {
+    /// `wasi:http/incoming-handler@0.2`.
+    Http02(wasmtime_wasi_http::p2::bindings::Proxy),
+    /// `wasi:http/handler@0.3`.
+    Http03(wasmtime_wasi_http::p3::bindings::Service),
+    /// `wasi:cli/run@0.2`.
+    Command02(wasmtime_wasi::p2::bindings::Command),
+    /// `wasi:cli/run@0.3`.
+    Command03(wasmtime_wasi::p3::bindings::Command),
 }
 
 impl std::fmt::Debug for Entry {

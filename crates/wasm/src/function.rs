@@ -1,39 +1,69 @@
 //! A program with its grants: what is called. Keeps idle instances where reuse is granted.
 
 use std::sync::Arc;
+use std::task::Poll;
+use std::time::Instant;
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Method, Request, Response};
+use tokio::sync::oneshot;
+use wasmtime_wasi_http::WasiBody;
 
-use crate::call::{Body, Call, CommandEnd, Failure};
+use crate::body::{Body, Side};
+use crate::call::{Call, CommandEnd, Failure, Output, OutputStream};
+use crate::command;
+use crate::engine;
+use crate::failure;
+use crate::gauge::{Gauge, Tell};
 use crate::grants::Grants;
-use crate::program::Program;
-use crate::wall::Wall;
+use crate::guest::Guest;
+use crate::http::{self as guest_http, Answer};
+use crate::idle::Idle;
+use crate::instance::Instance;
+use crate::machine::Machine;
+use crate::program::{Program, Shape};
+use crate::state::Streams;
+use crate::stdio::{Log, Sink};
 
 /// A program with what it is granted. Cheap to clone; all clones share idle instances.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Function {
-    wall: Wall,
-    program: Arc<Program>,
-    grants: Arc<Grants>,
+    shared: Arc<Shared>,
+}
+
+/// What a function's calls share.
+pub(crate) struct Shared {
+    pub(crate) machine: Arc<Machine>,
+    pub(crate) program: Arc<Program>,
+    pub(crate) grants: Grants,
+    /// Slots that one instance takes.
+    slots: Option<u32>,
+    idle: Arc<Idle>,
 }
 
 impl Function {
-    pub(crate) fn new(wall: Wall, program: Arc<Program>, grants: Grants) -> Self {
+    pub(crate) fn new(machine: Arc<Machine>, program: Arc<Program>, grants: Grants) -> Self {
         Self {
-            wall,
-            program,
-            grants: Arc::new(grants),
+            shared: Arc::new(Shared {
+                slots: engine::slots(program.entry.component()),
+                machine,
+                program,
+                grants,
+                idle: Arc::default(),
+            }),
         }
     }
 
     /// Its program.
     pub fn program(&self) -> &Program {
-        &self.program
+        &self.shared.program
     }
 
     /// Hands a request to the guest and waits for the head of its response; the body streams while the guest goes on.
     /// Dropping the future or the body ends the guest.
+    ///
+    /// The guest runs in the caller's task, whoever polls it, and gives the thread back every few milliseconds; one that
+    /// computes for long goes on elsewhere.
     ///
     /// # Errors
     /// How the guest failed before its response began. `call.ended` has been told, too.
@@ -46,16 +76,198 @@ impl Function {
         B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        let _ = (request, call, &self.wall, &self.grants);
-        Err(Failure::Internal("not there yet".to_owned()))
+        self.exchange(guest_http::adopt(request), call).await
     }
 
-    /// Runs a command with `input` on its standard input to its end.
+    async fn exchange(
+        &self,
+        request: Request<WasiBody>,
+        call: Call,
+    ) -> Result<Response<Body>, Failure> {
+        let gauge = Arc::new(Gauge::default());
+        let mut tell = Tell::new(call.ended, Arc::clone(&gauge));
+        let method = request.method().clone();
+        let (answer, answered) = oneshot::channel();
+        let run =
+            Arc::clone(&self.shared).serve(request, call.output, call.deadline, gauge, answer);
+        let guest = Guest::new(
+            Arc::clone(&self.shared.machine),
+            call.deadline,
+            Box::pin(run),
+        );
+        match self.answer(guest, answered, &method, &mut tell).await {
+            Ok(response) => Ok(response),
+            Err(failure) => {
+                tell.end(Some(failure.clone()));
+                Err(failure)
+            }
+        }
+    }
+
+    /// Lets the guest go on until it has answered.
+    async fn answer(
+        &self,
+        guest: Guest,
+        mut answered: oneshot::Receiver<Answer>,
+        method: &Method,
+        tell: &mut Tell,
+    ) -> Result<Response<Body>, Failure> {
+        let mut guest = Side::Runs(guest);
+        let mut declined = false;
+        let response = std::future::poll_fn(|cx| {
+            if let Side::Runs(running) = &mut guest
+                && let Poll::Ready(end) = running.poll(cx)
+            {
+                // Whatever it answered before it died has not been sent: the failure says more.
+                guest = Side::Ended(end?);
+            }
+            let ended = matches!(guest, Side::Ended(_));
+            if !declined && let Poll::Ready(answer) = std::pin::Pin::new(&mut answered).poll(cx) {
+                match answer {
+                    Ok(answer) => return Poll::Ready(answer),
+                    // It dropped the means to answer. It may be about to die, and will say why.
+                    Err(_) => declined = true,
+                }
+            }
+            if ended {
+                Poll::Ready(Err(Failure::NoResponse))
+            } else {
+                Poll::Pending
+            }
+        })
+        .await?;
+
+        let (head, body) = response.into_parts();
+        if head.status.is_informational() {
+            return Err(Failure::BadResponse(format!(
+                "the function answered with the status {}, which can't end a request",
+                head.status.as_u16()
+            )));
+        }
+        let mut body = Body::new(
+            Arc::clone(&self.shared),
+            method,
+            &head,
+            body,
+            guest,
+            tell.take(),
+        );
+        std::future::poll_fn(|cx| Poll::Ready(body.look_ahead(cx))).await?;
+        Ok(Response::from_parts(head, body))
+    }
+
+    /// Runs a command with `input` on its standard input to its end, in an instance of its own.
     ///
     /// # Errors
     /// How the guest failed. A command that ends by itself with an exit code is a [`CommandEnd`].
     pub async fn command(&self, input: Bytes, call: Call) -> Result<CommandEnd, Failure> {
-        let _ = (input, call);
-        Err(Failure::Internal("not there yet".to_owned()))
+        let gauge = Arc::new(Gauge::default());
+        let mut tell = Tell::new(call.ended, Arc::clone(&gauge));
+        let (run, result) = command::run(
+            Arc::clone(&self.shared),
+            input,
+            call.output,
+            call.deadline,
+            gauge,
+        );
+        let guest = Guest::new(
+            Arc::clone(&self.shared.machine),
+            call.deadline,
+            Box::pin(run),
+        );
+        let end = guest.await.map(|instance| {
+            instance.bury();
+            result.take()
+        });
+        tell.end(end.as_ref().err().cloned());
+        end
+    }
+}
+
+impl Shared {
+    /// Hands `request` to an instance and runs the guest to its own end.
+    async fn serve(
+        self: Arc<Self>,
+        request: Request<WasiBody>,
+        output: Arc<dyn Output>,
+        deadline: Instant,
+        gauge: Arc<Gauge>,
+        answer: oneshot::Sender<Answer>,
+    ) -> Result<Box<Instance>, Failure> {
+        if self.program.shape() == Shape::Command {
+            return Err(Failure::Internal(
+                "a command can't be called by HTTP".to_owned(),
+            ));
+        }
+        let mut instance = match self.idle.take() {
+            Some(instance) => instance,
+            None => {
+                let log = Arc::new(Log::default());
+                let streams = Streams {
+                    stdin: None,
+                    stdout: Sink::Log(Arc::clone(&log), OutputStream::Stdout),
+                    stderr: Sink::Log(Arc::clone(&log), OutputStream::Stderr),
+                };
+                self.make(streams, log, deadline, &gauge).await?
+            }
+        };
+        instance.begin(output, &gauge);
+        match guest_http::serve(&mut instance, request, answer).await {
+            Ok(()) => {
+                instance.end();
+                Ok(instance)
+            }
+            Err(error) => {
+                let failure = failure::of_call(&error, &instance.store.data().limits);
+                gauge.died(&failure);
+                Err(failure)
+            }
+        }
+    }
+
+    /// Makes an instance, as soon as there are slots.
+    pub(crate) async fn make(
+        &self,
+        streams: Streams,
+        log: Arc<Log>,
+        deadline: Instant,
+        gauge: &Arc<Gauge>,
+    ) -> Result<Box<Instance>, Failure> {
+        let wanted = self.slots.ok_or_else(|| {
+            Failure::Internal("the component has more memories or tables than one may".to_owned())
+        })?;
+        let slots = self.machine.slots(wanted, deadline).await?;
+        let begin = Instant::now();
+        let instance = Instance::make(
+            &self.machine,
+            &self.program.entry,
+            &self.grants,
+            (streams, log),
+            gauge,
+            slots,
+        )
+        .await;
+        gauge.made_instance(begin.elapsed());
+        instance
+    }
+
+    /// Keeps an instance that ended well for the next call if that is granted, else drops it.
+    pub(crate) fn keep(&self, instance: Box<Instance>) {
+        let spare = if instance.served() < self.grants.reuse {
+            self.idle.put(instance, &self.machine.parked)
+        } else {
+            Some(instance)
+        };
+        if let Some(instance) = spare {
+            instance.bury();
+        }
+    }
+}
+
+impl std::fmt::Debug for Function {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Function")
+            .field("program", &self.shared.program)
+            .finish_non_exhaustive()
     }
 }

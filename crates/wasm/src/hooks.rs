@@ -4,10 +4,10 @@ use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
 /// Chunks of a body that wait between guest and host. `blocking-write-and-flush` takes 4 KiB at most, so that a guest
 /// would stop for every 8 KiB with Wasmtime's default of 1.
-const BODY_CHUNKS: usize = 8;
+const BODY_CHUNKS: usize = 4;
 
-/// Bytes of one chunk: with [`BODY_CHUNKS`] a body holds 1 MiB of the host's memory at most.
-const CHUNK_BYTES: usize = 128 << 10;
+/// Bytes of one chunk: with [`BODY_CHUNKS`] a body holds 160 KiB of the host's memory at most.
+const CHUNK_BYTES: usize = 32 << 10;
 
 /// What `wasi:http` asks of the host.
 #[derive(Debug, Default)]

@@ -9,17 +9,36 @@
 //! What a guest does is hostile input (INV-8): its memory, time, stack, output, handles and host calls are bounded, and
 //! its end never takes more with it than its own instance.
 
+mod body;
+mod cache;
 mod call;
+mod command;
+mod compile;
+mod compute;
 mod engine;
 mod entry;
+mod failure;
 mod function;
+mod gauge;
 mod grants;
+mod guest;
 mod hooks;
 mod host;
+mod http;
+mod idle;
+mod imports;
+mod inspect;
+mod instance;
 mod limits;
+mod machine;
 mod options;
+pub mod process;
 mod program;
+mod programs;
+mod seal;
 mod state;
+mod stdio;
+mod ticker;
 mod wall;
 
 pub use call::{Body, Call, CommandEnd, Ending, Failure, Output, OutputStream, Usage};

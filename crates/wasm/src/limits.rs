@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use wasmtime::ResourceLimiter;
 
+use crate::gauge::Gauge;
+
 /// Bytes of one element of a table in Wasmtime: a pointer.
 const ELEMENT_BYTES: u64 = size_of::<usize>() as u64;
 
@@ -60,6 +62,7 @@ pub(crate) struct Limits {
     taken: u64,
     budget: Arc<Budget>,
     refused: Option<Refused>,
+    gauge: Option<Arc<Gauge>>,
 }
 
 impl Limits {
@@ -70,12 +73,16 @@ impl Limits {
             taken: 0,
             budget,
             refused: None,
+            gauge: None,
         }
     }
 
-    /// Most bytes that were taken: memories and tables never shrink.
-    pub(crate) fn peak(&self) -> u64 {
-        self.taken
+    /// A call begins: says from now on to `gauge` what is taken. Memories and tables never shrink, so that this is the
+    /// peak, too.
+    pub(crate) fn measure(&mut self, gauge: &Arc<Gauge>) {
+        self.refused = None;
+        gauge.memory(self.taken);
+        self.gauge = Some(Arc::clone(gauge));
     }
 
     /// Which bound refused growth last, if one did.
@@ -94,6 +101,9 @@ impl Limits {
             return false;
         }
         self.taken += more;
+        if let Some(gauge) = &self.gauge {
+            gauge.memory(self.taken);
+        }
         true
     }
 }

@@ -1,11 +1,34 @@
 //! What the host keeps for one instance: the data of its store.
 
+use std::sync::Arc;
+
 use wasmtime::component::ResourceTable;
-use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
+use crate::grants::Grants;
 use crate::hooks::Hooks;
-use crate::limits::Limits;
+use crate::limits::{Budget, Limits};
+use crate::stdio::{Input, Sink};
+
+/// Handles of host resources (streams, bodies, header maps, pollables) that an instance may hold at the same time. A
+/// request that fans out holds about 8 for each outgoing request. Together with the sizes in [`crate::hooks`] and
+/// [`FIELDS_BYTES`] this bounds what a guest can make the host keep.
+const HANDLES: usize = 1024;
+
+/// Size of one header map as the host counts it, names and values and bookkeeping, bytes. What front ends take of a
+/// client is 8 to 32 KiB.
+const FIELDS_BYTES: usize = 64 << 10;
+
+/// Most random bytes of one call. Larger needs are met by several calls: the host's thread is not held for longer.
+const RANDOM_BYTES: u64 = 64 << 10;
+
+/// A guest's standard streams.
+pub(crate) struct Streams {
+    pub(crate) stdin: Option<Input>,
+    pub(crate) stdout: Sink,
+    pub(crate) stderr: Sink,
+}
 
 /// What the host keeps for one instance.
 pub(crate) struct State {
@@ -19,6 +42,37 @@ pub(crate) struct State {
     pub(crate) hooks: Hooks,
     /// What it may take of the machine.
     pub(crate) limits: Limits,
+}
+
+impl State {
+    /// The state of an instance that has what is granted and nothing else.
+    pub(crate) fn new(grants: &Grants, budget: Arc<Budget>, streams: Streams) -> Self {
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(HANDLES);
+
+        let mut wasi = WasiCtxBuilder::new();
+        wasi.envs(&grants.environment)
+            .stdout(streams.stdout)
+            .stderr(streams.stderr)
+            .max_random_size(RANDOM_BYTES)
+            .allow_tcp(false)
+            .allow_udp(false)
+            .allow_ip_name_lookup(false);
+        if let Some(stdin) = streams.stdin {
+            wasi.stdin(stdin);
+        }
+
+        let mut http = WasiHttpCtx::new();
+        http.set_field_size_limit(FIELDS_BYTES);
+
+        Self {
+            table,
+            wasi: wasi.build(),
+            http,
+            hooks: Hooks::default(),
+            limits: Limits::new(grants.memory_bytes, budget),
+        }
+    }
 }
 
 impl WasiView for State {

@@ -3,15 +3,19 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::engine;
 use crate::function::Function;
 use crate::grants::Grants;
+use crate::machine::Machine;
 use crate::options::WallOptions;
 use crate::program::{Program, Refusal};
+use crate::programs::Programs;
 
 /// The wall. Cheap to clone; all clones are one.
 #[derive(Clone, Debug)]
 pub struct Wall {
-    options: Arc<WallOptions>,
+    machine: Arc<Machine>,
+    programs: Programs,
 }
 
 impl Wall {
@@ -20,23 +24,56 @@ impl Wall {
     /// # Errors
     /// If the cache folder can't be made, or the host can't give the address space of the pool.
     pub fn new(options: WallOptions) -> std::io::Result<Self> {
+        let machine = Machine::new(&options)?;
+        let engine = machine.engine.clone();
+        let linker = engine::linker(&engine).map_err(std::io::Error::other)?;
         Ok(Self {
-            options: Arc::new(options),
+            machine,
+            programs: Programs::new(engine, linker, &options)?,
         })
     }
 
-    /// The program of the component in `file`: from memory, from the cache, or compiled now. Never on a request's way
-    /// unless the cache was lost.
+    /// The program of the component in `file`: from memory, from the cache, or compiled now. Reads and hashes the whole
+    /// file: for those who have its digest, there are [`Wall::loaded_program`] and [`Wall::program_of`].
     ///
     /// # Errors
-    /// Why it can't be run.
+    /// Why it can't be run. Whoever asks for the same component at the same time gets the same error; it is not kept.
+    ///
+    /// # Cancel safety
+    /// A compilation that was begun goes on, for the next who asks.
     pub async fn program(&self, file: &Path) -> Result<Arc<Program>, Refusal> {
-        let _ = (file, &self.options);
-        Err(Refusal::Internal("not there yet".to_owned()))
+        self.programs.of_file(file).await
+    }
+
+    /// The program of a SHA-256, if it is loaded: takes no lock, and as long for ten programs as for ten thousand.
+    pub fn loaded_program(&self, digest: &[u8; 32]) -> Option<Arc<Program>> {
+        self.programs.loaded(digest)
+    }
+
+    /// The program of the SHA-256 of a component or of a package that holds it: from memory, from the cache, or compiled
+    /// now of the file that `source` leads to. `source` is called at most once, and only if there is something to
+    /// compile; what it gives is dropped when the file was read. It must lead to the same component whenever it is given
+    /// with the same digest.
+    ///
+    /// # Errors
+    /// As [`Wall::program`], and those of `source`.
+    ///
+    /// # Cancel safety
+    /// As [`Wall::program`].
+    pub async fn program_of<P, F>(
+        &self,
+        digest: [u8; 32],
+        source: impl FnOnce() -> F + Send + 'static,
+    ) -> Result<Arc<Program>, Refusal>
+    where
+        P: AsRef<Path> + Send + 'static,
+        F: Future<Output = Result<P, Refusal>> + Send,
+    {
+        self.programs.of_digest(digest, source).await
     }
 
     /// A program with what it is granted.
     pub fn function(&self, program: Arc<Program>, grants: Grants) -> Function {
-        Function::new(self.clone(), program, grants)
+        Function::new(Arc::clone(&self.machine), program, grants)
     }
 }

@@ -1,0 +1,127 @@
+//! What all calls of a wall share: the engine, slots for instances, the memory budget, the ticker and the threads for
+//! long computations.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use tokio::runtime::Handle;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout_at;
+use wasmtime::Engine;
+
+use crate::call::Failure;
+use crate::compute::Compute;
+use crate::engine;
+use crate::idle::Parked;
+use crate::limits::Budget;
+use crate::options::WallOptions;
+use crate::ticker::Ticker;
+
+/// Calls that wait for a slot, for each slot that there is: more find no room at once (INV-3). A waiting call holds its
+/// request's head and nothing else.
+const WAITING_PER_SLOT: u32 = 4;
+
+/// What all calls of a wall share.
+pub(crate) struct Machine {
+    pub(crate) engine: Engine,
+    pub(crate) budget: Arc<Budget>,
+    pub(crate) ticker: Ticker,
+    pub(crate) compute: Compute,
+    pub(crate) parked: Parked,
+    /// Where guests finish whose caller has what it came for.
+    pub(crate) runtime: Handle,
+    slots: Arc<Semaphore>,
+    waiting: AtomicU32,
+    most_waiting: u32,
+    wait: Duration,
+}
+
+impl Machine {
+    /// Sets up what all calls share. Must be called inside a tokio runtime.
+    ///
+    /// # Errors
+    /// If the host can't give the address space of the pool, or threads.
+    pub(crate) fn new(options: &WallOptions) -> std::io::Result<Arc<Self>> {
+        let engine = engine::engine(options.instances).map_err(std::io::Error::other)?;
+        let machine = Arc::new(Self {
+            budget: Arc::new(Budget::new(options.memory_bytes)),
+            ticker: Ticker::start({
+                let engine = engine.clone();
+                move || engine.increment_epoch()
+            })?,
+            compute: Compute::start()?,
+            parked: Parked::default(),
+            runtime: Handle::current(),
+            slots: Arc::new(Semaphore::new(options.instances as usize)),
+            waiting: AtomicU32::new(0),
+            most_waiting: options.instances.saturating_mul(WAITING_PER_SLOT),
+            wait: options.wait,
+            engine,
+        });
+        Parked::sweep(&machine);
+        Ok(machine)
+    }
+
+    /// Slots for one instance: at once if there are as many, else in turn, up to the wall's bound or `deadline`.
+    ///
+    /// # Errors
+    /// [`Failure::NoRoom`].
+    pub(crate) async fn slots(
+        &self,
+        wanted: u32,
+        deadline: Instant,
+    ) -> Result<OwnedSemaphorePermit, Failure> {
+        if let Ok(permit) = Arc::clone(&self.slots).try_acquire_many_owned(wanted) {
+            return Ok(permit);
+        }
+        let _place = self.queue()?;
+        let until = Instant::now()
+            .checked_add(self.wait)
+            .map_or(deadline, |until| until.min(deadline));
+        // Instances that nobody uses make room for those that somebody waits for. They give their slots back while we
+        // are in the queue, so that nobody else gets between.
+        let turn = Arc::clone(&self.slots).acquire_many_owned(wanted);
+        let reclaim = async {
+            for _ in 0..wanted {
+                self.parked.drop_one();
+            }
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            biased;
+            turn = timeout_at(until.into(), turn) => match turn {
+                Ok(Ok(permit)) => Ok(permit),
+                Ok(Err(_)) | Err(_) => Err(Failure::NoRoom),
+            },
+            () = reclaim => Err(Failure::NoRoom),
+        }
+    }
+
+    /// A place in the queue for slots.
+    fn queue(&self) -> Result<Place<'_>, Failure> {
+        if self.waiting.fetch_add(1, Ordering::Relaxed) >= self.most_waiting {
+            self.waiting.fetch_sub(1, Ordering::Relaxed);
+            return Err(Failure::NoRoom);
+        }
+        Ok(Place(&self.waiting))
+    }
+}
+
+impl std::fmt::Debug for Machine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Machine")
+            .field("free_slots", &self.slots.available_permits())
+            .field("waiting", &self.waiting)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A place in the queue for slots.
+struct Place<'a>(&'a AtomicU32);
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
