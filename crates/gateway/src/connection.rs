@@ -19,6 +19,8 @@ pub struct ConnectionOptions {
     pub most: usize,
     /// Connections from functions at the same time; more are closed at once.
     pub most_from_functions: usize,
+    /// Time for a TLS handshake.
+    pub handshake: Duration,
     /// Time for the head of a request to arrive, counted from the end of the one before: also how long a connection
     /// may be idle.
     pub head: Duration,
@@ -29,11 +31,12 @@ pub struct ConnectionOptions {
 }
 
 impl Default for ConnectionOptions {
-    /// 8,192 and 1,024 connections, 60 s for a head, 30 s to drain.
+    /// 8,192 and 1,024 connections, 10 s for a handshake, 60 s for a head, 30 s to drain.
     fn default() -> Self {
         Self {
             most: 8_192,
             most_from_functions: 1_024,
+            handshake: Duration::from_secs(10),
             head: Duration::from_secs(60),
             pace: Pace::default(),
             drain: Duration::from_secs(30),

@@ -22,8 +22,10 @@ mod package_url;
 mod random;
 mod server;
 mod sts_api;
+mod tls;
 mod trace_id;
 
 pub use body::Pace;
 pub use connection::ConnectionOptions;
 pub use gateway::{Gateway, GatewayOptions};
+pub use tls::{CertificateError, Certificates};

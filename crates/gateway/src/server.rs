@@ -4,11 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::gateway::Gateway;
+use crate::tls::Certificates;
 
 /// Pause after the operating system has refused a connection (most often: out of file descriptors), so that the
 /// loop does not spin until some are closed.
@@ -18,8 +21,16 @@ impl Gateway {
     /// Serves a listener until `shutdown` is cancelled, and then until its connections have ended, for at most
     /// [`ConnectionOptions::drain`](crate::ConnectionOptions::drain). Dropping the future leaves running connections
     /// to their end.
-    pub async fn serve(&self, listener: TcpListener, shutdown: CancellationToken) {
+    ///
+    /// With `certificates`, the listener speaks TLS alone.
+    pub async fn serve(
+        &self,
+        listener: TcpListener,
+        certificates: Option<&Certificates>,
+        shutdown: CancellationToken,
+    ) {
         let connections = TaskTracker::new();
+        let tls = certificates.map(Certificates::acceptor);
         loop {
             let accepted = async {
                 let permit = Arc::clone(&self.0.listened).acquire_owned().await.ok()?;
@@ -47,8 +58,17 @@ impl Gateway {
                 continue;
             }
             let (gateway, shutdown) = (self.clone(), shutdown.clone());
+            let tls = tls.clone();
             connections.spawn(async move {
-                gateway.connection(stream, shutdown).await;
+                match tls {
+                    None => gateway.connection(stream, shutdown).await,
+                    Some(tls) => {
+                        let bound = gateway.0.connections.handshake;
+                        if let Some(stream) = shake_hands(&tls, stream, bound, &shutdown).await {
+                            gateway.connection(stream, shutdown).await;
+                        }
+                    }
+                }
                 drop(permit);
             });
         }
@@ -69,5 +89,29 @@ impl Gateway {
         };
         self.connection(stream, shutdown).await;
         drop(permit);
+    }
+}
+
+/// TLS on a connection; `None` if the client does not get there in time or at all.
+async fn shake_hands(
+    tls: &TlsAcceptor,
+    stream: TcpStream,
+    bound: Duration,
+    shutdown: &CancellationToken,
+) -> Option<TlsStream<TcpStream>> {
+    let shaken = tokio::select! {
+        shaken = tokio::time::timeout(bound, tls.accept(stream)) => shaken,
+        () = shutdown.cancelled() => return None,
+    };
+    match shaken {
+        Ok(Ok(stream)) => Some(stream),
+        Ok(Err(error)) => {
+            tracing::debug!(%error, "a connection ended in its TLS handshake");
+            None
+        }
+        Err(_) => {
+            tracing::debug!("closed a connection whose TLS handshake did not end in time");
+            None
+        }
     }
 }

@@ -183,7 +183,7 @@ impl Node {
         let shutdown = CancellationToken::new();
         let serving = {
             let (gateway, shutdown) = (gateway.clone(), shutdown.clone());
-            tokio::spawn(async move { gateway.serve(listener, shutdown).await })
+            tokio::spawn(async move { gateway.serve(listener, None, shutdown).await })
         };
         let node = Self {
             address,
