@@ -134,7 +134,7 @@ impl Node {
 
         let tasks = TaskTracker::new();
         let until = stop.clone();
-        tasks.spawn(async move { front.serve(listener, until).await });
+        tasks.spawn(async move { front.serve(listener, None, until).await });
         tasks.spawn(collect_packages(registry, packages, stop.clone()));
         let endpoint_file = endpoint_path(&config.data);
         write_private(&endpoint_file, format!("http://{address}\n").as_bytes())?;
