@@ -1,0 +1,136 @@
+//! The process itself: the same program, started again behind the process wall.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio::net::TcpStream;
+use wasmtime::component::{Component, Linker};
+
+use super::ARTEFACTS;
+use super::message::FunctionOrder;
+use super::serve::{Make, serve};
+use crate::engine;
+use crate::function::Function;
+use crate::grants::Grants;
+use crate::machine::Machine;
+use crate::options::{Outside, WallOptions};
+use crate::program::{Program, Refusal};
+use crate::state::State;
+
+/// The argument that makes a program an account's process.
+const MARKER: &str = "--hearth-wasm-process";
+
+/// What an account's process is told when it is started.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Settings {
+    /// Where the node listens, as the process sees it.
+    pub node: SocketAddr,
+    /// Instances that there can be at the same time.
+    pub instances: u32,
+    /// Bound on the linear memory and tables of all instances together, bytes: less than the process may have, so that
+    /// a guest is refused memory before the kernel ends the process.
+    pub memory_bytes: u64,
+    /// Longest that a call waits for an instance, milliseconds.
+    pub wait_ms: u64,
+}
+
+impl Settings {
+    /// The command line that makes `program` such a process.
+    #[must_use]
+    pub fn command_line(&self, program: &str) -> Vec<String> {
+        // Numbers and an address always have a JSON form.
+        let settings = serde_json::to_string(self).unwrap_or_default();
+        vec![program.to_owned(), MARKER.to_owned(), settings]
+    }
+}
+
+/// Must be called early in the `main` of every program that starts such processes, before threads are started: in the
+/// process this call never returns.
+pub fn run_if_asked() {
+    let mut arguments = std::env::args().skip(1);
+    if arguments.next().as_deref() != Some(MARKER) {
+        return;
+    }
+    let settings = arguments.next().unwrap_or_default();
+    let code = match run(&settings) {
+        Ok(()) => 0,
+        Err(error) => {
+            eprintln!("hearth wasm process: {error}");
+            1
+        }
+    };
+    std::process::exit(code)
+}
+
+fn run(settings: &str) -> std::io::Result<()> {
+    let settings: Settings = serde_json::from_str(settings)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        let make = maker(PathBuf::from(ARTEFACTS), &settings)?;
+        // Only now: to the node, a process that dials is one that can work.
+        let line = TcpStream::connect(settings.node).await?;
+        line.set_nodelay(true)?;
+        serve(line, make).await.map_err(std::io::Error::other)
+    })?;
+    // Guests that still run have nobody left who waits for them.
+    runtime.shutdown_background();
+    Ok(())
+}
+
+/// Makes functions of the artefacts in `folder`, all on one machine. Must be called inside a tokio runtime.
+///
+/// # Errors
+/// If the host can't give the address space of the pool, or threads.
+pub(super) fn maker(folder: PathBuf, settings: &Settings) -> std::io::Result<Make> {
+    let machine = Machine::new(&WallOptions {
+        // Nothing is compiled here.
+        cache_dir: PathBuf::new(),
+        cache_bytes: 0,
+        secret: [0; 32],
+        parallel_compilations: 1,
+        loaded_programs: 0,
+        loaded_bytes: 0,
+        instances: settings.instances,
+        memory_bytes: settings.memory_bytes,
+        wait: Duration::from_millis(settings.wait_ms),
+        outside: Outside::default(),
+    })?;
+    let linker = engine::linker(&machine.engine).map_err(std::io::Error::other)?;
+    Ok(Box::new(move |order: FunctionOrder| {
+        let program = load(&machine, &linker, &folder.join(&order.artefact))?;
+        let grants = Grants {
+            memory_bytes: order.memory_bytes,
+            environment: order.environment,
+            reuse: order.reuse,
+            output_bytes: order.output_bytes,
+            tmp_bytes: order.tmp_bytes,
+            ..Grants::default()
+        };
+        Ok(Function::new(
+            Arc::clone(&machine),
+            Arc::new(program),
+            grants,
+        ))
+    }))
+}
+
+/// Maps a compiled component.
+#[expect(
+    unsafe_code,
+    reason = "compiled components are native code: who loads them vouches for them"
+)]
+fn load(machine: &Machine, linker: &Linker<State>, file: &Path) -> Result<Program, Refusal> {
+    let failed = |error: wasmtime::Error| Refusal::Internal(format!("{error:#}"));
+    let bytes = std::fs::metadata(file)
+        .map_err(|error| Refusal::Internal(error.to_string()))?
+        .len();
+    // SAFETY: only the node writes in this folder, which is read-only here, and it writes what its own compiler made. It
+    // removes a file that is mapped, but never changes one.
+    let component = unsafe { Component::deserialize_file(&machine.engine, file) };
+    Program::link(linker, &component.map_err(failed)?, bytes)
+}
