@@ -208,7 +208,7 @@ impl Registry {
         .await
     }
 
-    /// `DeleteAlias`. One that is not there is as good as deleted.
+    /// `DeleteAlias`, with its function URL and its policy. One that is not there is as good as deleted.
     ///
     /// # Errors
     /// [`ResourceNotFound`](hearth_types::ErrorKind::ResourceNotFound) if the function is not there; those of the
@@ -225,10 +225,18 @@ impl Registry {
             let entry = snapshot
                 .function(&key)
                 .ok_or_else(|| present::function_not_found(&key, None))?;
-            let change = entry
-                .alias(&name)
-                .map(|_| Change::DeleteAlias(key.clone(), name.clone()));
-            Ok((change.into_iter().collect(), ()))
+            if entry.alias(&name).is_none() {
+                return Ok((Vec::new(), ()));
+            }
+            let qualifier = Qualifier::Alias(name.clone());
+            let mut changes = vec![Change::DeleteAlias(key.clone(), name.clone())];
+            if entry.url(&qualifier).is_some() {
+                changes.push(Change::DeleteFunctionUrl(key.clone(), qualifier.clone()));
+            }
+            if entry.policy(&qualifier).is_some() {
+                changes.push(Change::DeletePolicy(key.clone(), qualifier));
+            }
+            Ok((changes, ()))
         })
         .await
     }

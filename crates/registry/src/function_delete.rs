@@ -75,7 +75,12 @@ impl Registry {
                     aliases.join(", ")
                 )));
             }
-            Ok((vec![Change::DeleteVersion(key.clone(), version)], ()))
+            let mut changes = vec![Change::DeleteVersion(key.clone(), version)];
+            let qualifier = Qualifier::Version(version);
+            if entry.policy(&qualifier).is_some() {
+                changes.push(Change::DeletePolicy(key.clone(), qualifier));
+            }
+            Ok((changes, ()))
         })
         .await
     }

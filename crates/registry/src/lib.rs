@@ -10,9 +10,10 @@
 //! - `snapshot`: what is known, as a value; `resolve`: the part of it that is on the request's path.
 //! - `scope`, [`parse_function`], [`parse_qualifier`]: who asks and what for.
 //! - one module an operation group: `function_create`, `function_read`, `function_update`, `function_delete`,
-//!   `version`, `alias`, `layer`, `tag`, `concurrency`.
+//!   `version`, `alias`, `layer`, `tag`, `concurrency`, `function_url`, `permission`.
 //! - rules on what requests hold: `constraints` (the words), `settings`, `environment`, `runtimes`, `layer_use`,
 //!   `code_source`, `tag_rules`; `page` for listings.
+//! - `policy`: what a resource policy allows, and how it is written.
 //! - `prepare`: `Pending` to `Active`, off the request's path. `present`: records as the API shows them.
 //!
 //! The registry never invokes. It checks whose a function is, not who may do what with it: that is the front
@@ -28,10 +29,13 @@ mod function_create;
 mod function_delete;
 mod function_read;
 mod function_update;
+mod function_url;
 mod layer;
 mod layer_use;
 mod options;
 mod page;
+mod permission;
+mod policy;
 mod prepare;
 mod present;
 mod registry;
@@ -50,6 +54,8 @@ mod tests;
 pub use answers::{
     FunctionDescription, LayerFilter, LayerVersionDescription, PageRequest, Resolved,
 };
+pub use function_url::FunctionUrlDescription;
 pub use options::{Clock, Options, RuntimePolicy};
 pub use registry::Registry;
+pub use resolve::FunctionUrl;
 pub use scope::{Scope, parse_function, parse_qualifier};

@@ -17,6 +17,7 @@ pub(crate) enum Listing {
     Functions,
     Versions,
     Aliases,
+    FunctionUrls,
     Layers,
     LayerVersions,
 }
@@ -27,16 +28,17 @@ impl Listing {
             Self::Functions => 'f',
             Self::Versions => 'v',
             Self::Aliases => 'a',
+            Self::FunctionUrls => 'u',
             Self::Layers => 'l',
             Self::LayerVersions => 'w',
         }
     }
 
-    /// The most entries that a page may be asked to have (service model, `MaxListItems` and `MaxLayerListItems`).
+    /// The most entries that a page may be asked to have (service model, `MaxListItems`, `MaxItems` and `MaxLayerListItems`).
     fn most_asked(self) -> i64 {
         match self {
             Self::Functions | Self::Versions | Self::Aliases => i64::from(*PAGE_SIZE.end()),
-            Self::Layers | Self::LayerVersions => 50,
+            Self::FunctionUrls | Self::Layers | Self::LayerVersions => 50,
         }
     }
 
@@ -44,7 +46,9 @@ impl Listing {
     fn most_given(self) -> i64 {
         match self {
             Self::Functions | Self::Versions => i64::from(DEFAULT_PAGE_SIZE),
-            Self::Aliases | Self::Layers | Self::LayerVersions => self.most_asked(),
+            Self::Aliases | Self::FunctionUrls | Self::Layers | Self::LayerVersions => {
+                self.most_asked()
+            }
         }
     }
 

@@ -61,6 +61,11 @@ impl Registry {
                 Change::CreateAlias(..)
                 | Change::UpdateAlias { .. }
                 | Change::DeleteAlias(..)
+                | Change::CreateFunctionUrl(..)
+                | Change::UpdateFunctionUrl(..)
+                | Change::DeleteFunctionUrl(..)
+                | Change::PutPolicy { .. }
+                | Change::DeletePolicy(..)
                 | Change::CreateLayerVersion(_)
                 | Change::DeleteLayerVersion(_) => {}
             }

@@ -8,16 +8,20 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use hearth_store::contract::{Change, Contents};
-use hearth_store::record::{AliasRecord, FunctionRecord, LayerVersionRecord, VersionRecord};
+use hearth_store::record::{
+    AliasRecord, FunctionRecord, FunctionUrlRecord, LayerVersionRecord, PolicyRecord, VersionRecord,
+};
 use hearth_types::arn::LayerVersionArn;
 use hearth_types::function::{Deployment, State};
+use hearth_types::function_url::cors::CorsFields;
+use hearth_types::function_url::{UrlAuth, UrlId};
 use hearth_types::name::{
     AccountId, AliasName, FunctionKey, FunctionName, LayerName, Qualifier, Region, Version,
 };
 use hearth_types::walls::Walls;
 use imbl::{HashMap, OrdMap, OrdSet};
 
-use crate::Scope;
+use crate::{Scope, policy};
 
 /// Everything, as of one moment.
 #[derive(Clone, Debug, Default)]
@@ -25,6 +29,8 @@ pub(crate) struct Snapshot {
     functions: HashMap<FunctionKey, Arc<FunctionEntry>>,
     /// The same keys in order: for listings.
     keys: OrdSet<FunctionKey>,
+    /// Function URLs by identifier, each with its function.
+    urls: HashMap<UrlId, Arc<UrlEntry>>,
     layer_versions: OrdMap<LayerVersionArn, Arc<LayerVersionRecord>>,
     layer_counters: HashMap<LayerKey, u64>,
     usage: HashMap<Scope, Usage>,
@@ -72,8 +78,32 @@ pub(crate) struct FunctionEntry {
     latest: Runnable,
     versions: OrdMap<u64, Arc<VersionEntry>>,
     aliases: OrdMap<AliasName, Arc<AliasRecord>>,
+    urls: OrdMap<Qualifier, Arc<FunctionUrlRecord>>,
+    policies: OrdMap<Qualifier, Arc<PolicyRecord>>,
     /// Packages of the published versions together, bytes.
     version_bytes: u64,
+}
+
+/// All that a request at a function URL needs.
+#[derive(Debug)]
+pub(crate) struct UrlEntry {
+    pub(crate) function: Arc<FunctionEntry>,
+    pub(crate) record: Arc<FunctionUrlRecord>,
+    pub(crate) cors: Option<CorsFields>,
+    /// Whether whoever comes may use it, signed or not.
+    pub(crate) open: bool,
+}
+
+impl UrlEntry {
+    fn new(function: &Arc<FunctionEntry>, record: &Arc<FunctionUrlRecord>) -> Self {
+        let policy = function.policy(&record.qualifier);
+        Self {
+            open: record.auth == UrlAuth::None && policy::lets_use_url(policy, record.auth, None),
+            cors: record.cors.as_ref().map(CorsFields::from),
+            function: Arc::clone(function),
+            record: Arc::clone(record),
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -169,6 +199,8 @@ impl FunctionEntry {
             latest,
             versions: OrdMap::new(),
             aliases: OrdMap::new(),
+            urls: OrdMap::new(),
+            policies: OrdMap::new(),
             version_bytes: 0,
         }
     }
@@ -207,6 +239,15 @@ impl FunctionEntry {
             .insert(number, entry)
             .map_or(0, |old| old.record.configuration.code.size);
         self.version_bytes = self.version_bytes + added - removed;
+    }
+
+    fn set_url(&mut self, record: FunctionUrlRecord) {
+        self.urls.insert(record.qualifier.clone(), Arc::new(record));
+    }
+
+    fn set_policy(&mut self, record: PolicyRecord) {
+        self.policies
+            .insert(record.qualifier.clone(), Arc::new(record));
     }
 
     fn remove_version(&mut self, version: Version) {
@@ -251,6 +292,21 @@ impl FunctionEntry {
         self.aliases.values()
     }
 
+    /// The URL of a qualifier.
+    pub(crate) fn url(&self, qualifier: &Qualifier) -> Option<&Arc<FunctionUrlRecord>> {
+        self.urls.get(qualifier)
+    }
+
+    /// URLs by qualifier.
+    pub(crate) fn urls(&self) -> impl Iterator<Item = &Arc<FunctionUrlRecord>> {
+        self.urls.values()
+    }
+
+    /// The policy of a qualifier; `$LATEST` stands for the function itself.
+    pub(crate) fn policy(&self, qualifier: &Qualifier) -> Option<&PolicyRecord> {
+        self.policies.get(qualifier).map(Arc::as_ref)
+    }
+
     /// The version behind a qualifier: an alias's first one.
     pub(crate) fn qualified(&self, qualifier: Option<&Qualifier>) -> Option<&VersionRecord> {
         match qualifier {
@@ -260,12 +316,12 @@ impl FunctionEntry {
         }
     }
 
-    /// What an invocation by `qualifier` runs; `draw` (0.0 to 1.0, 1.0 excluded) decides between the versions of a
-    /// weighted alias.
+    /// What an invocation by `qualifier` runs; `draw` is asked for a number (0.0 to 1.0, 1.0 excluded) that decides
+    /// between the versions of a weighted alias.
     pub(crate) fn route(
         &self,
         qualifier: Option<&Qualifier>,
-        draw: f64,
+        draw: impl FnOnce() -> f64,
     ) -> Option<(Version, &Runnable)> {
         let version = match qualifier {
             None => Version::Latest,
@@ -273,7 +329,7 @@ impl FunctionEntry {
             Some(Qualifier::Alias(name)) => {
                 let alias = self.aliases.get(name)?;
                 match alias.weighted {
-                    Some((second, weight)) if draw < weight => second,
+                    Some((second, weight)) if draw() < weight => second,
                     _ => alias.version,
                 }
             }
@@ -358,6 +414,12 @@ impl Snapshot {
         for record in stored.aliases {
             entry.aliases.insert(record.name.clone(), Arc::new(record));
         }
+        for record in stored.urls {
+            entry.set_url(record);
+        }
+        for record in stored.policies {
+            entry.set_policy(record);
+        }
         self.insert(entry);
     }
 
@@ -393,12 +455,20 @@ impl Snapshot {
         usage.code_bytes += added.code_bytes;
         usage.reserved += added.reserved;
         self.keys.insert(key.clone());
-        self.functions.insert(key, Arc::new(entry));
+        let entry = Arc::new(entry);
+        for record in entry.urls() {
+            self.urls
+                .insert(record.id, Arc::new(UrlEntry::new(&entry, record)));
+        }
+        self.functions.insert(key, entry);
     }
 
     fn remove_function(&mut self, key: &FunctionKey) -> Option<FunctionEntry> {
         let entry = self.functions.remove(key)?;
         self.keys.remove(key);
+        for record in entry.urls() {
+            self.urls.remove(&record.id);
+        }
         let removed = entry.usage();
         let usage = self.usage_of(&key.account, &key.region);
         usage.functions -= removed.functions;
@@ -439,6 +509,18 @@ impl Snapshot {
             Change::DeleteAlias(key, name) => self.edit(key, |entry| {
                 entry.aliases.remove(name);
             }),
+            Change::CreateFunctionUrl(key, record) | Change::UpdateFunctionUrl(key, record) => {
+                self.edit(key, |entry| entry.set_url(record.clone()));
+            }
+            Change::DeleteFunctionUrl(key, qualifier) => self.edit(key, |entry| {
+                entry.urls.remove(qualifier);
+            }),
+            Change::PutPolicy { key, record, .. } => {
+                self.edit(key, |entry| entry.set_policy(record.clone()));
+            }
+            Change::DeletePolicy(key, qualifier) => self.edit(key, |entry| {
+                entry.policies.remove(qualifier);
+            }),
             Change::CreateLayerVersion(record) => self.put_layer_version(record.clone()),
             Change::DeleteLayerVersion(arn) => self.remove_layer_version(arn),
         }
@@ -446,6 +528,11 @@ impl Snapshot {
 
     pub(crate) fn function(&self, key: &FunctionKey) -> Option<&Arc<FunctionEntry>> {
         self.functions.get(key)
+    }
+
+    /// The function URL of an identifier.
+    pub(crate) fn url(&self, id: &UrlId) -> Option<&Arc<UrlEntry>> {
+        self.urls.get(id)
     }
 
     /// All functions of all accounts.

@@ -2,9 +2,13 @@
 
 use async_trait::async_trait;
 use hearth_types::arn::LayerVersionArn;
-use hearth_types::name::{AccountId, AliasName, FunctionKey, LayerName, Region, Version};
+use hearth_types::name::{
+    AccountId, AliasName, FunctionKey, LayerName, Qualifier, Region, Version,
+};
 
-use crate::record::{AliasRecord, FunctionRecord, LayerVersionRecord, VersionRecord};
+use crate::record::{
+    AliasRecord, FunctionRecord, FunctionUrlRecord, LayerVersionRecord, PolicyRecord, VersionRecord,
+};
 
 /// Durable state. Implementations: [`crate::sqlite`]; PostgreSQL for a cluster plugs in here.
 #[async_trait]
@@ -29,7 +33,7 @@ pub trait Store: Send + Sync + 'static {
 /// Everything that is stored.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Contents {
-    /// Functions with their published versions and aliases, by key.
+    /// Functions with all that belongs to them, by key.
     pub functions: Vec<StoredFunction>,
     /// Layer versions that were not deleted, by ARN.
     pub layer_versions: Vec<LayerVersionRecord>,
@@ -46,6 +50,10 @@ pub struct StoredFunction {
     pub versions: Vec<VersionRecord>,
     /// Aliases, by name.
     pub aliases: Vec<AliasRecord>,
+    /// Its URL and those of its aliases, by qualifier.
+    pub urls: Vec<FunctionUrlRecord>,
+    /// Its policy and those of its versions and aliases, by qualifier.
+    pub policies: Vec<PolicyRecord>,
 }
 
 /// The highest version number that a layer has used.
@@ -68,7 +76,7 @@ pub enum Change {
     CreateFunction(FunctionRecord),
     /// Replaces a function's record; the stored generation must be one less than the record's.
     UpdateFunction(FunctionRecord),
-    /// Removes a function with its versions and aliases; the stored generation must be `generation`.
+    /// Removes a function with all that belongs to it; the stored generation must be `generation`.
     DeleteFunction {
         /// Which.
         key: FunctionKey,
@@ -95,6 +103,23 @@ pub enum Change {
     },
     /// Removes an alias; it must be there.
     DeleteAlias(FunctionKey, AliasName),
+    /// Adds a URL (generation 1); the function must be there, a URL for the same qualifier not.
+    CreateFunctionUrl(FunctionKey, FunctionUrlRecord),
+    /// Replaces a URL; the stored generation must be one less than the record's, its identifier the same.
+    UpdateFunctionUrl(FunctionKey, FunctionUrlRecord),
+    /// Removes a URL; it must be there.
+    DeleteFunctionUrl(FunctionKey, Qualifier),
+    /// Adds or replaces a policy; the function must be there.
+    PutPolicy {
+        /// The function.
+        key: FunctionKey,
+        /// The new record.
+        record: PolicyRecord,
+        /// The revision that the caller saw; `None`: there must be no such policy.
+        expected: Option<String>,
+    },
+    /// Removes a policy; it must be there.
+    DeletePolicy(FunctionKey, Qualifier),
     /// Adds a layer version; its number must be one more than the highest that the layer has used.
     CreateLayerVersion(LayerVersionRecord),
     /// Removes a layer version; it must be there. Its number stays used.

@@ -6,7 +6,9 @@ use hearth_types::arn::LayerVersionArn;
 use hearth_types::function::{
     Architecture, Configuration, DeploymentId, Package, State, UpdateStatus,
 };
-use hearth_types::name::{AliasName, FunctionKey, Version};
+use hearth_types::function_url::cors::Cors;
+use hearth_types::function_url::{InvokeMode, UrlAuth, UrlId};
+use hearth_types::name::{AliasName, FunctionKey, Qualifier, Version};
 use hearth_types::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -75,6 +77,61 @@ pub struct AliasRecord {
     pub description: String,
     /// `RevisionId`.
     pub revision: String,
+}
+
+/// The URL of a function, or of one of its aliases.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FunctionUrlRecord {
+    /// Its identifier, for ever.
+    pub id: UrlId,
+    /// What it invokes: `$LATEST` or an alias. There is one URL for each at most.
+    pub qualifier: Qualifier,
+    /// Counts the writes of this record, from 1.
+    pub generation: u64,
+    /// Who may use it.
+    pub auth: UrlAuth,
+    /// How responses are sent.
+    pub mode: InvokeMode,
+    /// What it allows pages of other origins, if it says anything about that.
+    pub cors: Option<Cors>,
+    /// When it was created.
+    pub created: Timestamp,
+    /// When it was changed.
+    pub modified: Timestamp,
+}
+
+/// The resource policy of a function, or of one of its versions or aliases.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PolicyRecord {
+    /// What it is about: `$LATEST` for the function itself, a version or an alias.
+    pub qualifier: Qualifier,
+    /// `RevisionId`.
+    pub revision: String,
+    /// What is allowed, in the order in which it was added; never empty.
+    pub statements: Vec<StatementRecord>,
+}
+
+/// One statement of a policy. All conditions that are there must hold.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StatementRecord {
+    /// Its name within the policy.
+    pub id: String,
+    /// What is allowed, as it was given: `lambda:InvokeFunction`, `lambda:*`, `*`.
+    pub action: String,
+    /// Who is, as it was given: a service, an account, an ARN, or `*` for everyone.
+    pub principal: String,
+    /// The resource on whose behalf.
+    pub source_arn: Option<String>,
+    /// The account on whose behalf.
+    pub source_account: Option<String>,
+    /// A token that the caller must have.
+    pub event_source_token: Option<String>,
+    /// The organisation that the caller must be of.
+    pub principal_org_id: Option<String>,
+    /// What the URL's `AuthType` must be.
+    pub url_auth: Option<UrlAuth>,
+    /// Whether the call must come, or must not come, through a function URL.
+    pub via_url: Option<bool>,
 }
 
 /// One version of a layer.

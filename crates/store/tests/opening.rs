@@ -6,6 +6,8 @@ mod support;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
+use hearth_store::conformance::samples;
+use hearth_store::contract::Change;
 use hearth_store::{SqliteStore, Store, StoreError};
 use support::{Sequence, be_the_child, child_of, database, kill_after};
 use tempfile::TempDir;
@@ -37,6 +39,30 @@ async fn a_store_of_a_newer_version_is_left_as_it_is() {
     assert!(matches!(error, StoreError::Unavailable(_)), "{error}");
     assert!(error.to_string().contains("newer version"), "{error}");
     assert_eq!(fs::read(database(folder.path())).unwrap(), before);
+}
+
+#[tokio::test]
+async fn a_store_of_an_earlier_version_is_brought_up_to_date() {
+    let folder = TempDir::new().unwrap();
+    let key = samples::key("f");
+    {
+        let store = SqliteStore::open(database(folder.path())).unwrap();
+        let create = Change::CreateFunction(samples::function(&key, 1, 0));
+        store.commit(vec![create]).await.unwrap();
+    }
+    // What the second migration makes was not there in the first version.
+    sql(
+        &folder,
+        "DROP TABLE function_urls; DROP TABLE policies; PRAGMA user_version = 1",
+    );
+    let store = SqliteStore::open(database(folder.path())).unwrap();
+    let url = samples::function_url("$LATEST", 1, 0);
+    store
+        .commit(vec![Change::CreateFunctionUrl(key, url.clone())])
+        .await
+        .unwrap();
+    let stored = store.load().await.unwrap().functions.remove(0);
+    assert_eq!(stored.urls, [url]);
 }
 
 #[tokio::test]

@@ -24,6 +24,8 @@ pub enum ErrorKind {
     InvalidZipFile,
     /// The account's stored code would pass its limit.
     CodeStorageExceeded,
+    /// A resource policy would pass its limit.
+    PolicyLengthExceeded,
     /// No such function, version, alias, layer, tag target.
     ResourceNotFound,
     /// It is there already, or it is being changed.
@@ -74,6 +76,7 @@ impl ErrorKind {
             Self::InvalidRequestContent => "InvalidRequestContentException",
             Self::InvalidZipFile => "InvalidZipFileException",
             Self::CodeStorageExceeded => "CodeStorageExceededException",
+            Self::PolicyLengthExceeded => "PolicyLengthExceededException",
             Self::ResourceNotFound => "ResourceNotFoundException",
             Self::ResourceConflict => "ResourceConflictException",
             Self::ResourceInUse => "ResourceInUseException",
@@ -105,6 +108,7 @@ impl ErrorKind {
             | Self::InvalidRequestContent
             | Self::InvalidZipFile
             | Self::CodeStorageExceeded
+            | Self::PolicyLengthExceeded
             | Self::ResourceInUse => 400,
             Self::MissingAuthenticationToken
             | Self::UnrecognizedClient

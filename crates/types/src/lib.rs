@@ -12,6 +12,7 @@ pub mod arn;
 pub mod digest;
 pub mod error;
 pub mod function;
+pub mod function_url;
 pub mod invoke;
 pub mod limits;
 pub mod name;

@@ -24,6 +24,8 @@ pub const INIT_TIMEOUT: Duration = Duration::from_secs(10);
 pub const REQUEST_PAYLOAD_BYTES: usize = 6_291_456;
 /// Payload of a buffered response, bytes (the service: "exceeded maximum allowed payload size (6291556 bytes)").
 pub const RESPONSE_PAYLOAD_BYTES: usize = 6_291_556;
+/// Payload of a streamed response, bytes (guide, quotas: 200 MB).
+pub const STREAMED_RESPONSE_BYTES: u64 = 200 * 1024 * 1024;
 /// `X-Amz-Client-Context`, bytes of base64 (guide: up to 3,583 bytes of base64-encoded data).
 pub const CLIENT_CONTEXT_BYTES: usize = 3_583;
 /// Log tail of `LogType=Tail`, bytes.
@@ -37,6 +39,8 @@ pub const UNPACKED_BYTES: u64 = 250 * 1024 * 1024;
 pub const ENVIRONMENT_BYTES: usize = 4_096;
 /// Layers of one function.
 pub const LAYERS: usize = 5;
+/// A resource policy, bytes (guide, quotas: 20 KB).
+pub const POLICY_BYTES: usize = 20_480;
 /// Tags of one resource.
 pub const TAGS: usize = 50;
 /// Characters of a tag's key and of its value.

@@ -204,7 +204,7 @@ impl<'de> Deserialize<'de> for Version {
 }
 
 /// What follows a function's name: a version or an alias.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Qualifier {
     /// `$LATEST` or a number.
     Version(Version),
@@ -236,6 +236,20 @@ impl FromStr for Qualifier {
                 text,
             )),
         }
+    }
+}
+
+impl Serialize for Qualifier {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Qualifier {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(serde::de::Error::custom)
     }
 }
 

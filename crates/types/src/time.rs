@@ -28,6 +28,22 @@ impl Timestamp {
             Err(_) => "1970-01-01T00:00:00.000+0000".to_owned(),
         }
     }
+
+    /// The form of function URLs' times in the Lambda API: `2026-01-02T03:04:05.678Z`.
+    pub fn to_iso_string(self) -> String {
+        match jiff::Timestamp::from_millisecond(self.0) {
+            Ok(t) => t.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string(),
+            Err(_) => "1970-01-01T00:00:00.000Z".to_owned(),
+        }
+    }
+
+    /// The form of servers' access logs: `02/Jan/2026:03:04:05 +0000`.
+    pub fn to_log_string(self) -> String {
+        match jiff::Timestamp::from_millisecond(self.0) {
+            Ok(t) => t.strftime("%d/%b/%Y:%H:%M:%S +0000").to_string(),
+            Err(_) => "01/Jan/1970:00:00:00 +0000".to_owned(),
+        }
+    }
 }
 
 impl From<std::time::SystemTime> for Timestamp {

@@ -83,6 +83,8 @@ fn apply(contents: &mut Contents, change: Change) -> Result<(), StoreError> {
                 function,
                 versions: Vec::new(),
                 aliases: Vec::new(),
+                urls: Vec::new(),
+                policies: Vec::new(),
             });
         }
         Change::UpdateFunction(function) => {
@@ -156,6 +158,61 @@ fn apply(contents: &mut Contents, change: Change) -> Result<(), StoreError> {
             stored.aliases.retain(|known| known.name != name);
             if stored.aliases.len() == before {
                 return Err(conflict("no such alias"));
+            }
+        }
+        Change::CreateFunctionUrl(key, record) => {
+            let stored = find(contents, &key)?;
+            if stored
+                .urls
+                .iter()
+                .any(|known| known.qualifier == record.qualifier)
+            {
+                return Err(conflict("URL is there"));
+            }
+            stored.urls.push(record);
+        }
+        Change::UpdateFunctionUrl(key, record) => {
+            let stored = find(contents, &key)?;
+            let known = stored
+                .urls
+                .iter_mut()
+                .find(|known| known.id == record.id && known.generation + 1 == record.generation)
+                .ok_or_else(|| conflict("another generation"))?;
+            *known = record;
+        }
+        Change::DeleteFunctionUrl(key, qualifier) => {
+            let stored = find(contents, &key)?;
+            let before = stored.urls.len();
+            stored.urls.retain(|known| known.qualifier != qualifier);
+            if stored.urls.len() == before {
+                return Err(conflict("no such URL"));
+            }
+        }
+        Change::PutPolicy {
+            key,
+            record,
+            expected,
+        } => {
+            let stored = find(contents, &key)?;
+            let at = stored
+                .policies
+                .iter()
+                .position(|known| known.qualifier == record.qualifier);
+            let revision = at.map(|at| stored.policies[at].revision.clone());
+            if revision != expected {
+                return Err(conflict("another revision"));
+            }
+            match at {
+                Some(at) => stored.policies[at] = record,
+                None => stored.policies.push(record),
+            }
+        }
+        Change::DeletePolicy(key, qualifier) => {
+            let stored = find(contents, &key)?;
+            let before = stored.policies.len();
+            stored.policies.retain(|known| known.qualifier != qualifier);
+            if stored.policies.len() == before {
+                return Err(conflict("no such policy"));
             }
         }
         Change::CreateLayerVersion(record) => {

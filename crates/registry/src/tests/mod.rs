@@ -7,6 +7,7 @@ mod functions;
 mod layers;
 mod memory;
 mod tags;
+mod urls;
 mod versions;
 
 use std::io::Write as _;

@@ -66,6 +66,8 @@ pub(super) async fn versions_and_aliases_read_back<H: Home>(home: &H) {
         function: function(&key, 1, 0),
         versions: vec![published],
         aliases: vec![alias("live", 3)],
+        urls: Vec::new(),
+        policies: Vec::new(),
     };
     assert_eq!(load(&store).await.functions, vec![expected]);
 }

@@ -3,16 +3,22 @@
 use std::collections::BTreeMap;
 
 use hearth_types::arn::LayerVersionArn;
-use hearth_types::name::{AccountId, AliasName, FunctionKey, LayerName, Region, Version};
+use hearth_types::name::{
+    AccountId, AliasName, FunctionKey, LayerName, Qualifier, Region, Version,
+};
 
 use crate::contract::{Change, Contents, LayerCounter, StoredFunction};
-use crate::record::{AliasRecord, FunctionRecord, LayerVersionRecord, VersionRecord};
+use crate::record::{
+    AliasRecord, FunctionRecord, FunctionUrlRecord, LayerVersionRecord, PolicyRecord, VersionRecord,
+};
 
 #[derive(Clone, Debug, PartialEq)]
 struct Function {
     record: FunctionRecord,
     versions: BTreeMap<Version, VersionRecord>,
     aliases: BTreeMap<AliasName, AliasRecord>,
+    urls: BTreeMap<Qualifier, FunctionUrlRecord>,
+    policies: BTreeMap<Qualifier, PolicyRecord>,
 }
 
 /// What a store holds.
@@ -56,6 +62,8 @@ impl Model {
                     record: record.clone(),
                     versions: BTreeMap::new(),
                     aliases: BTreeMap::new(),
+                    urls: BTreeMap::new(),
+                    policies: BTreeMap::new(),
                 };
                 self.functions.insert(record.key, function);
             }
@@ -100,6 +108,33 @@ impl Model {
             Change::DeleteAlias(key, alias) => {
                 expect(self.function(&key)?.aliases.remove(&alias).is_some())?;
             }
+            Change::CreateFunctionUrl(key, record) => {
+                let urls = &mut self.function(&key)?.urls;
+                expect(record.generation == 1 && !urls.contains_key(&record.qualifier))?;
+                urls.insert(record.qualifier.clone(), record);
+            }
+            Change::UpdateFunctionUrl(key, record) => {
+                let urls = &mut self.function(&key)?.urls;
+                let stored = urls.get_mut(&record.qualifier).ok_or(Conflict)?;
+                expect(stored.generation + 1 == record.generation && stored.id == record.id)?;
+                *stored = record;
+            }
+            Change::DeleteFunctionUrl(key, qualifier) => {
+                expect(self.function(&key)?.urls.remove(&qualifier).is_some())?;
+            }
+            Change::PutPolicy {
+                key,
+                record,
+                expected,
+            } => {
+                let policies = &mut self.function(&key)?.policies;
+                let stored = policies.get(&record.qualifier);
+                expect(stored.map(|stored| stored.revision.clone()) == expected)?;
+                policies.insert(record.qualifier.clone(), record);
+            }
+            Change::DeletePolicy(key, qualifier) => {
+                expect(self.function(&key)?.policies.remove(&qualifier).is_some())?;
+            }
             Change::CreateLayerVersion(record) => {
                 let arn = record.arn.clone();
                 let layer = (arn.account.clone(), arn.region.clone(), arn.layer.clone());
@@ -121,6 +156,8 @@ impl Model {
             function: function.record.clone(),
             versions: function.versions.values().cloned().collect(),
             aliases: function.aliases.values().cloned().collect(),
+            urls: function.urls.values().cloned().collect(),
+            policies: function.policies.values().cloned().collect(),
         });
         let counters = self
             .layers

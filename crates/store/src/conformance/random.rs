@@ -2,7 +2,9 @@
 
 use hearth_types::name::{FunctionKey, Version};
 
-use super::samples::{alias, function, key, layer_arn, layer_version, version};
+use super::samples::{
+    alias, function, function_url, key, layer_arn, layer_version, policy, version,
+};
 use crate::contract::{Change, Contents};
 
 /// A sequence of numbers that is the same for the same seed (SplitMix64: Steele, Lea, Flood, OOPSLA 2014).
@@ -51,7 +53,8 @@ impl Random {
         let tag = self.below(1_000_000);
         let number = 1 + self.below(4);
         let name = ["live", "test"][self.below(2) as usize];
-        match self.below(12) {
+        let qualifier = ["$LATEST", "live", "1"][self.below(3) as usize];
+        match self.below(17) {
             0 | 1 => Change::CreateFunction(function(&key, 1, tag)),
             2 => Change::UpdateFunction(function(&key, self.generation(contents, &key) + 1, tag)),
             3 => Change::DeleteFunction {
@@ -87,6 +90,31 @@ impl Random {
                 let next = last.map_or(1, |c| c.last + 1) + self.below(10) / 9;
                 Change::CreateLayerVersion(layer_version(layer_arn(layer, next)))
             }
+            11 => Change::CreateFunctionUrl(key, function_url(qualifier, 1, tag)),
+            12 => {
+                let stored = contents.functions.iter().find(|f| f.function.key == key);
+                let stored = stored.and_then(|f| {
+                    let mut urls = f.urls.iter();
+                    urls.find(|url| url.qualifier.to_string() == qualifier)
+                });
+                let next = stored.map_or(1, |url| url.generation + 1) + self.below(10) / 9;
+                Change::UpdateFunctionUrl(key, function_url(qualifier, next, tag))
+            }
+            13 => Change::DeleteFunctionUrl(key, function_url(qualifier, 1, 0).qualifier),
+            14 => {
+                let stored = contents.functions.iter().find(|f| f.function.key == key);
+                let stored = stored.and_then(|f| {
+                    let mut policies = f.policies.iter();
+                    policies.find(|policy| policy.qualifier.to_string() == qualifier)
+                });
+                let seen = stored.map(|policy| policy.revision.clone());
+                Change::PutPolicy {
+                    expected: seen.filter(|_| self.below(10) > 0),
+                    record: policy(qualifier, tag),
+                    key,
+                }
+            }
+            15 => Change::DeletePolicy(key, policy(qualifier, 0).qualifier),
             _ => Change::DeleteLayerVersion(layer_arn("base", 1 + self.below(8))),
         }
     }

@@ -8,10 +8,15 @@ use hearth_types::function::{
     Architecture, Configuration, DeploymentId, LayerUse, LogFormat, Logging, Package, Reason,
     Runtime, State, UpdateStatus,
 };
+use hearth_types::function_url::cors::Cors;
+use hearth_types::function_url::{InvokeMode, UrlAuth, UrlId};
 use hearth_types::name::{FunctionKey, Version};
 use hearth_types::time::Timestamp;
 
-use crate::record::{AliasRecord, FunctionRecord, LayerVersionRecord, Running, VersionRecord};
+use crate::record::{
+    AliasRecord, FunctionRecord, FunctionUrlRecord, LayerVersionRecord, PolicyRecord, Running,
+    StatementRecord, VersionRecord,
+};
 
 /// The key of the function `name` in account 000000000000, region us-east-1.
 ///
@@ -123,6 +128,50 @@ pub fn alias(name: &str, tag: u64) -> AliasRecord {
             .then_some((Version::Number(2), 0.1 + tag as f64 / 1e6)),
         description: format!("alias {tag}"),
         revision: format!("revision-{tag}"),
+    }
+}
+
+/// The URL of a qualifier at a generation; another `tag` gives another record with the same identifier.
+///
+/// # Panics
+/// If `qualifier` is none.
+pub fn function_url(qualifier: &str, generation: u64, tag: u64) -> FunctionUrlRecord {
+    FunctionUrlRecord {
+        id: UrlId::from_random([7; 20]),
+        qualifier: qualifier.parse().expect("a qualifier"),
+        generation,
+        auth: [UrlAuth::AwsIam, UrlAuth::None][(tag % 2) as usize],
+        mode: [InvokeMode::Buffered, InvokeMode::ResponseStream][(tag % 2) as usize],
+        cors: tag.is_multiple_of(3).then(|| Cors {
+            allow_credentials: tag.is_multiple_of(2),
+            allow_origins: vec![format!("https://{tag}.example")],
+            max_age_s: Some(86_400),
+            ..Cors::default()
+        }),
+        created: Timestamp::from_millis(1_700_000_000_000),
+        modified: Timestamp::from_millis(1_700_000_000_000 + tag as i64),
+    }
+}
+
+/// The policy of a qualifier; another `tag` gives another revision, `revision-<tag>`.
+///
+/// # Panics
+/// If `qualifier` is none.
+pub fn policy(qualifier: &str, tag: u64) -> PolicyRecord {
+    PolicyRecord {
+        qualifier: qualifier.parse().expect("a qualifier"),
+        revision: format!("revision-{tag}"),
+        statements: vec![StatementRecord {
+            id: format!("statement-{tag}"),
+            action: "lambda:InvokeFunctionUrl".to_owned(),
+            principal: "*".to_owned(),
+            source_arn: None,
+            source_account: Some("000000000000".to_owned()),
+            event_source_token: None,
+            principal_org_id: None,
+            url_auth: Some(UrlAuth::None),
+            via_url: tag.is_multiple_of(2).then_some(true),
+        }],
     }
 }
 

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::row::{Place, Rows};
 use crate::contract::{Change, StoreError};
-use crate::record::{AliasRecord, FunctionRecord, VersionRecord};
+use crate::record::{AliasRecord, FunctionRecord, FunctionUrlRecord, PolicyRecord, VersionRecord};
 
 /// What is kept of a layer, besides its versions.
 #[derive(Debug, Serialize, Deserialize)]
@@ -34,10 +34,16 @@ impl Encoded {
             Change::CreateFunction(record) | Change::UpdateFunction(record) => encode(record)?,
             Change::CreateVersion(_, record) | Change::UpdateVersion(_, record) => encode(record)?,
             Change::CreateAlias(_, record) | Change::UpdateAlias { record, .. } => encode(record)?,
+            Change::CreateFunctionUrl(_, record) | Change::UpdateFunctionUrl(_, record) => {
+                encode(record)?
+            }
+            Change::PutPolicy { record, .. } => encode(record)?,
             Change::CreateLayerVersion(record) => encode(record)?,
             Change::DeleteFunction { .. }
             | Change::DeleteVersion(..)
             | Change::DeleteAlias(..)
+            | Change::DeleteFunctionUrl(..)
+            | Change::DeletePolicy(..)
             | Change::DeleteLayerVersion(_) => String::new(),
         };
         Ok(Self { change, record })
@@ -143,6 +149,55 @@ pub(super) fn apply(
             rows.replace(&place, text)
         }
         Change::DeleteAlias(key, alias) => rows.remove(&Place::alias(key, alias)),
+        Change::CreateFunctionUrl(key, record) => {
+            function_is_there(rows, key)?;
+            if record.generation != 1 {
+                return conflict(format_args!(
+                    "the URL of {key} starts at generation {}, not 1",
+                    record.generation
+                ));
+            }
+            let qualifier = record.qualifier.to_string();
+            create(rows, &Place::function_url(key, &qualifier), text)
+        }
+        Change::UpdateFunctionUrl(key, record) => {
+            let qualifier = record.qualifier.to_string();
+            let place = Place::function_url(key, &qualifier);
+            let stored: FunctionUrlRecord = existing(rows, &place)?;
+            if stored.generation.checked_add(1) != Some(record.generation) {
+                return conflict(format_args!(
+                    "{place} is at generation {}, generation {} can't follow it",
+                    stored.generation, record.generation
+                ));
+            }
+            if stored.id != record.id {
+                return conflict(format_args!("{place} has another identifier"));
+            }
+            rows.replace(&place, text)
+        }
+        Change::DeleteFunctionUrl(key, qualifier) => {
+            rows.remove(&Place::function_url(key, &qualifier.to_string()))
+        }
+        Change::PutPolicy {
+            key,
+            record,
+            expected,
+        } => {
+            function_is_there(rows, key)?;
+            let qualifier = record.qualifier.to_string();
+            let place = Place::policy(key, &qualifier);
+            let stored: Option<PolicyRecord> = rows.fetch(&place)?;
+            if stored.as_ref().map(|stored| &stored.revision) != expected.as_ref() {
+                return conflict(format_args!("{place} is not at the expected revision"));
+            }
+            match stored {
+                Some(_) => rows.replace(&place, text),
+                None => rows.insert(&place, text),
+            }
+        }
+        Change::DeletePolicy(key, qualifier) => {
+            rows.remove(&Place::policy(key, &qualifier.to_string()))
+        }
         Change::CreateLayerVersion(record) => {
             let arn = &record.arn;
             let layer = Place::layer(&arn.account, &arn.region, &arn.layer);

@@ -8,10 +8,14 @@ use rusqlite::Connection;
 
 use super::apply::LayerRecord;
 use super::fault::{corrupt, sql};
-use super::row::{ALIASES, Content, FUNCTIONS, LAYER_VERSIONS, LAYERS, VERSIONS, scan};
+use super::row::{
+    ALIASES, Content, FUNCTION_URLS, FUNCTIONS, LAYER_VERSIONS, LAYERS, POLICIES, VERSIONS, scan,
+};
 use super::schema::Head;
 use crate::contract::{Contents, LayerCounter, StoreError, StoredFunction};
-use crate::record::{AliasRecord, FunctionRecord, LayerVersionRecord, VersionRecord};
+use crate::record::{
+    AliasRecord, FunctionRecord, FunctionUrlRecord, LayerVersionRecord, PolicyRecord, VersionRecord,
+};
 
 /// Reads everything, as of one moment.
 pub(super) fn load(connection: &mut Connection) -> Result<Contents, StoreError> {
@@ -49,6 +53,8 @@ fn functions(
             function,
             versions: Vec::new(),
             aliases: Vec::new(),
+            urls: Vec::new(),
+            policies: Vec::new(),
         };
         functions.insert(stored.function.key.clone(), stored);
         Ok(())
@@ -70,6 +76,22 @@ fn functions(
         function.aliases.push(alias);
         Ok(())
     })?;
+    scan(connection, &FUNCTION_URLS, content, |found| {
+        let key = found.function_key()?;
+        let url: FunctionUrlRecord = found.record()?;
+        found.must_be_member(&url.qualifier)?;
+        let function = functions.get_mut(&key).ok_or_else(|| orphan(&key))?;
+        function.urls.push(url);
+        Ok(())
+    })?;
+    scan(connection, &POLICIES, content, |found| {
+        let key = found.function_key()?;
+        let policy: PolicyRecord = found.record()?;
+        found.must_be_member(&policy.qualifier)?;
+        let function = functions.get_mut(&key).ok_or_else(|| orphan(&key))?;
+        function.policies.push(policy);
+        Ok(())
+    })?;
     let mut functions: Vec<StoredFunction> = functions.into_values().collect();
     for function in &mut functions {
         function
@@ -78,6 +100,12 @@ fn functions(
         function
             .aliases
             .sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        function
+            .urls
+            .sort_unstable_by(|a, b| a.qualifier.cmp(&b.qualifier));
+        function
+            .policies
+            .sort_unstable_by(|a, b| a.qualifier.cmp(&b.qualifier));
     }
     Ok(functions)
 }

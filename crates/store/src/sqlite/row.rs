@@ -119,6 +119,8 @@ macro_rules! table {
 pub(super) static FUNCTIONS: Table = table!("functions", "function");
 pub(super) static VERSIONS: Table = table!("versions", "version", "version");
 pub(super) static ALIASES: Table = table!("aliases", "alias", "alias");
+pub(super) static FUNCTION_URLS: Table = table!("function_urls", "function URL", "qualifier");
+pub(super) static POLICIES: Table = table!("policies", "policy", "qualifier");
 pub(super) static LAYERS: Table = table!("layers", "layer");
 pub(super) static LAYER_VERSIONS: Table = table!("layer_versions", "layer version", "version");
 
@@ -174,6 +176,14 @@ impl<'a> Place<'a> {
 
     pub(super) fn alias(key: &'a FunctionKey, alias: &'a AliasName) -> Self {
         Self::of_function(&ALIASES, key, Member::Name(alias.as_str()))
+    }
+
+    pub(super) fn function_url(key: &'a FunctionKey, qualifier: &'a str) -> Self {
+        Self::of_function(&FUNCTION_URLS, key, Member::Name(qualifier))
+    }
+
+    pub(super) fn policy(key: &'a FunctionKey, qualifier: &'a str) -> Self {
+        Self::of_function(&POLICIES, key, Member::Name(qualifier))
     }
 
     pub(super) fn layer(account: &'a AccountId, region: &'a Region, layer: &'a LayerName) -> Self {
@@ -382,10 +392,10 @@ impl<'c> Rows<'c> {
         Ok(())
     }
 
-    /// Removes a function's row; the database removes its versions and aliases with it (`ON DELETE CASCADE`).
+    /// Removes a function's row; the database removes what belongs to it with it (`ON DELETE CASCADE`).
     pub(super) fn remove_function(&mut self, key: &FunctionKey) -> Result<(), StoreError> {
         let place = Place::function(key);
-        for table in [&VERSIONS, &ALIASES] {
+        for table in [&VERSIONS, &ALIASES, &FUNCTION_URLS, &POLICIES] {
             let mut statement = self.connection.prepare_cached(table.members).map_err(sql)?;
             let mut rows = statement.query(place.keys().as_slice()).map_err(sql)?;
             while let Some(row) = rows.next().map_err(sql)? {

@@ -18,7 +18,10 @@ const APPLICATION_ID: i32 = 0x4872_7468;
 
 /// Migrations in order; the file's `user_version` counts those that it has been through. One that was released
 /// never changes: another follows it.
-const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_functions_and_layers.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("migrations/0001_functions_and_layers.sql"),
+    include_str!("migrations/0002_function_urls_and_policies.sql"),
+];
 
 /// How long to wait for a node that is closing the same store (a checkpoint of milliseconds).
 const BUSY: Duration = Duration::from_millis(250);

@@ -49,7 +49,10 @@ pub use layer::{
     LayerVersionsListItem, LayersListItem, ListLayerVersionsResponse, ListLayersResponse,
     PublishLayerVersionRequest,
 };
-pub use permission::{AddPermissionRequest, AddPermissionResponse, GetPolicyResponse};
+pub use permission::{
+    AddPermissionRequest, AddPermissionResponse, GetPolicyResponse, PolicyDocument,
+    PolicyPrincipal, PolicyStatement,
+};
 pub use structure::Body;
 pub use tag::{ListTagsResponse, TagResourceRequest};
 

@@ -1,5 +1,7 @@
 //! Resource policies.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 /// Body of `AddPermission`.
@@ -44,6 +46,47 @@ pub struct AddPermissionRequest {
 pub struct AddPermissionResponse {
     /// The statement, as JSON text.
     pub statement: String,
+}
+
+/// A resource policy, as it is written in an answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct PolicyDocument {
+    /// `2012-10-17`.
+    pub version: String,
+    /// `default`.
+    pub id: String,
+    /// What is allowed.
+    pub statement: Vec<PolicyStatement>,
+}
+
+/// One statement of a resource policy.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct PolicyStatement {
+    /// Its name within the policy.
+    pub sid: String,
+    /// `Allow`.
+    pub effect: String,
+    /// Who may.
+    pub principal: PolicyPrincipal,
+    /// What they may do.
+    pub action: String,
+    /// With what: the ARN of the function, version or alias.
+    pub resource: String,
+    /// By operator and key: what must hold.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub condition: BTreeMap<String, BTreeMap<String, String>>,
+}
+
+/// Who may, in a statement.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum PolicyPrincipal {
+    /// `*`.
+    Everyone(String),
+    /// `AWS` or `Service`, and which.
+    Of(BTreeMap<String, String>),
 }
 
 /// Answer of `GetPolicy`.
