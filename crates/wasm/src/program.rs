@@ -1,6 +1,13 @@
 //! A component, compiled, checked and linked: what many instances are made from.
 
+use wasmtime::component::{Component, Linker};
+
+use crate::engine;
 use crate::entry::Entry;
+use crate::state::State;
+
+/// What identifies a component: the SHA-256 of its bytes or of a package that holds it.
+pub(crate) type Digest = [u8; 32];
 
 /// What a component exports, and so how it is called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,6 +18,23 @@ pub enum Shape {
     Http03,
     /// `wasi:cli/run` of 0.2 or 0.3: the event on standard input, the result on standard output.
     Command,
+}
+
+impl Shape {
+    /// Exports that are called, those that are preferred first. Patch releases are compatible with each other.
+    pub(crate) const EXPORTS: [(&str, Self); 4] = [
+        ("wasi:http/handler@0.3.0", Self::Http03),
+        ("wasi:http/incoming-handler@0.2.0", Self::Http02),
+        ("wasi:cli/run@0.3.0", Self::Command),
+        ("wasi:cli/run@0.2.0", Self::Command),
+    ];
+
+    fn of(component: &Component) -> Option<Self> {
+        Self::EXPORTS
+            .into_iter()
+            .find(|(export, _)| component.get_export_index(None, export).is_some())
+            .map(|(_, shape)| shape)
+    }
 }
 
 /// Why a component can't be run: its author's fault unless it is [`Refusal::Internal`].
@@ -29,11 +53,65 @@ pub enum Refusal {
 pub struct Program {
     pub(crate) shape: Shape,
     pub(crate) entry: Entry,
+    /// Of the pool, that one instance takes.
+    pub(crate) slots: u32,
+    compiled_bytes: u64,
 }
 
 impl Program {
+    /// Links a component of `compiled_bytes` bytes of code.
+    ///
+    /// # Errors
+    /// If `linker` does not offer what it imports, or it has no export that is called.
+    pub(crate) fn link(
+        linker: &Linker<State>,
+        component: &Component,
+        compiled_bytes: u64,
+    ) -> Result<Self, Refusal> {
+        let slots = engine::slots(component).ok_or_else(|| {
+            Refusal::Invalid(
+                "The component needs more linear memories or tables than one instance may have."
+                    .to_owned(),
+            )
+        })?;
+        let unfit = |error: wasmtime::Error| {
+            Refusal::Invalid(format!(
+                "The component does not fit what is offered here: {error:#}."
+            ))
+        };
+        let shape = Shape::of(component).ok_or_else(|| {
+            Refusal::Invalid("The component has no export that is called.".to_owned())
+        })?;
+        let pre = linker.instantiate_pre(component).map_err(unfit)?;
+        let entry = Entry::new(shape, pre).map_err(unfit)?;
+        // What instances' memories begin as is set up now rather than by the first request.
+        component
+            .initialize_copy_on_write_image()
+            .map_err(|error| Refusal::Internal(format!("map a component's memory: {error:#}")))?;
+        Ok(Self {
+            shape,
+            entry,
+            slots,
+            compiled_bytes,
+        })
+    }
+
+    /// Writes its compiled code to a file that everybody can read.
+    ///
+    /// # Errors
+    /// Of the disk.
+    pub(crate) fn write_artefact(&self, file: &std::path::Path) -> std::io::Result<()> {
+        let code = self.entry.component().serialize();
+        std::fs::write(file, code.map_err(std::io::Error::other)?)
+    }
+
     /// How it is called.
     pub fn shape(&self) -> Shape {
         self.shape
+    }
+
+    /// Compiled code that is mapped, bytes.
+    pub fn compiled_bytes(&self) -> u64 {
+        self.compiled_bytes
     }
 }

@@ -1,0 +1,365 @@
+//! What a file is, before anything is compiled: a component that can be called and linked, or why not.
+//!
+//! The first reader of what a stranger uploaded (INV-8). It reads structure alone, in time and memory that grow with the
+//! file's size, and it bounds what the compiler is given: [`COMPONENT_BYTES`] and the limits below are what bounds the
+//! time of a compilation. Whether functions' bodies are valid is the compiler's to say.
+
+use wasmparser::component_types::ComponentEntityType;
+use wasmparser::types::TypesRef;
+use wasmparser::{Encoding, Parser, Payload, ValidPayload, Validator, WasmFeatures};
+use wasmtime::Engine;
+use wasmtime::component::Linker;
+
+use crate::imports::{Import, missing};
+use crate::program::{Refusal, Shape};
+
+/// Bytes of a component. The largest seen are those of `componentize-py` with numerical libraries, about 50 MB.
+pub(crate) const COMPONENT_BYTES: u64 = 96 << 20;
+
+/// Bytes of one function's body. Cranelift's memory and time for one function grow faster than its size. The largest
+/// seen are CPython's and SpiderMonkey's interpreter loops, below 200 kB.
+const FUNCTION_BYTES: usize = 512 << 10;
+
+/// Local variables of one function. The largest seen has 2 thousand; each costs the compiler in each block.
+const FUNCTION_LOCALS: u64 = 10_000;
+
+/// Blocks, loops and conditions of one function times its local variables: the size of the table in which the compiler
+/// follows variables. CPython's interpreter loop is at about 4 million.
+const FUNCTION_WORK: u64 = 50_000_000;
+
+/// Functions of all core modules together. `componentize-js` has 25 thousand, CPython with libraries 60 thousand.
+const FUNCTIONS: u64 = 300_000;
+
+/// Core modules, and components, nested at any depth, each. `componentize-py` links one module for each native library.
+const NESTED: u64 = 256;
+
+/// Functions that are lifted, lowered or built in, at any depth: for each, the compiler makes an adapter.
+const CANONICAL_FUNCTIONS: u64 = 10_000;
+
+/// Imports of a component, which are interfaces as a rule. WASI 0.2 and 0.3 have 60 together.
+const IMPORTS: usize = 500;
+
+/// Names that one sentence lists before it says how many more there are.
+const NAMED: usize = 12;
+
+/// Checks that `bytes` are a component that can be called, that `linker` has what it imports, and that compiling it is
+/// bounded.
+///
+/// # Errors
+/// What it is instead, or what is missing, and what to do about it: always its author's to mend.
+pub(crate) fn inspect<T: 'static>(bytes: &[u8], linker: &Linker<T>) -> Result<(), Refusal> {
+    if bytes.len() as u64 > COMPONENT_BYTES {
+        return Err(too_large(bytes.len() as u64));
+    }
+    if !Parser::is_component(bytes) {
+        return Err(Refusal::Invalid(not_a_component(bytes)));
+    }
+    let outline = Outline::read(bytes)?;
+    if !outline.exports.iter().any(|name| is_wanted(name)) {
+        return Err(Refusal::Invalid(not_callable(&outline.exports)));
+    }
+    if outline.imports.len() > IMPORTS {
+        return Err(Refusal::Invalid(format!(
+            "The component has {} imports, of at most {IMPORTS}.",
+            outline.imports.len()
+        )));
+    }
+    let missing = missing(linker, &outline.imports);
+    if missing.is_empty() {
+        return Ok(());
+    }
+    Err(Refusal::Invalid(format!(
+        "The component imports what is not offered here: {}. Leave it out, or build the component for interfaces that \
+         are offered (WASI 0.2 and 0.3: `wasi:cli`, `wasi:clocks`, `wasi:filesystem`, `wasi:http`, `wasi:io`, \
+         `wasi:random`).",
+        listed(&missing, "; ")
+    )))
+}
+
+/// Why a file of `bytes` is not even read.
+pub(crate) fn too_large(bytes: u64) -> Refusal {
+    Refusal::Invalid(format!(
+        "The component is too large: {bytes} bytes, of at most {COMPONENT_BYTES}. Strip its debug information \
+         (`wasm-tools strip`) and build it with optimisation."
+    ))
+}
+
+/// The part of a component that decides whether it can be run.
+struct Outline {
+    imports: Vec<Import>,
+    exports: Vec<String>,
+}
+
+impl Outline {
+    fn read(bytes: &[u8]) -> Result<Self, Refusal> {
+        // Everything that any engine could have turned on: which features guests may use is the engine's to say, with a
+        // sentence of its own.
+        let mut validator = Validator::new_with_features(WasmFeatures::all());
+        let mut counts = Counts::default();
+        let mut exports = Vec::new();
+        let mut imports = Vec::new();
+        let mut depth = 0_u32;
+        for payload in Parser::new(0).parse_all(bytes) {
+            let payload = payload.map_err(|error| damaged(&error))?;
+            counts.add(&payload)?;
+            match &payload {
+                Payload::Version { encoding, .. } => {
+                    depth += 1;
+                    counts.begin(*encoding);
+                }
+                Payload::ComponentExportSection(section) if depth == 1 => {
+                    for export in section.clone() {
+                        exports.push(
+                            export
+                                .map_err(|error| damaged(&error))?
+                                .name
+                                .name
+                                .to_owned(),
+                        );
+                    }
+                }
+                Payload::ComponentImportSection(section) if depth == 1 => {
+                    for import in section.clone() {
+                        imports.push(
+                            import
+                                .map_err(|error| damaged(&error))?
+                                .name
+                                .name
+                                .to_owned(),
+                        );
+                    }
+                }
+                Payload::End(_) => depth -= 1,
+                _ => {}
+            }
+            let valid = validator
+                .payload(&payload)
+                .map_err(|error| damaged(&error))?;
+            if depth == 0
+                && let ValidPayload::End(types) = valid
+            {
+                let types = types.as_ref();
+                let imports = imports.into_iter().map(|name| import(types, name));
+                return Ok(Self {
+                    imports: imports.collect(),
+                    exports,
+                });
+            }
+        }
+        // The parser ends with the component's end or with an error.
+        Err(Refusal::Invalid("The component has no end.".to_owned()))
+    }
+}
+
+/// An import with the names of the functions that it asks of an interface.
+fn import(types: TypesRef<'_>, name: String) -> Import {
+    let functions = match types.component_item_for_import(&name).map(|item| item.ty) {
+        Some(ComponentEntityType::Instance(instance)) => types[instance]
+            .exports
+            .iter()
+            .filter(|(_, item)| matches!(item.ty, ComponentEntityType::Func(_)))
+            .map(|(name, _)| name.clone())
+            .collect(),
+        // A type says what others are made of: there is nothing to offer.
+        Some(ComponentEntityType::Type { .. }) => return Import::of_type(name),
+        _ => return Import::of_item(name),
+    };
+    Import::of_interface(name, functions)
+}
+
+/// What costs the compiler time, counted while the file is read.
+#[derive(Default)]
+struct Counts {
+    modules: u64,
+    components: u64,
+    functions: u64,
+    canonical: u64,
+}
+
+impl Counts {
+    fn begin(&mut self, encoding: Encoding) {
+        match encoding {
+            Encoding::Module => self.modules += 1,
+            Encoding::Component => self.components += 1,
+        }
+    }
+
+    fn add(&mut self, payload: &Payload<'_>) -> Result<(), Refusal> {
+        match payload {
+            Payload::CodeSectionStart { count, .. } => self.functions += u64::from(*count),
+            Payload::ComponentCanonicalSection(section) => {
+                self.canonical += u64::from(section.count());
+            }
+            Payload::CodeSectionEntry(body) => return function(body),
+            _ => {}
+        }
+        for (found, most, what) in [
+            (self.modules, NESTED, "core modules"),
+            (self.components, NESTED, "components, one in another,"),
+            (self.functions, FUNCTIONS, "functions"),
+            (
+                self.canonical,
+                CANONICAL_FUNCTIONS,
+                "functions between components",
+            ),
+        ] {
+            if found > most {
+                return Err(Refusal::Invalid(format!(
+                    "The component is too large to be compiled: it has {found} {what} or more, of at most {most}."
+                )));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Bounds what one function costs the compiler.
+fn function(body: &wasmparser::FunctionBody<'_>) -> Result<(), Refusal> {
+    let refused = |what: String| {
+        let range = body.range();
+        Err(Refusal::Invalid(format!(
+            "A function of the component, at bytes {:#x} to {:#x}, is too large to be compiled: {what}. Divide it.",
+            range.start, range.end
+        )))
+    };
+    let bytes = body.range().len();
+    if bytes > FUNCTION_BYTES {
+        return refused(format!("{bytes} bytes, of at most {FUNCTION_BYTES}"));
+    }
+    let mut locals = 0_u64;
+    let reader = body.get_locals_reader().map_err(|error| damaged(&error))?;
+    for group in reader {
+        let (count, _) = group.map_err(|error| damaged(&error))?;
+        locals += u64::from(count);
+    }
+    if locals > FUNCTION_LOCALS {
+        return refused(format!(
+            "{locals} local variables, of at most {FUNCTION_LOCALS}"
+        ));
+    }
+    // Each block takes at least two bytes: only what could be over the bound is read.
+    if locals * (bytes as u64 / 2) > FUNCTION_WORK {
+        let blocks = blocks(body)?;
+        if locals * blocks > FUNCTION_WORK {
+            return refused(format!(
+                "{locals} local variables in {blocks} blocks, of which the product may be {FUNCTION_WORK}"
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Places of a function at which control flow begins, joins or parts.
+fn blocks(body: &wasmparser::FunctionBody<'_>) -> Result<u64, Refusal> {
+    use wasmparser::Operator::{
+        Block, Br, BrIf, BrOnNonNull, BrOnNull, BrTable, Else, If, Loop, TryTable,
+    };
+    let mut blocks = 0;
+    let reader = body
+        .get_operators_reader()
+        .map_err(|error| damaged(&error))?;
+    for operator in reader {
+        match operator.map_err(|error| damaged(&error))? {
+            BrTable { targets } => blocks += 1 + u64::from(targets.len()),
+            Block { .. }
+            | Loop { .. }
+            | If { .. }
+            | Else
+            | Br { .. }
+            | BrIf { .. }
+            | BrOnNull { .. }
+            | BrOnNonNull { .. }
+            | TryTable { .. } => blocks += 1,
+            _ => {}
+        }
+    }
+    Ok(blocks)
+}
+
+/// What `bytes` are instead of a component, and what to do.
+fn not_a_component(bytes: &[u8]) -> String {
+    let text = std::str::from_utf8(&bytes[..bytes.len().min(1024)])
+        .map(str::trim_start)
+        .unwrap_or_default();
+    if bytes.is_empty() {
+        "The file is empty: it must be a WebAssembly component.".to_owned()
+    } else if Parser::is_core_wasm(bytes) {
+        "This is a core WebAssembly module, not a component: build it for `wasm32-wasip2`, or wrap it with `wasm-tools \
+         component new`."
+            .to_owned()
+    } else if bytes.starts_with(b"\0asm") {
+        "This is WebAssembly of a version that is not known here: build the component with current tools.".to_owned()
+    } else if text.starts_with("(component")
+        || text.starts_with("(module")
+        || text.starts_with(";;")
+    {
+        "This is WebAssembly text, not a component: assemble it with `wasm-tools parse`.".to_owned()
+    } else if Engine::detect_precompiled(bytes).is_some() {
+        "This is compiled code of Wasmtime, not a component: upload the component it was made from; native code is \
+         never taken from outside."
+            .to_owned()
+    } else if bytes.starts_with(b"\x7fELF") {
+        "This is a Linux program, not a WebAssembly component: deploy it under `provided.al2023`, or build it for \
+         `wasm32-wasip2`."
+            .to_owned()
+    } else if bytes.starts_with(b"PK\x03\x04") {
+        "This is a zip file, not a component: the package must be a component, or a zip file with one at its root."
+            .to_owned()
+    } else {
+        "This is not WebAssembly: the package must be a component, or a zip file with one at its root. A component \
+         begins with the bytes 00 61 73 6d 0d 00 01 00."
+            .to_owned()
+    }
+}
+
+fn damaged(error: &wasmparser::BinaryReaderError) -> Refusal {
+    Refusal::Invalid(format!(
+        "The component is damaged or was cut short: {} (at byte {:#x}). Build and upload it again.",
+        error.message(),
+        error.offset()
+    ))
+}
+
+/// Whether an export is one of [`Shape::EXPORTS`], in whatever compatible version.
+fn is_wanted(name: &str) -> bool {
+    Shape::EXPORTS.iter().any(|(wanted, _)| {
+        // A patch release changes nothing for a caller; a draft (`0.3.0-rc-…`) is another interface.
+        let compatible = wanted.trim_end_matches('0');
+        name.strip_prefix(compatible)
+            .is_some_and(|patch| !patch.is_empty() && patch.bytes().all(|b| b.is_ascii_digit()))
+    })
+}
+
+fn not_callable(exports: &[String]) -> String {
+    let found = if exports.is_empty() {
+        "nothing".to_owned()
+    } else {
+        let quoted: Vec<_> = exports.iter().map(|name| quoted(name)).collect();
+        listed(&quoted, ", ")
+    };
+    format!(
+        "The component can't be called: it exports {found}. It must export `wasi:http/incoming-handler@0.2.x`, \
+         `wasi:http/handler@0.3.x`, or `wasi:cli/run` of 0.2 or 0.3."
+    )
+}
+
+/// A name of a stranger's choice, short enough for a sentence.
+pub(crate) fn quoted(name: &str) -> String {
+    /// Characters. The longest names of WASI have 60.
+    const MOST: usize = 120;
+    match name.char_indices().nth(MOST) {
+        Some((end, _)) => format!("`{}…`", &name[..end]),
+        None => format!("`{name}`"),
+    }
+}
+
+fn listed(items: &[String], separator: &str) -> String {
+    let mut list = items[..items.len().min(NAMED)].join(separator);
+    if items.len() > NAMED {
+        list.push_str(&format!("{separator}and {} more", items.len() - NAMED));
+    }
+    list
+}
+
+#[cfg(test)]
+mod tests;
