@@ -1,6 +1,7 @@
 //! Durable state of the control plane: functions, versions, aliases and layers.
 //!
 //! [`record`] says what is kept, [`contract`] what every store promises, [`sqlite`] is the store of one node.
+//! [`key_value`] is what functions keep, apart from that.
 //! `conformance` (feature of the same name) is the suite that every implementation must pass.
 //!
 //! A store holds no policy: it applies what the registry decided, whole or not at all, and answers once that is
@@ -9,8 +10,10 @@
 #[cfg(feature = "conformance")]
 pub mod conformance;
 pub mod contract;
+pub mod key_value;
 pub mod record;
 pub mod sqlite;
 
 pub use contract::{Change, Contents, Store, StoreError};
-pub use sqlite::SqliteStore;
+pub use key_value::KeyValueStore;
+pub use sqlite::{KeyValueOptions, SqliteKeyValueStore, SqliteStore};

@@ -11,6 +11,7 @@
 
 mod apply;
 mod fault;
+mod key_value;
 mod load;
 mod row;
 mod schema;
@@ -24,6 +25,7 @@ use async_trait::async_trait;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::contract::{Change, Contents, Store, StoreError};
+pub use key_value::{KeyValueOptions, SqliteKeyValueStore};
 use watermark::Watermark;
 use writer::{Request, Writer};
 

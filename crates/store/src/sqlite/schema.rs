@@ -106,7 +106,7 @@ pub(super) fn checkpoint_on_close(connection: &Connection) -> Result<(), StoreEr
 
 /// Makes the file for its owner alone, if it is not there. SQLite gives its log the same mode. An existing file
 /// is not opened here: closing it again would drop the locks that this process has on it.
-fn create_private(path: &Path) -> Result<(), StoreError> {
+pub(super) fn create_private(path: &Path) -> Result<(), StoreError> {
     match OpenOptions::new()
         .write(true)
         .create_new(true)
@@ -123,7 +123,7 @@ fn create_private(path: &Path) -> Result<(), StoreError> {
     }
 }
 
-fn pragma(
+pub(super) fn pragma(
     connection: &Connection,
     name: &str,
     value: impl rusqlite::ToSql,
