@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::door;
 use crate::failure::{Failure, error_object, exec_reason};
-use crate::logs::{self, EnvironmentLog, Status};
+use crate::logs::{self, Conclusion, EnvironmentLog, Status};
 use crate::meter::Meter;
 use crate::pool::Job;
 use crate::runtime_api::{self, Answer, Event, Session};
@@ -109,39 +109,18 @@ impl Turn {
     pub(crate) fn end(self, end: End, took: Duration, max_memory_mib: u32, log: &EnvironmentLog) {
         let invocation = &self.job.invocation;
         let request_id = &invocation.request_id;
-        log.drain();
         let report = Report {
             duration: took,
             init: self.init,
             max_memory_mib,
         };
-        let failure_kind;
-        let status = match &end {
-            End::Answer(Answer::TooLarge) => {
-                failure_kind = Failure::ResponseTooLarge.kind();
-                Status::Error(failure_kind)
-            }
-            End::Answer(_) => Status::Success,
-            End::Platform(_) => Status::Error("Runtime.Unknown"),
-            End::Failure(failure) => {
-                failure_kind = failure.kind();
-                log.platform(&logs::Event::Note {
-                    request_id,
-                    kind: failure_kind,
-                    text: &failure.reason(),
-                });
-                match failure {
-                    Failure::Timeout(_) => Status::Timeout,
-                    _ => Status::Error(failure_kind),
-                }
-            }
+        let conclusion = match &end {
+            End::Answer(Answer::TooLarge) => Conclusion::Error(Failure::ResponseTooLarge.kind()),
+            End::Answer(_) => Conclusion::Success,
+            End::Platform(_) => Conclusion::Error("Runtime.Unknown"),
+            End::Failure(failure) => Conclusion::Failure(failure),
         };
-        log.platform(&logs::Event::End { request_id });
-        log.platform(&logs::Event::Report {
-            request_id,
-            report: &report,
-            status,
-        });
+        log.conclude(request_id, &report, conclusion);
         let (payload, error) = match end {
             End::Answer(Answer::Response(body)) => (body, None),
             // Lambda makes an object of the type when the runtime sent none.

@@ -18,6 +18,18 @@ pub(crate) enum Failure {
     Exit(Exit),
     /// The response is larger than [`limits::RESPONSE_PAYLOAD_BYTES`].
     ResponseTooLarge,
+    /// A component trapped; the text says how and where.
+    Trap(Cow<'static, str>),
+    /// A component needed more memory than it has.
+    Memory,
+    /// A component ended without a response.
+    NoResponse,
+    /// A component's response is none that HTTP can carry, or an error instead of one; the text says which.
+    BadResponse(Cow<'static, str>),
+    /// A command ended with this exit code; the text is the last line of its standard error.
+    ExitCode(u8, String),
+    /// Its caller went away, which ended it.
+    Abandoned,
     /// There is no program to start, or it can't be executed; the text is the reason.
     Entrypoint(Cow<'static, str>),
 }
@@ -35,8 +47,12 @@ impl Failure {
     pub(crate) const fn kind(&self) -> &'static str {
         match self {
             Self::Timeout(_) => "Sandbox.Timedout",
-            Self::Exit(Exit::OutOfMemory) => "Runtime.OutOfMemory",
-            Self::Exit(_) => "Runtime.ExitError",
+            Self::Exit(Exit::OutOfMemory) | Self::Memory => "Runtime.OutOfMemory",
+            Self::Exit(_) | Self::Trap(_) | Self::NoResponse | Self::ExitCode(..) => {
+                "Runtime.ExitError"
+            }
+            Self::BadResponse(_) => "Runtime.InvalidResponse",
+            Self::Abandoned => "Runtime.Abandoned",
             Self::ResponseTooLarge => "Function.ResponseSizeTooLarge",
             Self::Entrypoint(_) => "Runtime.InvalidEntrypoint",
         }
@@ -48,7 +64,9 @@ impl Failure {
             Self::Timeout(after) => {
                 format!("Task timed out after {:.2} seconds", after.as_secs_f64())
             }
-            Self::Exit(Exit::Code(0)) => "Runtime exited without providing a reason".to_owned(),
+            Self::Exit(Exit::Code(0)) | Self::NoResponse => {
+                "Runtime exited without providing a reason".to_owned()
+            }
             Self::Exit(Exit::Code(code)) => {
                 format!("Runtime exited with error: exit status {code}")
             }
@@ -63,6 +81,16 @@ impl Failure {
                 "Response payload size exceeded maximum allowed payload size ({} bytes).",
                 limits::RESPONSE_PAYLOAD_BYTES
             ),
+            Self::Trap(how) => format!("Runtime exited with error: {how}"),
+            Self::Memory => "Runtime exited with error: out of memory".to_owned(),
+            Self::BadResponse(why) => why.clone().into_owned(),
+            Self::ExitCode(code, last_line) if last_line.is_empty() => {
+                format!("Runtime exited with error: exit status {code}")
+            }
+            Self::ExitCode(code, last_line) => {
+                format!("Runtime exited with error: exit status {code}: {last_line}")
+            }
+            Self::Abandoned => "The caller went away".to_owned(),
             Self::Entrypoint(reason) => reason.clone().into_owned(),
         }
     }

@@ -6,11 +6,9 @@
 //! ```
 
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use hearth_types::function::Deployment;
-use hearth_types::name::Version;
-use hearth_types::time::Timestamp;
 use hearth_types::{ApiError, ErrorKind};
 use tokio_util::sync::CancellationToken;
 
@@ -71,7 +69,7 @@ impl Life<'_> {
         if !member.still_wanted(Instant::now()) {
             return;
         }
-        let log_stream = log_stream_name(deployment.version);
+        let log_stream = logs::stream_name(deployment.version);
         let log = Arc::new(EnvironmentLog::new(
             shared.options.logs.stream(&deployment.key, &log_stream),
             Wording::new(&deployment.configuration),
@@ -262,11 +260,4 @@ fn report_init(log: &EnvironmentLog, phase: InitPhase, began: Instant, status: l
         duration: began.elapsed(),
         status,
     });
-}
-
-/// `2026/01/02/[$LATEST]` and 32 hexadecimal digits.
-fn log_stream_name(version: Version) -> String {
-    let today = Timestamp::from(SystemTime::now()).to_lambda_string();
-    let today = today.get(..10).unwrap_or_default().replace('-', "/");
-    format!("{today}/[{version}]{}", uuid::Uuid::new_v4().simple())
 }

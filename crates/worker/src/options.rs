@@ -10,6 +10,8 @@ use hearth_telemetry::logs::LogStore;
 use hearth_types::invoke::BoxFuture;
 use hearth_types::limits;
 use hearth_types::name::FunctionKey;
+use hearth_types::network::Hosts;
+use hearth_wasm::KeyValue;
 use tokio::net::TcpStream;
 
 use crate::runtimes::RuntimeOptions;
@@ -42,6 +44,30 @@ pub type Mint = Arc<dyn Fn(&FunctionKey) -> Credentials + Send + Sync>;
 /// with the connection; it is dropped when the environment ends.
 pub type Door = Arc<dyn Fn(&FunctionKey, TcpStream) -> BoxFuture<'static, ()> + Send + Sync>;
 
+/// Finds a key-value bucket for components: the one that belongs to the function, or the one of a name that functions
+/// of the account share.
+pub type Buckets = Arc<dyn Fn(&FunctionKey, Option<&str>) -> Arc<dyn KeyValue> + Send + Sync>;
+
+/// How functions that are WebAssembly components are run.
+#[derive(Clone)]
+pub struct ComponentOptions {
+    /// Runs them.
+    pub wall: hearth_wasm::Wall,
+    /// Hosts that a function may send HTTP requests to if its tags name none.
+    pub allowed_hosts: Hosts,
+    /// Finds key-value buckets; `None`: functions whose tags ask for one are refused.
+    pub buckets: Option<Buckets>,
+}
+
+impl fmt::Debug for ComponentOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ComponentOptions")
+            .field("wall", &self.wall)
+            .field("allowed_hosts", &self.allowed_hosts)
+            .finish_non_exhaustive()
+    }
+}
+
 /// How a worker is set up.
 #[derive(Clone)]
 pub struct WorkerOptions {
@@ -53,6 +79,8 @@ pub struct WorkerOptions {
     pub packages: Packages,
     /// Where functions' logs go.
     pub logs: LogStore,
+    /// How WebAssembly components are run; `None`: functions that are components are refused.
+    pub components: Option<ComponentOptions>,
     /// Which interpreters there are.
     pub runtimes: RuntimeOptions,
     /// Makes functions' credentials.
@@ -79,7 +107,7 @@ pub struct WorkerOptions {
 
 impl WorkerOptions {
     /// Options with everything that has a default at its default: 4 GiB of environments, at most 1,000 of them, two
-    /// starts per processor at once, 10 minutes warm, 6 hours of life, 30 s and 1,000 places in the queue.
+    /// starts per processor at once, 10 minutes warm, 6 hours of life, 30 s and 1,000 places in the queue. Without a wall for components.
     pub fn new(
         launcher: Launcher,
         packages: Packages,
@@ -94,6 +122,7 @@ impl WorkerOptions {
             restart_launcher: None,
             packages,
             logs,
+            components: None,
             runtimes,
             mint,
             door,
@@ -112,6 +141,7 @@ impl WorkerOptions {
 impl fmt::Debug for WorkerOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("WorkerOptions")
+            .field("components", &self.components)
             .field("runtimes", &self.runtimes)
             .field("memory_bytes", &self.memory_bytes)
             .field("max_environments", &self.max_environments)

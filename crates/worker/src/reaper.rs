@@ -29,6 +29,9 @@ pub(crate) async fn reap(shared: Arc<Shared>) {
 
 fn sweep(shared: &Shared, keep_warm: Duration) {
     let now = Instant::now();
+    if let Some(idle_since) = now.checked_sub(keep_warm) {
+        shared.components.expire(idle_since);
+    }
     for pool in shared.pools().values() {
         pool.expire(now, now.checked_sub(keep_warm));
         if pool.close_if_empty() {

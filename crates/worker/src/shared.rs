@@ -17,6 +17,7 @@ use crate::options::WorkerOptions;
 use crate::pool::Pool;
 use crate::runtimes::Runtimes;
 use crate::walls::Walls;
+use crate::wasm::Components;
 
 /// An immutable table that is replaced as a whole: reading it takes no lock (INV-9).
 type Table = imbl::HashMap<DeploymentId, Arc<Pool>>;
@@ -28,6 +29,7 @@ pub(crate) struct Shared {
     pub(crate) locale: &'static str,
     pub(crate) walls: Arc<Walls>,
     pub(crate) capacity: Arc<Capacity>,
+    pub(crate) components: Components,
     /// Turns to start.
     pub(crate) starts: Arc<Semaphore>,
     /// Ends all environments at once.
@@ -51,6 +53,11 @@ impl Shared {
                 memory_mib: options.memory_bytes / (1024 * 1024),
                 environments: options.max_environments,
             }),
+            components: Components::new(
+                options.components.clone(),
+                options.packages.clone(),
+                options.logs.clone(),
+            ),
             starts: Arc::new(Semaphore::new(options.parallel_starts.max(1))),
             locale: crate::variables::locale(),
             kill: CancellationToken::new(),
@@ -127,6 +134,7 @@ impl Shared {
             pool.close(&error);
         }
         self.lives.close();
+        self.components.close();
     }
 }
 

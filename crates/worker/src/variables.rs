@@ -46,7 +46,7 @@ pub(crate) fn variables(
                  /var/runtime:/var/task"
             ),
         ),
-        Runtime::Provided(_) => {}
+        Runtime::Provided(_) | Runtime::Wasm => {}
     }
     // Where X-Ray's daemon would be; nothing listens there, and its SDK is told to take that lightly.
     set("AWS_XRAY_CONTEXT_MISSING", "LOG_ERROR");
@@ -54,6 +54,38 @@ pub(crate) fn variables(
     set("_AWS_XRAY_DAEMON_ADDRESS", "169.254.100.1");
     set("_AWS_XRAY_DAEMON_PORT", "2000");
     set("AWS_ENDPOINT_URL", &format!("http://127.0.0.1:{DOOR_PORT}"));
+    own_and_identity(deployment, &mut set);
+    set("LAMBDA_TASK_ROOT", "/var/task");
+    set("LAMBDA_RUNTIME_DIR", "/var/runtime");
+    set("AWS_ACCESS_KEY_ID", &around.credentials.access_key_id);
+    set(
+        "AWS_SECRET_ACCESS_KEY",
+        &around.credentials.secret_access_key,
+    );
+    set("AWS_SESSION_TOKEN", &around.credentials.session_token);
+    set(
+        "AWS_LAMBDA_RUNTIME_API",
+        &format!("127.0.0.1:{RUNTIME_API_PORT}"),
+    );
+    set("AWS_LAMBDA_LOG_STREAM_NAME", around.log_stream);
+    all.into_iter().collect()
+}
+
+/// The whole environment of a component, each name once, in order. It has no files, no Runtime API and no credentials
+/// to speak of, and all its instances have the same.
+pub(crate) fn component_variables(deployment: &Deployment) -> Vec<(String, String)> {
+    let mut all = BTreeMap::new();
+    let mut set = |name: &str, value: &str| {
+        all.insert(name.to_owned(), value.to_owned());
+    };
+    set("TZ", ":UTC");
+    own_and_identity(deployment, &mut set);
+    all.into_iter().collect()
+}
+
+/// What a function brings with it, and what it learns of itself.
+fn own_and_identity(deployment: &Deployment, set: &mut impl FnMut(&str, &str)) {
+    let configuration = &deployment.configuration;
     let logging = &configuration.logging;
     match logging.format {
         LogFormat::Text => set("AWS_LAMBDA_LOG_FORMAT", "Text"),
@@ -73,16 +105,8 @@ pub(crate) fn variables(
 
     let key = &deployment.key;
     set("_HANDLER", &configuration.handler);
-    set("LAMBDA_TASK_ROOT", "/var/task");
-    set("LAMBDA_RUNTIME_DIR", "/var/runtime");
     set("AWS_REGION", key.region.as_str());
     set("AWS_DEFAULT_REGION", key.region.as_str());
-    set("AWS_ACCESS_KEY_ID", &around.credentials.access_key_id);
-    set(
-        "AWS_SECRET_ACCESS_KEY",
-        &around.credentials.secret_access_key,
-    );
-    set("AWS_SESSION_TOKEN", &around.credentials.session_token);
     set("AWS_LAMBDA_FUNCTION_NAME", key.name.as_str());
     set(
         "AWS_LAMBDA_FUNCTION_VERSION",
@@ -93,10 +117,6 @@ pub(crate) fn variables(
         &configuration.memory_mib.to_string(),
     );
     set("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand");
-    set(
-        "AWS_LAMBDA_RUNTIME_API",
-        &format!("127.0.0.1:{RUNTIME_API_PORT}"),
-    );
     match &logging.group {
         Some(group) => set("AWS_LAMBDA_LOG_GROUP_NAME", group),
         None => set(
@@ -104,14 +124,12 @@ pub(crate) fn variables(
             &format!("/aws/lambda/{}", key.name),
         ),
     }
-    set("AWS_LAMBDA_LOG_STREAM_NAME", around.log_stream);
     if !matches!(configuration.runtime, Runtime::Provided(_)) {
         set(
             "AWS_EXECUTION_ENV",
             &format!("AWS_Lambda_{}", configuration.runtime),
         );
     }
-    all.into_iter().collect()
 }
 
 /// A UTF-8 locale that exists on this host: Lambda's own, or else the one that every C library has.
@@ -180,5 +198,30 @@ mod tests {
         for name in ["PATH", "AWS_ENDPOINT_URL", "MINE"] {
             assert_eq!(all.get(name).map(String::as_str), Some("user"), "{name}");
         }
+    }
+
+    #[test]
+    fn a_component_gets_its_own_and_no_credentials() {
+        let mut deployment = deployment(Runtime::Wasm);
+        for name in ["MINE", "AWS_SECRET_ACCESS_KEY"] {
+            deployment
+                .configuration
+                .environment
+                .insert(name.to_owned(), "user".to_owned());
+        }
+        let all: BTreeMap<_, _> = component_variables(&deployment).into_iter().collect();
+        for (name, value) in [
+            ("MINE", "user"),
+            ("AWS_LAMBDA_FUNCTION_NAME", "hello"),
+            ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128"),
+            ("AWS_EXECUTION_ENV", "AWS_Lambda_wasm"),
+            ("TZ", ":UTC"),
+        ] {
+            assert_eq!(all.get(name).map(String::as_str), Some(value), "{name}");
+        }
+        assert!(
+            !all.keys()
+                .any(|name| name.contains("KEY") || name.contains("PATH"))
+        );
     }
 }

@@ -10,6 +10,7 @@ use hearth_types::invoke::{
     Body, BoxFuture, HttpInvocation, Invocation, Invoker, Outcome, RequestId, Served,
 };
 use hearth_types::name::{FunctionKey, Version};
+use hearth_types::walls::Isolation;
 use hearth_types::{ApiError, ErrorKind};
 use tokio::sync::oneshot;
 use tokio_util::task::AbortOnDropHandle;
@@ -19,6 +20,7 @@ use crate::pool::{Job, Placed, Pool};
 use crate::reaper;
 use crate::runtimes::Runtimes;
 use crate::shared::{Shared, shutting_down};
+use crate::wasm::{self, Guest};
 
 /// Runs functions on this host. Cheap to clone; all clones are one worker.
 #[derive(Clone)]
@@ -54,6 +56,12 @@ pub struct Stats {
     pub memory_mib: u64,
     /// Environments that were begun since the worker started.
     pub started: u64,
+    /// Deployments of WebAssembly components that are loaded.
+    pub components: usize,
+    /// Lanes of components that wait for a call: what environments are on that wall, without room of their own.
+    pub idle_lanes: usize,
+    /// Lanes of components that serve a call.
+    pub busy_lanes: usize,
 }
 
 impl Worker {
@@ -82,11 +90,15 @@ impl Worker {
     pub fn stats(&self) -> Stats {
         let pools = self.shared.pools();
         let (environments, memory_mib) = self.shared.capacity.used();
+        let [components, idle_lanes, busy_lanes] = self.shared.components.counts();
         let mut stats = Stats {
             deployments: pools.len(),
             environments,
             memory_mib,
             started: self.shared.started.load(Ordering::Relaxed),
+            components,
+            idle_lanes,
+            busy_lanes,
             ..Stats::default()
         };
         for pool in pools.values() {
@@ -100,23 +112,68 @@ impl Worker {
     }
 
     /// Ends: invocations that wait are refused, those that run may finish within `bound`; then all environments are
-    /// destroyed. When it returns, nothing of them is left. Further invocations are refused.
+    /// destroyed. When it returns, nothing of them is left, except for responses of components that somebody still
+    /// reads: these end with the connections that carry them. Further invocations are refused.
     pub async fn shutdown(&self, bound: Duration) {
         self.shared.close();
-        if tokio::time::timeout(bound, self.shared.lives.wait())
-            .await
-            .is_err()
-        {
+        let ended = async {
+            tokio::join!(self.shared.lives.wait(), self.shared.components.finished());
+        };
+        if tokio::time::timeout(bound, ended).await.is_err() {
             self.shared.kill.cancel();
             self.shared.lives.wait().await;
         }
+        self.shared.components.clear();
         for servant in self.servants.iter() {
             servant.abort();
         }
         self.shared.walls.end().await;
     }
 
+    /// Which wall a deployment is behind. Does not wait, unless the deployment must be loaded or looked into first.
+    async fn wall(&self, deployment: &Arc<Deployment>) -> Result<Wall, ApiError> {
+        let runtime = deployment.configuration.runtime.isolation();
+        if runtime == Some(Isolation::Process) {
+            return Ok(Wall::Process);
+        }
+        let components = &self.shared.components;
+        if let Some(guest) = components.loaded(&deployment.id) {
+            return Ok(Wall::Component(guest, None));
+        }
+        // The package was looked into when its pool was made.
+        if runtime.is_none() && self.shared.pools().contains_key(&deployment.id) {
+            return Ok(Wall::Process);
+        }
+        match components.load(deployment).await {
+            Ok(Some(loaded)) => Ok(Wall::Component(loaded.guest, Some(loaded.waited))),
+            Ok(None) => Ok(Wall::Process),
+            Err(unready) => Err(unready.error(deployment)),
+        }
+    }
+
     async fn run(&self, invocation: Invocation) -> Result<Outcome, ApiError> {
+        match self.wall(&invocation.deployment).await? {
+            Wall::Process => self.run_in_process(invocation).await,
+            Wall::Component(guest, loading) => {
+                wasm::invoke(&self.shared.components, guest, loading, invocation).await
+            }
+        }
+    }
+
+    async fn hand_over(
+        &self,
+        invocation: HttpInvocation,
+        request: http::Request<Body>,
+    ) -> Result<Served, ApiError> {
+        match self.wall(&invocation.deployment).await? {
+            Wall::Process => Ok(Served::TakesEvents(request)),
+            Wall::Component(guest, loading) => {
+                wasm::serve(&self.shared.components, guest, loading, invocation, request).await
+            }
+        }
+    }
+
+    async fn run_in_process(&self, invocation: Invocation) -> Result<Outcome, ApiError> {
         let (reply, mut answer) = oneshot::channel();
         let since = Instant::now();
         let request_id = invocation.request_id;
@@ -172,6 +229,13 @@ impl Worker {
     }
 }
 
+/// Which wall a deployment is behind.
+enum Wall {
+    Process,
+    /// A component, and how long it was waited for if it had to be loaded.
+    Component(Arc<Guest>, Option<Duration>),
+}
+
 /// An invocation's place in the queue: left when the caller gives up.
 struct Place<'a> {
     pool: &'a Pool,
@@ -199,15 +263,22 @@ impl Invoker for Worker {
 
     fn serve(
         &self,
-        _: HttpInvocation,
+        invocation: HttpInvocation,
         request: http::Request<Body>,
     ) -> BoxFuture<'_, Result<Served, ApiError>> {
-        Box::pin(async move { Ok(Served::TakesEvents(request)) })
+        Box::pin(self.hand_over(invocation, request))
     }
 
     fn prepare(&self, deployment: Arc<Deployment>) -> BoxFuture<'_, Result<(), Reason>> {
         Box::pin(async move {
             let configuration = &deployment.configuration;
+            if configuration.runtime.isolation() != Some(Isolation::Process) {
+                match self.shared.components.load(&deployment).await {
+                    Ok(Some(_)) => return Ok(()),
+                    Ok(None) => {}
+                    Err(unready) => return Err(unready.reason(&deployment)),
+                }
+            }
             self.shared.runtimes.prepare(&configuration.runtime).await?;
             let packages = &self.shared.options.packages;
             let layers: Vec<_> = configuration
@@ -231,6 +302,7 @@ impl Invoker for Worker {
     }
 
     fn retire(&self, key: &FunctionKey, version: Version, keep: Option<DeploymentId>) {
+        self.shared.components.retire(key, version, keep);
         for (id, pool) in self.shared.pools().iter() {
             if Some(*id) != keep
                 && pool.deployment.key == *key

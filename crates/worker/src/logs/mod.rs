@@ -1,10 +1,11 @@
 //! What one environment writes into its function's log: the platform's lines and the function's, in the order in which
 //! they happened.
 //!
-//! The function's lines come through two pipes. A task empties them as they fill ([`EnvironmentLog::follow`]); at the
-//! end of an invocation they are emptied once more ([`EnvironmentLog::end`]), so that everything that the function
-//! wrote before it answered stands before END and is in the tail. The function is hostile (INV-8): lines are bounded,
-//! and the speed at which the pipes are emptied is bounded too, after which a flooding function waits for its own pipe.
+//! The lines of a process come through two pipes. A task empties them as they fill ([`EnvironmentLog::follow`]); at the
+//! end of an invocation they are emptied once more ([`EnvironmentLog::drain`]), so that everything that the function
+//! wrote before it answered stands before END and is in the tail. A component's are handed over as it writes them
+//! ([`EnvironmentLog::push`]). The function is hostile (INV-8): lines are bounded, and the speed at which pipes are
+//! emptied is bounded too, after which a flooding function waits for its own pipe.
 
 mod lines;
 mod platform;
@@ -17,9 +18,12 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use hearth_telemetry::logs::LogStream;
+use hearth_types::invoke::{Report, RequestId};
+use hearth_types::name::Version;
 use hearth_types::time::Timestamp;
 use tokio::net::unix::pipe;
 
+use crate::failure::Failure;
 use lines::LineSplitter;
 pub(crate) use platform::{Event, InitPhase, Status, Wording};
 use tail::Tail;
@@ -36,6 +40,13 @@ const DRAIN_BYTES: usize = 1024 * 1024;
 const TURN_BYTES: usize = 64 * 1024;
 const PAUSE: Duration = Duration::from_millis(2);
 
+/// A new name for an environment's stream: `2026/01/02/[$LATEST]` and 32 hexadecimal digits.
+pub(crate) fn stream_name(version: Version) -> String {
+    let today = Timestamp::from(SystemTime::now()).to_lambda_string();
+    let today = today.get(..10).unwrap_or_default().replace('-', "/");
+    format!("{today}/[{version}]{}", uuid::Uuid::new_v4().simple())
+}
+
 /// The log of one environment.
 #[derive(Debug)]
 pub(crate) struct EnvironmentLog {
@@ -46,15 +57,27 @@ pub(crate) struct EnvironmentLog {
 
 #[derive(Debug)]
 struct Inner {
-    pipes: [Pipe; 2],
+    /// Standard output and error.
+    outputs: [Output; 2],
     tail: Option<Tail>,
 }
 
 #[derive(Debug, Default)]
-struct Pipe {
-    /// `None` once it has ended.
-    end: Option<Arc<pipe::Receiver>>,
+struct Output {
+    /// The pipe that it comes through; `None` once that has ended, or if there is none.
+    pipe: Option<Arc<pipe::Receiver>>,
     lines: LineSplitter,
+}
+
+/// How an invocation ended, as far as its log says so.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Conclusion<'a> {
+    /// Well.
+    Success,
+    /// Badly, and the platform found out: it says why in a line of its own.
+    Failure(&'a Failure),
+    /// Badly, as its REPORT says: the error's type.
+    Error(&'a str),
 }
 
 impl EnvironmentLog {
@@ -63,7 +86,7 @@ impl EnvironmentLog {
             stream,
             wording,
             inner: Mutex::new(Inner {
-                pipes: Default::default(),
+                outputs: Default::default(),
                 tail: None,
             }),
         }
@@ -82,9 +105,9 @@ impl EnvironmentLog {
                 .map(Arc::new);
         }
         let mut inner = self.lock();
-        for (pipe, end) in inner.pipes.iter_mut().zip(ends) {
-            *pipe = Pipe {
-                end,
+        for (output, pipe) in inner.outputs.iter_mut().zip(ends) {
+            *output = Output {
+                pipe,
                 lines: LineSplitter::default(),
             };
         }
@@ -98,7 +121,7 @@ impl EnvironmentLog {
 
     async fn follow_one(&self, which: usize) {
         loop {
-            let Some(end) = self.lock().end(which) else {
+            let Some(end) = self.lock().pipe(which) else {
                 return;
             };
             if end.readable().await.is_err() {
@@ -112,6 +135,18 @@ impl EnvironmentLog {
             if turn.is_ok() {
                 tokio::time::sleep(PAUSE).await;
             }
+        }
+    }
+
+    /// Takes what the function wrote to its standard output (0) or error (1), where no pipe carries it.
+    pub(crate) fn push(&self, which: usize, bytes: &[u8]) {
+        let mut inner = self.lock();
+        let Inner { outputs, tail } = &mut *inner;
+        if let Some(output) = outputs.get_mut(which) {
+            let mut at = None;
+            output
+                .lines
+                .push(bytes, |line| self.write(line, &mut at, tail));
         }
     }
 
@@ -133,12 +168,43 @@ impl EnvironmentLog {
         for which in 0..2 {
             self.take(which, DRAIN_BYTES);
             let mut inner = self.lock();
-            let Inner { pipes, tail } = &mut *inner;
-            if let Some(pipe) = pipes.get_mut(which) {
+            let Inner { outputs, tail } = &mut *inner;
+            if let Some(output) = outputs.get_mut(which) {
                 let mut at = None;
-                pipe.lines.flush(|line| self.write(line, &mut at, tail));
+                output.lines.flush(|line| self.write(line, &mut at, tail));
             }
         }
+    }
+
+    /// Writes the end of an invocation, after what the function wrote until then: why it ended badly, END and REPORT.
+    pub(crate) fn conclude(
+        &self,
+        request_id: &RequestId,
+        report: &Report,
+        conclusion: Conclusion<'_>,
+    ) {
+        self.drain();
+        let status = match conclusion {
+            Conclusion::Success => Status::Success,
+            Conclusion::Error(kind) => Status::Error(kind),
+            Conclusion::Failure(failure) => {
+                self.platform(&Event::Note {
+                    request_id,
+                    kind: failure.kind(),
+                    text: &failure.reason(),
+                });
+                match failure {
+                    Failure::Timeout(_) => Status::Timeout,
+                    _ => Status::Error(failure.kind()),
+                }
+            }
+        };
+        self.platform(&Event::End { request_id });
+        self.platform(&Event::Report {
+            request_id,
+            report,
+            status,
+        });
     }
 
     /// Ends an invocation's log: the tail, if it was kept.
@@ -149,8 +215,8 @@ impl EnvironmentLog {
     /// Takes up to `most` bytes of a pipe that are there now.
     fn take(&self, which: usize, most: usize) -> Taken {
         let mut inner = self.lock();
-        let Inner { pipes, tail } = &mut *inner;
-        let Some(Pipe { end: slot, lines }) = pipes.get_mut(which) else {
+        let Inner { outputs, tail } = &mut *inner;
+        let Some(Output { pipe: slot, lines }) = outputs.get_mut(which) else {
             return Taken::All;
         };
         let Some(end) = slot.as_ref() else {
@@ -201,8 +267,8 @@ impl EnvironmentLog {
 }
 
 impl Inner {
-    fn end(&self, which: usize) -> Option<Arc<pipe::Receiver>> {
-        self.pipes.get(which)?.end.clone()
+    fn pipe(&self, which: usize) -> Option<Arc<pipe::Receiver>> {
+        self.outputs.get(which)?.pipe.clone()
     }
 }
 
