@@ -6,6 +6,7 @@
 mod conflicts;
 mod durability;
 mod functions;
+pub mod key_value;
 mod layers;
 pub mod model;
 pub mod random;
