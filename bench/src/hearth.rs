@@ -1,15 +1,11 @@
 //! A node under test: the release binary, on a data folder of its own.
 
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
 use anyhow::Context as _;
-use aws_credential_types::Credentials;
-use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
-use aws_sigv4::sign::v4;
 use tokio::process::{Child, Command};
 
+use crate::api::Access;
 use crate::load::Target;
 use crate::process;
 
@@ -18,48 +14,32 @@ pub(crate) struct Hearth {
     binary: PathBuf,
     data: tempfile::TempDir,
     node: Child,
-    address: SocketAddr,
-    key: (String, String),
+    pub(crate) access: Access,
 }
 
 impl Hearth {
+    /// Starts a node on an empty data folder.
     pub(crate) async fn start(binary: &Path) -> anyhow::Result<Self> {
         let data = tempfile::tempdir().context("make a data folder")?;
-        let node = Command::new(binary)
-            .args(["up", "--no-samples", "--listen", "127.0.0.1:0", "--data"])
-            .arg(data.path())
-            .kill_on_drop(true)
-            .stdout(std::process::Stdio::null())
-            .spawn()
-            .with_context(|| format!("start {}", binary.display()))?;
-        let endpoint = process::wait_for("the node's address", || {
-            std::fs::read_to_string(data.path().join("endpoint"))
-                .ok()
-                .filter(|text| !text.is_empty())
-        })
-        .await?;
-        let address = endpoint
-            .trim()
-            .trim_start_matches("http://")
-            .parse()
-            .context("read the node's address")?;
-        let credentials = std::fs::read_to_string(data.path().join("credentials"))
-            .context("read the credentials")?;
-        let value = |name: &str| {
-            let line = credentials
-                .lines()
-                .find_map(|line| line.strip_prefix(name)?.trim().strip_prefix('='));
-            line.map(|value| value.trim().to_owned())
-                .with_context(|| format!("find {name} in the credentials"))
-        };
-        let key = (value("aws_access_key_id")?, value("aws_secret_access_key")?);
+        let (node, access) = spawn(binary, data.path()).await?;
         Ok(Self {
             binary: binary.to_owned(),
             data,
             node,
-            address,
-            key,
+            access,
         })
+    }
+
+    /// Stops the node, and starts it again on what it has kept.
+    pub(crate) async fn restart(&mut self) -> anyhow::Result<()> {
+        self.end().await?;
+        (self.node, self.access) = spawn(&self.binary, self.data.path()).await?;
+        Ok(())
+    }
+
+    /// The node's process.
+    pub(crate) fn id(&self) -> anyhow::Result<u32> {
+        self.node.id().context("the node runs")
     }
 
     /// Deploys `source` under `name`, and gives what invokes it.
@@ -94,43 +74,66 @@ impl Hearth {
         expected: &str,
     ) -> anyhow::Result<Target> {
         let path = format!("/2015-03-31/functions/{name}/invocations");
-        let url = format!("http://{}{path}", self.address);
-        let credentials = Credentials::new(&self.key.0, &self.key.1, None, None, "bench");
-        let identity = credentials.into();
-        let parameters = v4::SigningParams::builder()
-            .identity(&identity)
-            .region("us-east-1")
-            .name("lambda")
-            .time(SystemTime::now())
-            .settings(SigningSettings::default())
-            .build()?
-            .into();
-        let request = SignableRequest::new(
-            "POST",
-            &url,
-            std::iter::empty(),
-            SignableBody::Bytes(event.as_bytes()),
-        )?;
-        let (instructions, _) = sign(request, &parameters)?.into_parts();
-        let mut head = format!(
-            "POST {path} HTTP/1.1\r\nhost: {}\r\ncontent-length: {}\r\n",
-            self.address,
-            event.len()
-        );
-        for (name, value) in instructions.headers() {
-            head += &format!("{name}: {value}\r\n");
-        }
+        let request = self.access.signed("POST", &path, event.as_bytes())?;
         Ok(Target {
-            address: self.address,
-            request: format!("{head}\r\n{event}").into_bytes().into(),
+            address: self.access.address,
+            request: request.into(),
             expected: expected.as_bytes().into(),
         })
     }
 
     /// Stops the node as Ctrl-C would, and waits until it is gone.
     pub(crate) async fn stop(mut self) -> anyhow::Result<()> {
+        self.end().await
+    }
+
+    async fn end(&mut self) -> anyhow::Result<()> {
         process::interrupt(&self.node).await?;
         self.node.wait().await.context("wait for the node")?;
         Ok(())
     }
+}
+
+async fn spawn(binary: &Path, data: &Path) -> anyhow::Result<(Child, Access)> {
+    let endpoint = data.join("endpoint");
+    // Of a node that ran before.
+    match std::fs::remove_file(&endpoint) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(error).context("remove the old address");
+        }
+        _ => {}
+    }
+    let node = Command::new(binary)
+        .args(["up", "--no-samples", "--listen", "127.0.0.1:0", "--data"])
+        .arg(data)
+        .kill_on_drop(true)
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .with_context(|| format!("start {}", binary.display()))?;
+    let endpoint = process::wait_for("the node's address", || {
+        std::fs::read_to_string(&endpoint)
+            .ok()
+            .filter(|text| !text.is_empty())
+    })
+    .await?;
+    let address = endpoint
+        .trim()
+        .trim_start_matches("http://")
+        .parse()
+        .context("read the node's address")?;
+    let credentials =
+        std::fs::read_to_string(data.join("credentials")).context("read the credentials")?;
+    let value = |name: &str| {
+        let line = credentials
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.trim().strip_prefix('='));
+        line.map(|value| value.trim().to_owned())
+            .with_context(|| format!("find {name} in the credentials"))
+    };
+    let access = Access {
+        address,
+        key_id: value("aws_access_key_id")?,
+        secret: value("aws_secret_access_key")?,
+    };
+    Ok((node, access))
 }

@@ -50,9 +50,18 @@ pub(crate) async fn run(
     callers: usize,
     duration: Duration,
 ) -> anyhow::Result<Sample> {
+    run_all(std::slice::from_ref(target), callers, duration).await
+}
+
+/// The same for targets of one server, each asked in turn.
+pub(crate) async fn run_all(
+    targets: &[Target],
+    callers: usize,
+    duration: Duration,
+) -> anyhow::Result<Sample> {
     let start = Instant::now();
     let tasks: Vec<_> = (0..callers)
-        .map(|_| tokio::spawn(caller(target.clone(), start + duration)))
+        .map(|first| tokio::spawn(caller(targets.to_vec(), first, start + duration)))
         .collect();
     let mut latencies = Vec::new();
     for task in tasks {
@@ -61,15 +70,21 @@ pub(crate) async fn run(
     Ok(Sample::of(latencies, start.elapsed()))
 }
 
-async fn caller(target: Target, end: Instant) -> anyhow::Result<Vec<Duration>> {
-    let mut connection = Connection::open(target.address).await?;
+async fn caller(targets: Vec<Target>, first: usize, end: Instant) -> anyhow::Result<Vec<Duration>> {
+    let mut targets = targets.iter().cycle().skip(first);
+    let mut connection = None;
     let mut latencies = Vec::new();
     while Instant::now() < end {
+        let target = targets.next().context("name a target")?;
+        let open = match &mut connection {
+            Some(open) => open,
+            None => connection.insert(Connection::open(target.address).await?),
+        };
         let start = Instant::now();
-        let closed = connection.call(&target).await?;
+        let closed = open.call(target).await?;
         latencies.push(start.elapsed());
         if closed {
-            connection = Connection::open(target.address).await?;
+            connection = None;
         }
     }
     Ok(latencies)
@@ -83,13 +98,14 @@ pub(crate) async fn once(target: &Target) -> anyhow::Result<Duration> {
     Ok(start.elapsed())
 }
 
-struct Connection {
+/// A connection that is kept.
+pub(crate) struct Connection {
     stream: TcpStream,
     buffer: Vec<u8>,
 }
 
 impl Connection {
-    async fn open(address: SocketAddr) -> anyhow::Result<Self> {
+    pub(crate) async fn open(address: SocketAddr) -> anyhow::Result<Self> {
         let stream = TcpStream::connect(address)
             .await
             .with_context(|| format!("connect to {address}"))?;
@@ -100,47 +116,49 @@ impl Connection {
         })
     }
 
-    /// Sends the request and reads the whole answer. `true` if the server closes the connection after it.
-    async fn call(&mut self, target: &Target) -> anyhow::Result<bool> {
+    /// Asks `target` and checks its answer. `true` if the server closes the connection after it.
+    pub(crate) async fn call(&mut self, target: &Target) -> anyhow::Result<bool> {
+        let answer = self.exchange(&target.request).await?;
+        let contains = |needle: &[u8]| {
+            answer
+                .body
+                .windows(needle.len().max(1))
+                .any(|part| part == needle)
+        };
+        if answer.status != 200 || !contains(&target.expected) {
+            bail!(
+                "answer {}: {}",
+                answer.status,
+                String::from_utf8_lossy(answer.body)
+            );
+        }
+        Ok(answer.close)
+    }
+
+    /// Sends a request and reads the whole answer.
+    pub(crate) async fn exchange(&mut self, request: &[u8]) -> anyhow::Result<Answer<'_>> {
         self.stream
-            .write_all(&target.request)
+            .write_all(request)
             .await
             .context("send a request")?;
         self.buffer.clear();
-        loop {
-            if let Some(answer) = parse(&self.buffer)? {
-                let contains = |needle: &[u8]| {
-                    answer
-                        .body
-                        .windows(needle.len().max(1))
-                        .any(|part| part == needle)
-                };
-                if answer.status != 200 || !contains(&target.expected) {
-                    bail!(
-                        "answer {}: {}",
-                        answer.status,
-                        String::from_utf8_lossy(&self.buffer)
-                    );
-                }
-                return Ok(answer.close);
-            }
-            if self
-                .stream
-                .read_buf(&mut self.buffer)
-                .await
-                .context("read an answer")?
-                == 0
-            {
+        while parse(&self.buffer)?.is_none() {
+            let read = self.stream.read_buf(&mut self.buffer).await;
+            if read.context("read an answer")? == 0 {
                 bail!("the server hung up in an answer");
             }
         }
+        parse(&self.buffer)?.context("read an answer")
     }
 }
 
-struct Answer<'a> {
-    status: u16,
-    close: bool,
-    body: &'a [u8],
+/// An answer, whole.
+pub(crate) struct Answer<'a> {
+    pub(crate) status: u16,
+    /// Whether the server closes the connection after it.
+    pub(crate) close: bool,
+    /// As it was sent: with the lines of its chunks, where it came in chunks.
+    pub(crate) body: &'a [u8],
 }
 
 /// The answer at the start of `buffer`, if it is there whole.

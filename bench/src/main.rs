@@ -1,249 +1,68 @@
 //! Benchmarks: Hearth beside its floors and its peers, in one run on one machine.
 //!
-//! `cargo xtask bench` builds the release binary, installs the peers and runs this. Rounds go through all targets in
+//! `cargo xtask bench` builds the release binaries, installs the peers and runs this. Rounds go through all targets in
 //! turn and the median round counts, so that what else the machine does meets all of them alike. Ratios are what to
 //! read.
+//!
+//! - [`processes`]: Python, Node.js and programs behind the process wall
+//! - [`wasm`]: components behind the WebAssembly wall
+//! - [`load`]: callers and their latencies
+//! - [`hearth`]: a node under test; [`api`]: its control operations; [`process`]: processes that are measured
+//! - [`report`]: lines of a table, rounds and medians, a plot
 
-mod cold;
-mod floor;
+mod api;
 mod hearth;
 mod load;
-mod peers;
 mod process;
+mod processes;
 mod report;
+mod wasm;
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::time::Duration;
 
-use anyhow::Context as _;
-use clap::Parser;
-
-use crate::floor::{Floor, Language};
-use crate::hearth::Hearth;
-use crate::report::{FLOOR, HEARTH, Warm};
-
-/// What every function is asked, and a part of its right answer.
-const EVENT: &str = r#"{"name":"Ada"}"#;
-const EXPECTED: &str = "Ada";
+use clap::{Args, Parser, Subcommand};
 
 /// Measures Hearth beside its floors and peers.
 #[derive(Parser)]
-struct Options {
+struct Cli {
+    #[command(subcommand)]
+    suite: Suite,
+}
+
+#[derive(Subcommand)]
+enum Suite {
+    /// Functions behind the process wall
+    Processes(processes::Options),
+    /// Components behind the WebAssembly wall
+    Wasm(wasm::Options),
+    /// The floor of the WebAssembly suite: a server that says hello, with no platform at all
+    #[command(hide = true)]
+    HelloServer { address: SocketAddr },
+}
+
+/// What every suite is told.
+#[derive(Args)]
+struct Places {
     /// The release binary
     #[arg(long)]
     hearth: PathBuf,
-    /// Python with the peers installed
-    #[arg(long)]
-    python: PathBuf,
-    /// Folder with the peers' node_modules
-    #[arg(long)]
-    npm: Option<PathBuf>,
     /// The checkout
     #[arg(long)]
     root: PathBuf,
+    /// Folder with the peers' node_modules
+    #[arg(long)]
+    npm: Option<PathBuf>,
     /// Folder for the results
     #[arg(long)]
     output: PathBuf,
-    /// Length of one measurement, seconds
-    #[arg(long, default_value_t = 2.0)]
-    seconds: f64,
-    /// Rounds of warm measurements
-    #[arg(long, default_value_t = 5)]
-    rounds: usize,
-    /// Cold starts of each runtime
-    #[arg(long, default_value_t = 30)]
-    cold: usize,
 }
-
-const CALLERS: [usize; 3] = [1, 16, 64];
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let options = Options::parse();
-    let functions = options.root.join("bench/functions");
-    let node = Hearth::start(&options.hearth).await?;
-    let (python, node_folder) = (functions.join("python"), functions.join("node"));
-    let memory = ["--memory", "1769"];
-    let handler = |handler| [["--handler", handler].as_slice(), &memory].concat();
-    node.deploy(
-        "python",
-        &python,
-        &handler("lambda_function.lambda_handler"),
-    )
-    .await?;
-    node.deploy("node", &node_folder, &handler("index.handler"))
-        .await?;
-
-    let warm = warm(&options, &node, &python, &node_folder).await?;
-    let rust = compile_rust(&options).await?;
-    let interpreter = real_python().await?;
-    let starts = [
-        cold::Start {
-            name: "python",
-            folder: &python,
-            options: handler("lambda_function.lambda_handler"),
-            bare: vec![&interpreter, "-c", "import json, lambda_function"],
-        },
-        cold::Start {
-            name: "node",
-            folder: &node_folder,
-            options: handler("index.handler"),
-            bare: vec!["node", "-e", "require('./index.js')"],
-        },
-        // There is no interpreter: the floor is a process that ends at once.
-        cold::Start {
-            name: "provided",
-            folder: rust.path(),
-            options: memory.to_vec(),
-            bare: vec!["/bin/true"],
-        },
-    ];
-    let mut cold = Vec::new();
-    for start in &starts {
-        cold.push(cold::measure(&node, start, options.cold).await?);
+    match Cli::parse().suite {
+        Suite::Processes(options) => processes::run(&options).await,
+        Suite::Wasm(options) => wasm::run(&options).await,
+        Suite::HelloServer { address } => wasm::floor::serve(address).await,
     }
-    node.stop().await?;
-
-    std::fs::create_dir_all(&options.output).context("create the output folder")?;
-    let text = report::markdown(&warm.0, &cold);
-    println!("{text}");
-    for line in &warm.1 {
-        println!("not measured: {line}");
-    }
-    std::fs::write(options.output.join("results.md"), &text).context("write the results")?;
-    let plot = options.output.join("warm.svg");
-    report::plot(&plot, &warm.0)?;
-    println!("plot: {}", plot.display());
-    Ok(())
-}
-
-async fn warm(
-    options: &Options,
-    node: &Hearth,
-    python: &std::path::Path,
-    node_folder: &std::path::Path,
-) -> anyhow::Result<(Vec<Warm>, Vec<String>)> {
-    let installed = peers::Installed {
-        python: options.python.clone(),
-        npm: options.npm.clone(),
-        functions: options.root.join("bench/functions"),
-    };
-    let (peers, missing) = peers::start(&installed).await?;
-    let bootstrap = |path: &str| options.root.join("runtimes").join(path);
-    let languages = [
-        (
-            "python",
-            Language {
-                argv: vec![
-                    real_python().await?.into(),
-                    bootstrap("python/bootstrap.py"),
-                ],
-                handler: "lambda_function.lambda_handler",
-                folder: python.to_owned(),
-            },
-        ),
-        (
-            "node",
-            Language {
-                argv: vec!["node".into(), bootstrap("node/bootstrap.cjs")],
-                handler: "index.handler",
-                folder: node_folder.to_owned(),
-            },
-        ),
-    ];
-    let duration = Duration::from_secs_f64(options.seconds);
-    let mut lines: Vec<Warm> = Vec::new();
-    let mut add = |language, name: &str, callers, sample| {
-        let same = |line: &&mut Warm| {
-            line.language == language && line.name == name && line.callers == callers
-        };
-        match lines.iter_mut().find(same) {
-            Some(line) => line.rounds.push(sample),
-            None => lines.push(Warm {
-                language,
-                name: name.to_owned(),
-                callers,
-                rounds: vec![sample],
-            }),
-        }
-    };
-    for round in 0..options.rounds {
-        eprintln!("round {} of {}", round + 1, options.rounds);
-        for (language, bare) in &languages {
-            for callers in CALLERS {
-                // One process a core serves as many callers as there are.
-                let floor = Floor::start(bare, callers.min(2), EVENT).await?;
-                floor.warm().await?;
-                add(
-                    language,
-                    FLOOR,
-                    callers,
-                    floor.run(callers, duration).await?,
-                );
-                drop(floor);
-                // Signed anew each time: a signature is good for five minutes.
-                let target = node.invocation(language, EVENT, EXPECTED)?;
-                load::run(&target, callers, duration / 4).await?;
-                add(
-                    language,
-                    HEARTH,
-                    callers,
-                    load::run(&target, callers, duration).await?,
-                );
-                for peer in peers
-                    .iter()
-                    .filter(|peer| peer.language == *language && callers <= peer.callers_most)
-                {
-                    load::run(&peer.target, callers, duration / 4).await?;
-                    add(
-                        language,
-                        peer.name,
-                        callers,
-                        load::run(&peer.target, callers, duration).await?,
-                    );
-                }
-            }
-        }
-    }
-    lines.sort_by_key(|line| (line.language, line.callers));
-    Ok((lines, missing))
-}
-
-/// The interpreter itself: what is on the PATH may be a version manager's shim.
-async fn real_python() -> anyhow::Result<String> {
-    let output = tokio::process::Command::new("python3")
-        .args([
-            "-c",
-            "import os, sys; print(os.path.realpath(sys.executable))",
-        ])
-        .output()
-        .await
-        .context("run python3")?;
-    Ok(String::from_utf8(output.stdout)
-        .context("read the interpreter's path")?
-        .trim()
-        .to_owned())
-}
-
-/// The sample in Rust, compiled: a function that starts in no time, so that what is left is the platform.
-async fn compile_rust(options: &Options) -> anyhow::Result<tempfile::TempDir> {
-    let folder = tempfile::tempdir().context("make a folder")?;
-    let status = tokio::process::Command::new("rustc")
-        .args([
-            "--edition",
-            "2024",
-            "--crate-name",
-            "bootstrap",
-            "-O",
-            "-C",
-            "strip=symbols",
-            "-o",
-        ])
-        .arg(folder.path().join("bootstrap"))
-        .arg(options.root.join("examples/rust-hello/main.rs"))
-        .status()
-        .await
-        .context("run rustc")?;
-    anyhow::ensure!(status.success(), "compile examples/rust-hello: {status}");
-    Ok(folder)
 }

@@ -47,3 +47,30 @@ pub(crate) async fn interrupt(child: &Child) -> anyhow::Result<()> {
     }
     Ok(())
 }
+
+/// What a process and all that it started take of the machine's memory, bytes: the proportional set size, in which a
+/// page that several share counts for each by its share.
+pub(crate) fn memory(process: u32) -> anyhow::Result<u64> {
+    let rollup = std::fs::read_to_string(format!("/proc/{process}/smaps_rollup"))
+        .with_context(|| format!("read the memory of process {process}"))?;
+    let kib = rollup
+        .lines()
+        .find_map(|line| {
+            line.strip_prefix("Pss:")?
+                .trim()
+                .strip_suffix("kB")?
+                .trim()
+                .parse::<u64>()
+                .ok()
+        })
+        .with_context(|| format!("find Pss of process {process}"))?;
+    let mut bytes = kib * 1024;
+    for thread in std::fs::read_dir(format!("/proc/{process}/task")).context("list the threads")? {
+        // A thread that ends meanwhile has no children.
+        let children = std::fs::read_to_string(thread?.path().join("children")).unwrap_or_default();
+        for child in children.split_whitespace() {
+            bytes += memory(child.parse().context("read a process id")?)?;
+        }
+    }
+    Ok(bytes)
+}

@@ -1,4 +1,4 @@
-//! Tables for people, and a plot.
+//! What tables and plots are made of: lines of rounds, of which the median counts.
 
 use std::path::Path;
 use std::time::Duration;
@@ -6,23 +6,48 @@ use std::time::Duration;
 use anyhow::Context as _;
 use plotters::prelude::*;
 
-use crate::cold::Cold;
 use crate::load::Sample;
 
-/// One line of the table of warm invocations: what was called, with how many callers, and each round's figures.
-pub(crate) struct Warm {
-    pub(crate) language: &'static str,
+/// One line of a table: what was called, with how many callers, and each round's figures.
+pub(crate) struct Line {
+    /// What is compared with each other: a language, a component.
+    pub(crate) group: &'static str,
     pub(crate) name: String,
     pub(crate) callers: usize,
     pub(crate) rounds: Vec<Sample>,
 }
 
-/// How the floor's lines are named.
-pub(crate) const FLOOR: &str = "floor: the language alone";
-/// How Hearth's lines are named.
-pub(crate) const HEARTH: &str = "Hearth";
+/// Lines by group, name and callers.
+#[derive(Default)]
+pub(crate) struct Lines(pub(crate) Vec<Line>);
 
-impl Warm {
+impl Lines {
+    /// Adds a round to its line.
+    pub(crate) fn add(&mut self, group: &'static str, name: &str, callers: usize, round: Sample) {
+        let same =
+            |line: &&mut Line| line.group == group && line.name == name && line.callers == callers;
+        match self.0.iter_mut().find(same) {
+            Some(line) => line.rounds.push(round),
+            None => self.0.push(Line {
+                group,
+                name: name.to_owned(),
+                callers,
+                rounds: vec![round],
+            }),
+        }
+    }
+
+    /// The median round of a line.
+    pub(crate) fn median(&self, group: &str, name: &str, callers: usize) -> Option<Sample> {
+        let line = self
+            .0
+            .iter()
+            .find(|line| line.group == group && line.name == name && line.callers == callers);
+        line.map(Line::median)
+    }
+}
+
+impl Line {
     /// The median round of each figure.
     pub(crate) fn median(&self) -> Sample {
         Sample {
@@ -47,90 +72,41 @@ fn middle(durations: impl Iterator<Item = Duration>) -> Duration {
         .unwrap_or_default()
 }
 
-fn micros(duration: Duration) -> f64 {
+/// Microseconds, for a table.
+pub(crate) fn micros(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1e6
 }
 
-/// The tables, as Markdown.
-pub(crate) fn markdown(warm: &[Warm], cold: &[Cold]) -> String {
-    let mut text = String::from(
-        "| language | what | callers | p50 µs | p99 µs | per second | Hearth's rate over it |\n|---|---|---:|---:|---:|---:|---:|\n",
-    );
-    for line in warm {
-        let sample = line.median();
-        let hearth = find(warm, line.language, HEARTH, line.callers).map(Warm::median);
-        let ratio = hearth.map_or_else(
-            || "-".to_owned(),
-            |h| format!("{:.2}", h.per_second / sample.per_second),
-        );
-        text += &format!(
-            "| {} | {} | {} | {:.0} | {:.0} | {:.0} | {ratio} |\n",
-            line.language,
-            line.name,
-            line.callers,
-            micros(sample.p50),
-            micros(sample.p99),
-            sample.per_second,
-        );
-    }
-    text += "\n| language | what the platform adds to a warm invocation at one caller, p50 µs |\n|---|---:|\n";
-    for line in warm
-        .iter()
-        .filter(|line| line.name == HEARTH && line.callers == 1)
-    {
-        if let Some(floor) = find(warm, line.language, FLOOR, 1) {
-            let added = micros(line.median().p50) - micros(floor.median().p50);
-            text += &format!("| {} | {added:.0} |\n", line.language);
-        }
-    }
-    text += "\n| cold start | Hearth p50 ms | p99 ms | bare p50 ms | p99 ms | ratio of p50 |\n|---|---:|---:|---:|---:|---:|\n";
-    for line in cold {
-        let ms = |duration: Duration| duration.as_secs_f64() * 1e3;
-        text += &format!(
-            "| {} | {:.1} | {:.1} | {:.1} | {:.1} | {:.2} |\n",
-            line.name,
-            ms(line.hearth.p50),
-            ms(line.hearth.p99),
-            ms(line.bare.p50),
-            ms(line.bare.p99),
-            line.hearth.p50.as_secs_f64() / line.bare.p50.as_secs_f64(),
-        );
-    }
-    text
+/// Milliseconds, for a table.
+pub(crate) fn millis(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1e3
 }
 
-fn find<'a>(warm: &'a [Warm], language: &str, name: &str, callers: usize) -> Option<&'a Warm> {
-    warm.iter()
-        .find(|line| line.language == language && line.name == name && line.callers == callers)
-}
-
-/// Invocations per second, one bar a line of the table.
-pub(crate) fn plot(path: &Path, warm: &[Warm]) -> anyhow::Result<()> {
-    let height = 60 + 22 * u32::try_from(warm.len()).unwrap_or(u32::MAX / 64);
+/// Requests per second, one bar a line of the table; lines whose names begin with `ours` stand out.
+pub(crate) fn plot(path: &Path, lines: &Lines, ours: &str) -> anyhow::Result<()> {
+    let height = 60 + 22 * u32::try_from(lines.0.len()).unwrap_or(u32::MAX / 64);
     let area = SVGBackend::new(path, (1_000, height)).into_drawing_area();
     area.fill(&WHITE).context("draw the plot")?;
-    let most = warm
+    let most = lines
+        .0
         .iter()
         .map(|line| line.median().per_second)
         .fold(1.0, f64::max);
     let label = ("sans-serif", 13).into_font();
-    let title = "warm invocations per second (median of the rounds)";
+    let title = "warm requests per second (median of the rounds)";
     area.draw(&Text::new(title, (10, 10), ("sans-serif", 18).into_font()))
         .context("draw the plot")?;
-    for (index, line) in (0_i32..).zip(warm) {
+    for (index, line) in (0_i32..).zip(&lines.0) {
         let rate = line.median().per_second;
         let (top, width) = (44 + 22 * index, (rate / most * 560.0) as i32);
-        let colour = if line.name == HEARTH {
+        let colour = if line.name.starts_with(ours) {
             RGBColor(214, 93, 14)
         } else {
             RGBColor(131, 148, 150)
         };
         let bar = Rectangle::new([(350, top), (350 + width, top + 16)], colour.filled());
         area.draw(&bar).context("draw the plot")?;
-        let name = format!(
-            "{} · {} · {} callers",
-            line.language, line.name, line.callers
-        );
+        let name = format!("{} · {} · {} callers", line.group, line.name, line.callers);
         area.draw(&Text::new(name, (10, top + 2), label.clone()))
             .context("draw the plot")?;
         area.draw(&Text::new(

@@ -1,19 +1,33 @@
-//! `cargo xtask bench`: builds the release binary, installs the peers and measures.
+//! `cargo xtask bench`: builds the release binaries, installs the peers and measures.
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use crate::command::{self, cargo, command, root};
-use crate::tools;
+use crate::{peers, tools};
 
-/// Passed on to the benchmark.
+/// What to measure, and what is passed on to the benchmark.
 #[derive(Args)]
 pub(crate) struct BenchArgs {
+    /// One suite [default: all]
+    suite: Option<Suite>,
     /// Options of the benchmark, such as --rounds 3 --seconds 1 --cold 10
     #[arg(last = true)]
     options: Vec<String>,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Suite {
+    /// Functions behind the process wall
+    Processes,
+    /// Components behind the WebAssembly wall
+    Wasm,
+}
+
 pub(crate) fn run(args: &BenchArgs) -> anyhow::Result<()> {
+    let suites = match args.suite {
+        Some(suite) => vec![suite],
+        None => vec![Suite::Processes, Suite::Wasm],
+    };
     let tools = tools::for_bench()?;
     command::run(&mut cargo(&[
         "build",
@@ -23,25 +37,48 @@ pub(crate) fn run(args: &BenchArgs) -> anyhow::Result<()> {
         "hearth",
         "--package",
         "hearth-bench",
+        "--package",
+        "hearth-bench-instance",
     ]))?;
     let release = root().join("target/release");
-    let mut bench = command(release.join("hearth-bench"), &[]);
-    bench
-        .arg("--hearth")
-        .arg(release.join("hearth"))
-        .arg("--python")
-        .arg(&tools.python);
-    if let Some(npm) = &tools.npm {
-        bench.arg("--npm").arg(npm);
+    let mut skipped = tools.skipped;
+    for suite in suites {
+        let name = match suite {
+            Suite::Processes => "processes",
+            Suite::Wasm => "wasm",
+        };
+        let mut bench = command(release.join("hearth-bench"), &[name]);
+        bench
+            .arg("--hearth")
+            .arg(release.join("hearth"))
+            .arg("--root")
+            .arg(root())
+            .arg("--output")
+            .arg(root().join("target/bench"));
+        if let Some(npm) = &tools.npm {
+            bench.arg("--npm").arg(npm);
+        }
+        match suite {
+            Suite::Processes => {
+                bench.arg("--python").arg(&tools.python);
+            }
+            Suite::Wasm => {
+                bench
+                    .arg("--wasmtime")
+                    .arg(peers::wasmtime()?)
+                    .arg("--instance")
+                    .arg(release.join("hearth-bench-instance"));
+                match &tools.npm {
+                    Some(npm) => {
+                        bench.arg("--javascript").arg(peers::javascript(npm)?);
+                    }
+                    None => skipped.push("JavaScript and workerd: npm failed".to_owned()),
+                }
+            }
+        }
+        command::run(bench.args(&args.options))?;
     }
-    bench
-        .arg("--root")
-        .arg(root())
-        .arg("--output")
-        .arg(root().join("target/bench"))
-        .args(&args.options);
-    command::run(&mut bench)?;
-    for line in &tools.skipped {
+    for line in &skipped {
         println!("not measured: {line}");
     }
     Ok(())

@@ -2,6 +2,7 @@
 //!
 //! - [`test`]: the one test command
 //! - [`bench`]: the benchmarks, side by side
+//! - [`peers`]: what the benchmarks of WebAssembly need besides
 //! - [`tools`]: what the tests need beside Rust, installed by package name
 //! - [`architecture`]: which crate may depend on which
 //! - [`command`]: running programs
@@ -9,6 +10,7 @@
 mod architecture;
 mod bench;
 mod command;
+mod peers;
 mod test;
 mod tools;
 

@@ -76,13 +76,13 @@ async fn spawn(command: &mut Command, address: SocketAddr) -> anyhow::Result<Chi
 fn post(address: SocketAddr, path: &str) -> Target {
     let request = format!(
         "POST {path} HTTP/1.1\r\nhost: {address}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{}",
-        crate::EVENT.len(),
-        crate::EVENT
+        super::EVENT.len(),
+        super::EVENT
     );
     Target {
         address,
         request: request.into_bytes().into(),
-        expected: crate::EXPECTED.as_bytes().into(),
+        expected: super::EXPECTED.as_bytes().into(),
     }
 }
 

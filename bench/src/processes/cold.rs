@@ -38,7 +38,7 @@ pub(crate) async fn measure(
         let variable = format!("ROUND={round}");
         let options = [start.options.as_slice(), &["--env", &variable]].concat();
         node.deploy(&name, start.folder, &options).await?;
-        let target = node.invocation(&name, crate::EVENT, crate::EXPECTED)?;
+        let target = node.invocation(&name, super::EVENT, super::EXPECTED)?;
         hearth.push(load::once(&target).await?);
         bare.push(bare_start(start).await?);
     }
