@@ -1,4 +1,10 @@
 //! What `hearth deploy` makes of a file or a folder: a zip, a runtime and a handler.
+//!
+//! - [`detect`]: what the content tells
+//! - [`component`]: from source files to a WebAssembly component
+
+mod component;
+mod detect;
 
 use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
@@ -7,12 +13,17 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use zip::write::SimpleFileOptions;
 
+use detect::{check_component, detect, is_wasm, language};
+
 /// The runtime of Python code when none is named: the newest that Lambda has.
 pub(crate) const DEFAULT_PYTHON: &str = "python3.14";
 /// The runtime of JavaScript when none is named: the newest that Lambda has.
 pub(crate) const DEFAULT_NODE: &str = "nodejs24.x";
 /// The runtime of an executable.
 pub(crate) const DEFAULT_PROVIDED: &str = "provided.al2023";
+
+/// The runtime of a WebAssembly component.
+pub(crate) const WASM: &str = "wasm";
 
 /// Names that are never part of a package: version control, caches of tools, litter of desktops.
 const LEFT_OUT: [&str; 6] = [
@@ -24,6 +35,9 @@ const LEFT_OUT: [&str; 6] = [
     ".hearthignore",
 ];
 
+/// Names that are tools of a component's build, and no part of what it is built from.
+const TOOLS_LEFT_OUT: [&str; 3] = ["node_modules", ".venv", "venv"];
+
 /// A package with what was found out about it.
 pub(crate) struct Package {
     pub(crate) zip: Vec<u8>,
@@ -33,9 +47,17 @@ pub(crate) struct Package {
     pub(crate) name: String,
 }
 
+/// What the user says of the package.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Wanted<'a> {
+    /// [`WASM`] makes a component of source files.
+    pub(crate) runtime: Option<&'a str>,
+    pub(crate) handler: Option<&'a str>,
+}
+
 /// Makes a package of `path`. Runtime and handler are `None` where the content does not tell: the caller then needs
 /// them from the user.
-pub(crate) fn build(path: &Path) -> anyhow::Result<Package> {
+pub(crate) fn build(path: &Path, wanted: Wanted<'_>) -> anyhow::Result<Package> {
     let path = path
         .canonicalize()
         .with_context(|| format!("open {}", path.display()))?;
@@ -54,7 +76,19 @@ pub(crate) fn build(path: &Path) -> anyhow::Result<Package> {
         stem
     });
     if metadata.is_dir() {
-        let entries = list(&path)?;
+        if wanted.runtime == Some(WASM) && path.join("Cargo.toml").is_file() {
+            return component_package(name, &component::of_crate(&path)?);
+        }
+        let also_left_out: &[&str] = if wanted.runtime == Some(WASM) {
+            &TOOLS_LEFT_OUT
+        } else {
+            &[]
+        };
+        let entries = list(&path, also_left_out)?;
+        if wanted.runtime == Some(WASM) && detect::component(&entries)?.is_none() {
+            let content = component::of_sources(&path, &entries, wanted.handler)?;
+            return component_package(name, &content);
+        }
         let found = detect(&entries)?;
         return Ok(Package {
             zip: zip_entries(&entries)?,
@@ -74,6 +108,10 @@ pub(crate) fn build(path: &Path) -> anyhow::Result<Package> {
             name,
         });
     }
+    if is_wasm(&content) {
+        check_component(&path.display().to_string(), &content)?;
+        return component_package(name, &content);
+    }
     let file_name = path
         .file_name()
         .and_then(|name| name.to_str())
@@ -90,10 +128,15 @@ pub(crate) fn build(path: &Path) -> anyhow::Result<Package> {
         executable: is_program,
     };
     let entries = [entry];
+    if wanted.runtime == Some(WASM) {
+        let folder = path.parent().unwrap_or(Path::new("/"));
+        let content = component::of_sources(folder, &entries, wanted.handler)?;
+        return component_package(name, &content);
+    }
     let found = detect(&entries)?;
     if found.runtime.is_none() {
         bail!(
-            "can't tell the runtime of {}: expected a .py, .js, .mjs or .cjs file, an executable, a .zip or a folder",
+            "can't tell the runtime of {}: expected a .py, .js, .mjs or .cjs file, an executable, a .wasm component, a .zip or a folder",
             path.display()
         );
     }
@@ -101,6 +144,18 @@ pub(crate) fn build(path: &Path) -> anyhow::Result<Package> {
         zip: zip_entries(&entries)?,
         runtime: found.runtime,
         handler: found.handler,
+        name,
+    })
+}
+
+/// A package of one component.
+fn component_package(name: String, content: &[u8]) -> anyhow::Result<Package> {
+    let mut zip = Zip::new();
+    zip.file(&format!("{name}.wasm"), content, false)?;
+    Ok(Package {
+        zip: zip.finish()?,
+        runtime: Some(WASM.to_owned()),
+        handler: None,
         name,
     })
 }
@@ -149,7 +204,7 @@ impl Entry {
 }
 
 /// Every file below `root`, in order of name: the same content gives the same package, bit for bit.
-fn list(root: &Path) -> anyhow::Result<Vec<Entry>> {
+fn list(root: &Path, also_left_out: &[&str]) -> anyhow::Result<Vec<Entry>> {
     let mut entries = Vec::new();
     let mut folders = vec![root.to_owned()];
     while let Some(folder) = folders.pop() {
@@ -161,7 +216,7 @@ fn list(root: &Path) -> anyhow::Result<Vec<Entry>> {
             if item
                 .file_name()
                 .to_str()
-                .is_some_and(|name| LEFT_OUT.contains(&name))
+                .is_some_and(|name| LEFT_OUT.contains(&name) || also_left_out.contains(&name))
             {
                 continue;
             }
@@ -226,9 +281,13 @@ fn zip_listing(content: &[u8]) -> anyhow::Result<Vec<Entry>> {
         let name = file.name()?.into_owned();
         // Only entry points are looked into, and only at the root; a bound keeps a zip bomb from being opened here.
         const LOOKED_AT: u64 = 4 * 1024 * 1024;
+        // Enough of WebAssembly to tell a component from a module.
+        const PREAMBLE: u64 = 8;
         let mut bytes = Vec::new();
         if language(&name).is_some() && !name.contains('/') && file.size() <= LOOKED_AT {
             std::io::copy(&mut std::io::Read::take(&mut file, LOOKED_AT), &mut bytes)?;
+        } else if name.ends_with(".wasm") {
+            std::io::copy(&mut std::io::Read::take(&mut file, PREAMBLE), &mut bytes)?;
         }
         let executable = file.unix_mode().is_some_and(|mode| mode & 0o111 != 0);
         entries.push(Entry {
@@ -285,128 +344,6 @@ fn zip_entries(entries: &[Entry]) -> anyhow::Result<Vec<u8>> {
     zip.finish()
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Language {
-    Python,
-    JavaScript,
-}
-
-fn language(name: &str) -> Option<Language> {
-    match Path::new(name).extension()?.to_str()? {
-        "py" => Some(Language::Python),
-        "js" | "mjs" | "cjs" => Some(Language::JavaScript),
-        _ => None,
-    }
-}
-
-#[derive(Default)]
-struct Found {
-    runtime: Option<String>,
-    handler: Option<String>,
-}
-
-/// Files that people put their handler in, best first.
-const ENTRY_STEMS: [&str; 6] = [
-    "lambda_function",
-    "index",
-    "app",
-    "main",
-    "handler",
-    "function",
-];
-
-fn detect(entries: &[Entry]) -> anyhow::Result<Found> {
-    if let Some(bootstrap) = entries.iter().find(|entry| entry.name == "bootstrap") {
-        if !bootstrap.executable {
-            bail!("the file 'bootstrap' is not executable: chmod +x it");
-        }
-        return Ok(Found {
-            runtime: Some(DEFAULT_PROVIDED.to_owned()),
-            handler: Some("bootstrap".to_owned()),
-        });
-    }
-    let rank = |entry: &Entry| {
-        let stem = Path::new(&entry.name)
-            .file_stem()
-            .and_then(|stem| stem.to_str())
-            .unwrap_or_default();
-        ENTRY_STEMS
-            .iter()
-            .position(|known| *known == stem)
-            .unwrap_or(ENTRY_STEMS.len())
-    };
-    let mut sources: Vec<&Entry> = entries
-        .iter()
-        .filter(|entry| !entry.name.contains('/') && language(&entry.name).is_some())
-        .collect();
-    sources.sort_by_key(|entry| (rank(entry), entry.name.clone()));
-    for entry in &sources {
-        let (Some(language), Ok(text)) =
-            (language(&entry.name), String::from_utf8(entry.content()?))
-        else {
-            continue;
-        };
-        if let Some(function) = handler_in(language, &text) {
-            let stem = entry
-                .name
-                .rsplit_once('.')
-                .map_or(entry.name.as_str(), |(stem, _)| stem);
-            let runtime = if language == Language::Python {
-                DEFAULT_PYTHON
-            } else {
-                DEFAULT_NODE
-            };
-            return Ok(Found {
-                runtime: Some(runtime.to_owned()),
-                handler: Some(format!("{stem}.{function}")),
-            });
-        }
-    }
-    // Code, but no function that looks like a handler: the language is still known.
-    let runtime = sources.first().and_then(|entry| language(&entry.name));
-    Ok(Found {
-        runtime: runtime.map(|l| {
-            if l == Language::Python {
-                DEFAULT_PYTHON
-            } else {
-                DEFAULT_NODE
-            }
-            .to_owned()
-        }),
-        handler: None,
-    })
-}
-
-/// The function in a source text that looks like a handler.
-fn handler_in(language: Language, text: &str) -> Option<&'static str> {
-    const NAMES: [&str; 4] = ["lambda_handler", "handler", "main", "handle"];
-    NAMES.into_iter().find(|name| {
-        text.lines().any(|line| match language {
-            Language::Python => {
-                let line = line.strip_prefix("async ").unwrap_or(line);
-                line.strip_prefix("def ")
-                    .and_then(|l| l.strip_prefix(name))
-                    .is_some_and(|l| l.starts_with('('))
-            }
-            Language::JavaScript => {
-                let compact: String = line.split_whitespace().collect::<Vec<_>>().join(" ");
-                [
-                    format!("exports.{name} ="),
-                    format!("exports.{name}="),
-                    format!("export const {name} ="),
-                    format!("export const {name}="),
-                    format!("export async function {name}("),
-                    format!("export function {name}("),
-                    format!("export async function {name} ("),
-                    format!("export function {name} ("),
-                ]
-                .iter()
-                .any(|form| compact.contains(form.as_str()))
-            }
-        })
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -419,7 +356,7 @@ mod tests {
             std::fs::write(&path, content).unwrap();
             std::fs::set_permissions(&path, std::fs::Permissions::from_mode(*mode)).unwrap();
         }
-        build(dir.path())
+        build(dir.path(), Wanted::default())
     }
 
     fn found(files: &[(&str, &str, u32)]) -> (Option<String>, Option<String>) {
@@ -473,7 +410,7 @@ mod tests {
     fn a_link_out_of_the_folder_and_a_dead_bootstrap_are_refused() {
         let dir = tempfile::tempdir().unwrap();
         std::os::unix::fs::symlink("/etc/passwd", dir.path().join("x")).unwrap();
-        assert!(build(dir.path()).is_err());
+        assert!(build(dir.path(), Wanted::default()).is_err());
         assert!(build_with(&[("bootstrap", "#!/bin/sh\n", 0o644)]).is_err());
         assert!(build_with(&[]).is_err());
     }

@@ -6,17 +6,24 @@ use crate::package;
 pub(crate) struct Sample {
     pub(crate) name: &'static str,
     pub(crate) runtime: &'static str,
+    /// Empty where the runtime has no use for one.
     pub(crate) handler: &'static str,
+    pub(crate) tags: &'static [(&'static str, &'static str)],
     /// File name within the package, content, executable.
     files: &'static [(&'static str, &'static [u8], bool)],
 }
 
-/// One for each kind of runtime.
-pub(crate) const SAMPLES: [Sample; 3] = [
+/// What `examples/wasm-rust` builds.
+const COMPONENT: &[u8] = include_bytes!("../../../examples/wasm-rust/prebuilt.wasm");
+
+/// One for each kind of runtime, and for each way in which instances of a component can serve: a fresh one for every
+/// request, and one for many.
+pub(crate) const SAMPLES: [Sample; 5] = [
     Sample {
         name: "python-hello",
         runtime: package::DEFAULT_PYTHON,
         handler: "lambda_function.lambda_handler",
+        tags: &[],
         files: &[(
             "lambda_function.py",
             include_bytes!("../../../examples/python-hello/lambda_function.py"),
@@ -27,6 +34,7 @@ pub(crate) const SAMPLES: [Sample; 3] = [
         name: "node-hello",
         runtime: package::DEFAULT_NODE,
         handler: "index.handler",
+        tags: &[],
         files: &[(
             "index.mjs",
             include_bytes!("../../../examples/node-hello/index.mjs"),
@@ -37,15 +45,39 @@ pub(crate) const SAMPLES: [Sample; 3] = [
         name: "rust-hello",
         runtime: package::DEFAULT_PROVIDED,
         handler: "bootstrap",
+        tags: &[],
         files: &[(
             "bootstrap",
             include_bytes!(concat!(env!("OUT_DIR"), "/bootstrap")),
             true,
         )],
     },
+    Sample {
+        name: "wasm-hello",
+        runtime: package::WASM,
+        handler: "",
+        tags: &[],
+        files: &[("hello.wasm", COMPONENT, false)],
+    },
+    Sample {
+        name: "wasm-hello-reuse",
+        runtime: package::WASM,
+        handler: "",
+        tags: &[("hearth:wasm-reuse", "128")],
+        files: &[("hello.wasm", COMPONENT, false)],
+    },
 ];
 
 impl Sample {
+    /// The wall behind which it runs, on a node whose processes run behind `processes`.
+    pub(crate) fn wall<'a>(&self, processes: &'a str) -> &'a str {
+        if self.runtime == package::WASM {
+            "wasm"
+        } else {
+            processes
+        }
+    }
+
     /// The package, as `hearth deploy` would make it.
     pub(crate) fn zip(&self) -> anyhow::Result<Vec<u8>> {
         let mut zip = package::Zip::new();

@@ -124,7 +124,7 @@ async fn show_samples(client: &Client, config: &Config, wall: &str) -> anyhow::R
             [
                 sample.name.to_owned(),
                 sample.runtime.to_owned(),
-                wall.to_owned(),
+                sample.wall(wall).to_owned(),
             ]
             .into_iter()
             .chain(row)
@@ -171,10 +171,16 @@ async fn deploy(client: &Client, config: &Config, sample: &Sample) -> anyhow::Re
         Err(error) if error.is_not_found() => {}
         Err(error) => return Err(error.into()),
     }
+    let tags: serde_json::Map<String, serde_json::Value> = sample
+        .tags
+        .iter()
+        .map(|(key, value)| ((*key).to_owned(), json!(value)))
+        .collect();
     let body = json!({
         "FunctionName": sample.name,
         "Runtime": sample.runtime,
         "Handler": sample.handler,
+        "Tags": tags,
         "Role": format!("arn:aws:iam::{}:role/hearth-samples", config.account),
         "Description": "A sample that came with Hearth",
         "Code": { "ZipFile": base64::engine::general_purpose::STANDARD.encode(sample.zip()?) },

@@ -15,12 +15,13 @@ use crate::package;
 
 #[derive(Args, Debug)]
 pub(super) struct DeployArgs {
-    /// A source file, an executable, a zip or a folder
+    /// A source file, an executable, a WebAssembly component, a zip or a folder
     path: PathBuf,
     /// Name of the function [default: from the path]
     #[arg(long)]
     name: Option<String>,
-    /// Runtime, such as python3.13, nodejs22.x, provided.al2023 [default: found from the content]
+    /// Runtime, such as python3.13, nodejs22.x, provided.al2023 [default: found from the content]. With wasm, source
+    /// files (JavaScript, Python, a Rust crate) are built into a component
     #[arg(long)]
     runtime: Option<String>,
     /// Handler, such as module.function [default: found from the content]
@@ -68,7 +69,11 @@ pub(super) async fn run(
     connection: &Connection,
     args: DeployArgs,
 ) -> Result<Done, CallError> {
-    let package = package::build(&args.path)?;
+    let wanted = package::Wanted {
+        runtime: args.runtime.as_deref(),
+        handler: args.handler.as_deref(),
+    };
+    let package = package::build(&args.path, wanted)?;
     let name = args.name.clone().unwrap_or_else(|| package.name.clone());
     let path = format!("/2015-03-31/functions/{}", encode(&name));
     let existing = match client.lambda("GET", path.clone(), None).await {
@@ -132,12 +137,13 @@ pub(super) async fn run(
         return Ok(Done::Ok);
     }
     let verb = if created { "created" } else { "updated" };
-    output::print(&format!(
-        "{verb} {name} ({}, {}, {})",
+    let about = [
         output::member(&configuration, "Runtime"),
         output::member(&configuration, "Handler"),
-        indicatif::HumanBytes(size as u64),
-    ));
+        indicatif::HumanBytes(size as u64).to_string(),
+    ];
+    let about: Vec<String> = about.into_iter().filter(|part| !part.is_empty()).collect();
+    output::print(&format!("{verb} {name} ({})", about.join(", ")));
     output::note(&format!("try: hearth invoke {name} --data '{{}}'"));
     Ok(Done::Ok)
 }
@@ -163,7 +169,17 @@ async fn creation(
         "runtime",
         package::DEFAULT_PYTHON,
     )?;
-    let handler = need(&args.handler, &package.handler, "handler", "app.handler")?;
+    // A component has one way in, and needs no name for it.
+    let handler = if runtime == package::WASM {
+        args.handler.clone()
+    } else {
+        Some(need(
+            &args.handler,
+            &package.handler,
+            "handler",
+            "app.handler",
+        )?)
+    };
     let role = match &args.role {
         Some(role) => role.clone(),
         None => format!("arn:aws:iam::{}:role/hearth", client.account().await?),
@@ -171,13 +187,15 @@ async fn creation(
     let mut body = json!({
         "FunctionName": name,
         "Runtime": runtime,
-        "Handler": handler,
         "Role": role,
         "Code": { "ZipFile": zip },
     });
     let settings = settings(args);
     if let Some(body) = body.as_object_mut() {
         body.extend(settings);
+        if let Some(handler) = handler {
+            body.insert("Handler".to_owned(), json!(handler));
+        }
         if !args.tag.is_empty() {
             body.insert(
                 "Tags".to_owned(),
