@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use http_body::Body;
 use http_body_util::BodyExt as _;
-use hyper::body::{Body as _, Incoming};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
@@ -83,19 +83,45 @@ pub(crate) enum Unread {
 ///
 /// # Errors
 /// [`Unread`]; the rest of the body has not been read then.
-pub(crate) async fn read(
-    body: &mut Incoming,
+pub(crate) async fn read<B>(
+    body: &mut B,
     limit: usize,
     budget: &Budget,
     pace: Pace,
-) -> Result<Read, Unread> {
+) -> Result<Read, Unread>
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    let mut hash = Sha256::new();
+    let (bytes, held) = gather(body, limit, budget, pace, Some(&mut hash)).await?;
+    Ok(Read {
+        bytes,
+        sha256: hash.finalize().into(),
+        held,
+    })
+}
+
+/// Reads a body as [`read`] does, and hashes it only if somebody wants that: its bytes, and their part of the
+/// [`Budget`].
+///
+/// # Errors
+/// [`Unread`]; the rest of the body has not been read then.
+pub(crate) async fn gather<B>(
+    body: &mut B,
+    limit: usize,
+    budget: &Budget,
+    pace: Pace,
+    mut hash: Option<&mut Sha256>,
+) -> Result<(Bytes, Option<OwnedSemaphorePermit>), Unread>
+where
+    B: Body<Data = Bytes> + Unpin,
+{
     let announced = body.size_hint().lower();
     let announced = usize::try_from(announced).unwrap_or(usize::MAX);
     if announced > limit {
         return Err(Unread::TooLarge);
     }
     let started = Instant::now();
-    let mut hash = Sha256::new();
     let mut held = None;
     grow(budget, &mut held, announced)?;
     let (mut first, mut rest) = (Bytes::new(), BytesMut::new());
@@ -118,7 +144,9 @@ pub(crate) async fn read(
         if length + frame.len() > limit {
             return Err(Unread::TooLarge);
         }
-        hash.update(&frame);
+        if let Some(hash) = &mut hash {
+            hash.update(&frame);
+        }
         grow(budget, &mut held, length + frame.len())?;
         // Most bodies are one frame: that is kept as it is, not copied.
         if length == 0 {
@@ -131,15 +159,12 @@ pub(crate) async fn read(
             rest.extend_from_slice(&frame);
         }
     }
-    Ok(Read {
-        bytes: if first.is_empty() {
-            rest.freeze()
-        } else {
-            first
-        },
-        sha256: hash.finalize().into(),
-        held,
-    })
+    let bytes = if first.is_empty() {
+        rest.freeze()
+    } else {
+        first
+    };
+    Ok((bytes, held))
 }
 
 /// Takes memory for a body that has grown to `bytes`.
@@ -169,7 +194,11 @@ fn grow(
 
 /// Reads the rest of a refused request's body in the background and throws it away, within bounds. Without this a
 /// client that sends its whole body before it looks for an answer would see its connection reset instead.
-pub(crate) fn discard(mut body: Incoming) {
+pub(crate) fn discard<B>(mut body: B)
+where
+    B: Body<Data = Bytes> + Send + Unpin + 'static,
+    B::Error: Send,
+{
     if body.is_end_stream() {
         return;
     }

@@ -1,5 +1,6 @@
 //! One connection: HTTP/1.1 or HTTP/2, whichever it speaks, within bounds.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::service::service_fn;
@@ -9,6 +10,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
 
 use crate::body::Pace;
+use crate::function_url::Peer;
 use crate::gateway::Gateway;
 use crate::opening::Opening;
 
@@ -56,9 +58,9 @@ const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
 const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
 
 impl Gateway {
-    /// Serves a connection to its end, or, once `shutdown` is cancelled, until its running requests have ended or
+    /// Serves a connection from `peer` to its end, or, once `shutdown` is cancelled, until its running requests have ended or
     /// the time to drain is over. Dropping the future closes the connection.
-    pub(crate) async fn connection<S>(&self, stream: S, shutdown: CancellationToken)
+    pub(crate) async fn connection<S>(&self, stream: S, peer: Peer, shutdown: CancellationToken)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -78,9 +80,10 @@ impl Gateway {
             .keep_alive_interval(bounds.head)
             .keep_alive_timeout(bounds.pace.idle);
         let gateway = self.clone();
+        let peer = Arc::new(peer);
         let service = service_fn(move |request| {
-            let gateway = gateway.clone();
-            async move { gateway.answer(request).await }
+            let (gateway, peer) = (gateway.clone(), Arc::clone(&peer));
+            async move { gateway.answer(request, &peer).await }
         });
         let stream = TokioIo::new(Opening::new(stream, bounds.head));
         let connection = http.serve_connection(stream, service);

@@ -1,10 +1,12 @@
 //! How failures look on the wire.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use hearth_types::invoke::RequestId;
 use hearth_types::{ApiError, ErrorKind};
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
-use http::{Response, StatusCode};
+use http::{HeaderMap, Response, StatusCode};
 use http_body_util::Full;
 use serde_json::{Map, Value};
 
@@ -68,14 +70,25 @@ pub(crate) fn of(error: &ApiError, protocol: Protocol, request_id: RequestId) ->
     } else {
         json(status, protocol, &Value::Object(body), request_id)
     };
-    let headers = response.headers_mut();
+    set_code(response.headers_mut(), code, error.retry_after);
+    response
+}
+
+/// Adds a failure's code, and when to try again, to the head of its response.
+pub(crate) fn set_code(headers: &mut HeaderMap, code: &'static str, retry_after: Option<Duration>) {
     headers.insert(ERROR_TYPE, HeaderValue::from_static(code));
-    if let Some(after) = error.retry_after {
+    if let Some(after) = retry_after {
         // Whole seconds, never zero: zero would invite the next request at once.
         let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
         headers.insert(RETRY_AFTER, HeaderValue::from(seconds.max(1)));
     }
-    response
+}
+
+/// Adds the request's identifier to the head of its response.
+pub(crate) fn set_request_id(headers: &mut HeaderMap, request_id: RequestId) {
+    if let Ok(id) = HeaderValue::from_str(request_id.as_str()) {
+        headers.insert(REQUEST_ID, id);
+    }
 }
 
 /// A response with a JSON body.
@@ -118,9 +131,7 @@ pub(crate) fn empty(status: u16, request_id: RequestId) -> Answer {
     let mut response = Response::new(Full::default());
     *response.status_mut() =
         StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    if let Ok(id) = HeaderValue::from_str(request_id.as_str()) {
-        response.headers_mut().insert(REQUEST_ID, id);
-    }
+    set_request_id(response.headers_mut(), request_id);
     response
 }
 
@@ -159,8 +170,6 @@ const fn is_modelled(kind: ErrorKind) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use hearth_types::error::ThrottleReason;
     use http_body_util::BodyExt as _;
 

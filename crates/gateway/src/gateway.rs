@@ -15,7 +15,7 @@ use hearth_types::time::Timestamp;
 use hearth_types::{ApiError, ErrorKind};
 use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, EXPECT, HOST, HeaderValue};
 use http::request::Parts;
-use http::{Method, Request, Version};
+use http::{Method, Request, Response, Version};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use tokio::sync::Semaphore;
@@ -25,8 +25,10 @@ use crate::auth::{Keys, RootKey, Service, Sessions};
 use crate::body::{self, Budget, Unread};
 use crate::connection::ConnectionOptions;
 use crate::error_response::{self, Answer, Protocol};
+use crate::function_url::{Peer, UrlDomain};
 use crate::operation::{CONTROL_BYTES, NoTarget, Target};
 use crate::package_url::{self, PackageLinks};
+use crate::response_body::ResponseBody;
 use crate::{lambda, logs_api, random, sts_api};
 
 /// What the node decides for its front door.
@@ -37,6 +39,8 @@ pub struct GatewayOptions {
     /// 32 secret random bytes: temporary credentials and links to packages are made with them. A node that gets new
     /// ones makes all earlier ones worthless.
     pub node_secret: [u8; 32],
+    /// Where function URLs are.
+    pub url_domain: UrlDomain,
     /// Bounds of connections.
     pub connections: ConnectionOptions,
     /// Memory for request bodies over 64 KiB, all together, bytes. Past it, requests are answered with 503.
@@ -44,11 +48,12 @@ pub struct GatewayOptions {
 }
 
 impl GatewayOptions {
-    /// Default bounds: those of [`ConnectionOptions`], 512 MiB for bodies.
+    /// Function URLs on `localhost`; default bounds: those of [`ConnectionOptions`], 512 MiB for bodies.
     pub fn new(root_keys: Vec<RootKey>, node_secret: [u8; 32]) -> Self {
         Self {
             root_keys,
             node_secret,
+            url_domain: UrlDomain::default(),
             connections: ConnectionOptions::default(),
             body_memory_bytes: 512 << 20,
         }
@@ -59,6 +64,7 @@ impl fmt::Debug for GatewayOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("GatewayOptions")
             .field("root_keys", &self.root_keys)
+            .field("url_domain", &self.url_domain)
             .field("connections", &self.connections)
             .field("body_memory_bytes", &self.body_memory_bytes)
             .finish_non_exhaustive()
@@ -77,6 +83,7 @@ pub(crate) struct Parted {
     pub(crate) logs: LogStore,
     pub(crate) packages: Packages,
     pub(crate) links: PackageLinks,
+    pub(crate) url_domain: UrlDomain,
     pub(crate) admission: Admission,
     pub(crate) budget: Budget,
     pub(crate) connections: ConnectionOptions,
@@ -142,6 +149,7 @@ impl Gateway {
             logs,
             packages,
             links: PackageLinks::new(&options.node_secret),
+            url_domain: options.url_domain,
             admission: Admission::default(),
             budget: Budget::new(options.body_memory_bytes),
             listened: Arc::new(Semaphore::new(connections.most)),
@@ -151,15 +159,29 @@ impl Gateway {
     }
 
     /// Answers one request.
-    pub(crate) async fn answer(&self, request: Request<Incoming>) -> Result<Answer, Infallible> {
+    pub(crate) async fn answer(
+        &self,
+        request: Request<Incoming>,
+        peer: &Peer,
+    ) -> Result<Response<ResponseBody>, Infallible> {
         let request_id = RequestId::from_random(random::bytes());
         let (parts, body) = request.into_parts();
+        if let Some(place) = self.0.place_of(&parts) {
+            let answer = self.0.at_function_url(place, parts, body, peer, request_id);
+            return Ok(answer.await);
+        }
+        let answer = self.answer_api(parts, body, request_id).await;
+        Ok(answer.map(ResponseBody::Whole))
+    }
+
+    /// Answers one request that is at no function URL.
+    async fn answer_api(&self, parts: Parts, body: Incoming, request_id: RequestId) -> Answer {
         let path = parts.uri.path();
         if path == "/health" {
-            return Ok(health(&parts, request_id));
+            return health(&parts, request_id);
         }
         if path.starts_with(package_url::PREFIX) {
-            return Ok(self.0.package(&parts, request_id).await);
+            return self.0.package(&parts, request_id).await;
         }
         // Services whose operations aren't in the path share one.
         let (service, protocol) = if path != "/" || parts.method != Method::POST {
@@ -175,7 +197,7 @@ impl Gateway {
             .0
             .authenticated(&parts, body, service, request_id)
             .await;
-        Ok(answered.unwrap_or_else(|refusal| {
+        answered.unwrap_or_else(|refusal| {
             let mut response = error_response::of(&refusal.error, protocol, request_id);
             if let Some(allow) = refusal
                 .allow
@@ -190,7 +212,7 @@ impl Gateway {
                     .insert(CONNECTION, HeaderValue::from_static("close"));
             }
             response
-        }))
+        })
     }
 }
 
@@ -209,17 +231,7 @@ impl Parted {
         let operation = target.as_ref().ok().and_then(|target| target.operation);
         let limit = operation.map_or(CONTROL_BYTES, |operation| operation.body_bytes());
 
-        let admitted = self.keys.admit(parts, now).and_then(|admitted| {
-            if admitted.service() == service {
-                return Ok(admitted);
-            }
-            let name = service.as_str();
-            Err(ApiError::new(
-                ErrorKind::InvalidSignature,
-                format!("Credential should be scoped to correct service: '{name}'."),
-            ))
-        });
-        let admitted = match admitted {
+        let admitted = match self.keys.admit(parts, now, service) {
             Ok(admitted) => admitted,
             Err(error) => {
                 discard(parts, body);
@@ -344,7 +356,7 @@ fn health(parts: &Parts, request_id: RequestId) -> Answer {
 
 /// What is left of a refused request's body. A client that waits for `100 Continue` has not sent it; on HTTP/2 the
 /// stream is reset.
-fn discard(parts: &Parts, body: Incoming) {
+pub(crate) fn discard(parts: &Parts, body: Incoming) {
     if parts.version < Version::HTTP_2 && !parts.headers.contains_key(EXPECT) {
         body::discard(body);
     }

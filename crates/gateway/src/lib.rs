@@ -5,6 +5,9 @@
 //! operation (`operation`), which is the registry's (`lambda`), an invocation (`lambda::invoke`, after `admission`), or a
 //! look at a function's log (`logs_api`). `sts_api` tells callers who they are. Packages are fetched through links of the node's own (`package_url`).
 //!
+//! Requests at a function URL go their own way (`function_url`): signed or not, and with bodies that stream
+//! (`response_body`). `running` is common to both ways.
+//!
 //! Nobody here validates a function's configuration, starts an environment or knows where one runs: that is for the
 //! registry, and for whoever implements [`hearth_types::invoke::Invoker`].
 
@@ -13,6 +16,7 @@ pub mod auth;
 mod body;
 mod connection;
 mod error_response;
+mod function_url;
 mod gateway;
 mod lambda;
 mod logs_api;
@@ -20,6 +24,8 @@ mod opening;
 mod operation;
 mod package_url;
 mod random;
+mod response_body;
+mod running;
 mod server;
 mod sts_api;
 mod tls;
@@ -27,5 +33,6 @@ mod trace_id;
 
 pub use body::Pace;
 pub use connection::ConnectionOptions;
+pub use function_url::UrlDomain;
 pub use gateway::{Gateway, GatewayOptions};
 pub use tls::{CertificateError, Certificates};

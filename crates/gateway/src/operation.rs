@@ -39,6 +39,14 @@ pub(crate) enum Operation {
     PutFunctionConcurrency,
     GetFunctionConcurrency,
     DeleteFunctionConcurrency,
+    CreateFunctionUrlConfig,
+    GetFunctionUrlConfig,
+    ListFunctionUrlConfigs,
+    UpdateFunctionUrlConfig,
+    DeleteFunctionUrlConfig,
+    AddPermission,
+    RemovePermission,
+    GetPolicy,
 }
 
 /// Bytes of a request that carries a package (the service: "Request must be smaller than 69905067 bytes for the
@@ -55,11 +63,15 @@ impl Operation {
             Self::CreateFunction
             | Self::PublishVersion
             | Self::CreateAlias
-            | Self::PublishLayerVersion => 201,
+            | Self::PublishLayerVersion
+            | Self::CreateFunctionUrlConfig
+            | Self::AddPermission => 201,
             Self::DeleteFunction
             | Self::DeleteAlias
             | Self::DeleteLayerVersion
             | Self::DeleteFunctionConcurrency
+            | Self::DeleteFunctionUrlConfig
+            | Self::RemovePermission
             | Self::TagResource
             | Self::UntagResource => 204,
             _ => 200,
@@ -86,14 +98,14 @@ type Row = (&'static str, &'static str, &'static str, Option<Operation>);
 #[rustfmt::skip]
 const MODEL: [Row; 85] = [
     ("AddLayerVersionPermission", "POST", "/2018-10-31/layers/{LayerName}/versions/{VersionNumber}/policy", None),
-    ("AddPermission", "POST", "/2015-03-31/functions/{FunctionName}/policy", None),
+    ("AddPermission", "POST", "/2015-03-31/functions/{FunctionName}/policy", Some(Operation::AddPermission)),
     ("CheckpointDurableExecution", "POST", "/2025-12-01/durable-executions/{DurableExecutionArn}/checkpoint", None),
     ("CreateAlias", "POST", "/2015-03-31/functions/{FunctionName}/aliases", Some(Operation::CreateAlias)),
     ("CreateCapacityProvider", "POST", "/2025-11-30/capacity-providers", None),
     ("CreateCodeSigningConfig", "POST", "/2020-04-22/code-signing-configs", None),
     ("CreateEventSourceMapping", "POST", "/2015-03-31/event-source-mappings", None),
     ("CreateFunction", "POST", "/2015-03-31/functions", Some(Operation::CreateFunction)),
-    ("CreateFunctionUrlConfig", "POST", "/2021-10-31/functions/{FunctionName}/url", None),
+    ("CreateFunctionUrlConfig", "POST", "/2021-10-31/functions/{FunctionName}/url", Some(Operation::CreateFunctionUrlConfig)),
     ("DeleteAlias", "DELETE", "/2015-03-31/functions/{FunctionName}/aliases/{Name}", Some(Operation::DeleteAlias)),
     ("DeleteCapacityProvider", "DELETE", "/2025-11-30/capacity-providers/{CapacityProviderName}", None),
     ("DeleteCodeSigningConfig", "DELETE", "/2020-04-22/code-signing-configs/{CodeSigningConfigArn}", None),
@@ -102,7 +114,7 @@ const MODEL: [Row; 85] = [
     ("DeleteFunctionCodeSigningConfig", "DELETE", "/2020-06-30/functions/{FunctionName}/code-signing-config", None),
     ("DeleteFunctionConcurrency", "DELETE", "/2017-10-31/functions/{FunctionName}/concurrency", Some(Operation::DeleteFunctionConcurrency)),
     ("DeleteFunctionEventInvokeConfig", "DELETE", "/2019-09-25/functions/{FunctionName}/event-invoke-config", None),
-    ("DeleteFunctionUrlConfig", "DELETE", "/2021-10-31/functions/{FunctionName}/url", None),
+    ("DeleteFunctionUrlConfig", "DELETE", "/2021-10-31/functions/{FunctionName}/url", Some(Operation::DeleteFunctionUrlConfig)),
     ("DeleteLayerVersion", "DELETE", "/2018-10-31/layers/{LayerName}/versions/{VersionNumber}", Some(Operation::DeleteLayerVersion)),
     ("DeleteProvisionedConcurrencyConfig", "DELETE", "/2019-09-30/functions/{FunctionName}/provisioned-concurrency", None),
     ("GetAccountSettings", "GET", "/2016-08-19/account-settings", Some(Operation::GetAccountSettings)),
@@ -120,11 +132,11 @@ const MODEL: [Row; 85] = [
     ("GetFunctionEventInvokeConfig", "GET", "/2019-09-25/functions/{FunctionName}/event-invoke-config", None),
     ("GetFunctionRecursionConfig", "GET", "/2024-08-31/functions/{FunctionName}/recursion-config", None),
     ("GetFunctionScalingConfig", "GET", "/2025-11-30/functions/{FunctionName}/function-scaling-config", None),
-    ("GetFunctionUrlConfig", "GET", "/2021-10-31/functions/{FunctionName}/url", None),
+    ("GetFunctionUrlConfig", "GET", "/2021-10-31/functions/{FunctionName}/url", Some(Operation::GetFunctionUrlConfig)),
     ("GetLayerVersion", "GET", "/2018-10-31/layers/{LayerName}/versions/{VersionNumber}", Some(Operation::GetLayerVersion)),
     ("GetLayerVersionByArn", "GET", "/2018-10-31/layers?find=LayerVersion", Some(Operation::GetLayerVersionByArn)),
     ("GetLayerVersionPolicy", "GET", "/2018-10-31/layers/{LayerName}/versions/{VersionNumber}/policy", None),
-    ("GetPolicy", "GET", "/2015-03-31/functions/{FunctionName}/policy", None),
+    ("GetPolicy", "GET", "/2015-03-31/functions/{FunctionName}/policy", Some(Operation::GetPolicy)),
     ("GetProvisionedConcurrencyConfig", "GET", "/2019-09-30/functions/{FunctionName}/provisioned-concurrency", None),
     ("GetRuntimeManagementConfig", "GET", "/2021-07-20/functions/{FunctionName}/runtime-management-config", None),
     ("Invoke", "POST", "/2015-03-31/functions/{FunctionName}/invocations", Some(Operation::Invoke)),
@@ -136,7 +148,7 @@ const MODEL: [Row; 85] = [
     ("ListDurableExecutionsByFunction", "GET", "/2025-12-01/functions/{FunctionName}/durable-executions", None),
     ("ListEventSourceMappings", "GET", "/2015-03-31/event-source-mappings", None),
     ("ListFunctionEventInvokeConfigs", "GET", "/2019-09-25/functions/{FunctionName}/event-invoke-config/list", None),
-    ("ListFunctionUrlConfigs", "GET", "/2021-10-31/functions/{FunctionName}/urls", None),
+    ("ListFunctionUrlConfigs", "GET", "/2021-10-31/functions/{FunctionName}/urls", Some(Operation::ListFunctionUrlConfigs)),
     ("ListFunctionVersionsByCapacityProvider", "GET", "/2025-11-30/capacity-providers/{CapacityProviderName}/function-versions", None),
     ("ListFunctions", "GET", "/2015-03-31/functions", Some(Operation::ListFunctions)),
     ("ListFunctionsByCodeSigningConfig", "GET", "/2020-04-22/code-signing-configs/{CodeSigningConfigArn}/functions", None),
@@ -155,7 +167,7 @@ const MODEL: [Row; 85] = [
     ("PutProvisionedConcurrencyConfig", "PUT", "/2019-09-30/functions/{FunctionName}/provisioned-concurrency", None),
     ("PutRuntimeManagementConfig", "PUT", "/2021-07-20/functions/{FunctionName}/runtime-management-config", None),
     ("RemoveLayerVersionPermission", "DELETE", "/2018-10-31/layers/{LayerName}/versions/{VersionNumber}/policy/{StatementId}", None),
-    ("RemovePermission", "DELETE", "/2015-03-31/functions/{FunctionName}/policy/{StatementId}", None),
+    ("RemovePermission", "DELETE", "/2015-03-31/functions/{FunctionName}/policy/{StatementId}", Some(Operation::RemovePermission)),
     ("SendDurableExecutionCallbackFailure", "POST", "/2025-12-01/durable-execution-callbacks/{CallbackId}/fail", None),
     ("SendDurableExecutionCallbackHeartbeat", "POST", "/2025-12-01/durable-execution-callbacks/{CallbackId}/heartbeat", None),
     ("SendDurableExecutionCallbackSuccess", "POST", "/2025-12-01/durable-execution-callbacks/{CallbackId}/succeed", None),
@@ -169,7 +181,7 @@ const MODEL: [Row; 85] = [
     ("UpdateFunctionCode", "PUT", "/2015-03-31/functions/{FunctionName}/code", Some(Operation::UpdateFunctionCode)),
     ("UpdateFunctionConfiguration", "PUT", "/2015-03-31/functions/{FunctionName}/configuration", Some(Operation::UpdateFunctionConfiguration)),
     ("UpdateFunctionEventInvokeConfig", "POST", "/2019-09-25/functions/{FunctionName}/event-invoke-config", None),
-    ("UpdateFunctionUrlConfig", "PUT", "/2021-10-31/functions/{FunctionName}/url", None),
+    ("UpdateFunctionUrlConfig", "PUT", "/2021-10-31/functions/{FunctionName}/url", Some(Operation::UpdateFunctionUrlConfig)),
 ];
 
 /// What a request asks for.

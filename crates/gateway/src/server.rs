@@ -1,5 +1,6 @@
 //! Where connections come from: listeners, and functions through their environments' doors.
 
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::function_url::Peer;
 use crate::gateway::Gateway;
 use crate::tls::Certificates;
 
@@ -44,8 +46,8 @@ impl Gateway {
             let Some((permit, accepted)) = accepted else {
                 break;
             };
-            let stream = match accepted {
-                Ok((stream, _)) => stream,
+            let (stream, peer) = match accepted {
+                Ok(accepted) => accepted,
                 Err(error) => {
                     tracing::warn!(%error, "accept a connection");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -61,11 +63,17 @@ impl Gateway {
             let tls = tls.clone();
             connections.spawn(async move {
                 match tls {
-                    None => gateway.connection(stream, shutdown).await,
+                    None => {
+                        gateway
+                            .connection(stream, Peer::plain(peer), shutdown)
+                            .await
+                    }
                     Some(tls) => {
                         let bound = gateway.0.connections.handshake;
                         if let Some(stream) = shake_hands(&tls, stream, bound, &shutdown).await {
-                            gateway.connection(stream, shutdown).await;
+                            gateway
+                                .connection(stream, Peer::secure(peer), shutdown)
+                                .await;
                         }
                     }
                 }
@@ -87,7 +95,8 @@ impl Gateway {
             tracing::warn!("closed a function's connection: functions have too many open");
             return;
         };
-        self.connection(stream, shutdown).await;
+        let peer = Peer::plain((Ipv4Addr::LOCALHOST, 0).into());
+        self.connection(stream, peer, shutdown).await;
         drop(permit);
     }
 }

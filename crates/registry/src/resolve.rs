@@ -58,6 +58,11 @@ impl Registry {
 }
 
 impl FunctionUrl {
+    /// Its identifier.
+    pub fn id(&self) -> UrlId {
+        self.0.record.id
+    }
+
     /// The function.
     pub fn key(&self) -> &FunctionKey {
         &self.0.function.function.key

@@ -82,7 +82,7 @@ impl Keys {
         }
     }
 
-    /// Looks at the head of a request. No body needs to be read for a request that fails here.
+    /// Looks at the head of a request to `service`. No body needs to be read for a request that fails here.
     ///
     /// # Errors
     /// Why the request can't be authentic: MissingAuthenticationToken, IncompleteSignature, InvalidSignature (dates
@@ -91,6 +91,7 @@ impl Keys {
         &'a self,
         parts: &'a Parts,
         now: Timestamp,
+        service: Service,
     ) -> Result<Admitted<'a>, ApiError> {
         let claim = Claim::read(parts)?;
         check_date(&claim, now)?;
@@ -104,6 +105,12 @@ impl Keys {
             }
             (None, None) | (Some(_), Some(_)) => return Err(unrecognized()),
         };
+        if claim.service != service {
+            let name = service.as_str();
+            return Err(invalid(format!(
+                "Credential should be scoped to correct service: '{name}'."
+            )));
+        }
         Ok(Admitted {
             keys: self,
             parts,
@@ -144,14 +151,11 @@ pub(crate) struct Caller {
     pub(crate) account: AccountId,
     /// The region of the signature's scope.
     pub(crate) region: Region,
+    /// The key that was used.
+    pub(crate) access_key_id: String,
 }
 
 impl Admitted<'_> {
-    /// The service of the signature's scope.
-    pub(crate) fn service(&self) -> Service {
-        self.claim.service
-    }
-
     /// Checks the signature. `body` is the SHA-256 of the body as it was read.
     ///
     /// # Errors
@@ -196,6 +200,7 @@ impl Admitted<'_> {
         Ok(Caller {
             account: self.account,
             region: self.claim.region,
+            access_key_id: self.claim.access_key_id.into_owned(),
         })
     }
 }
@@ -326,7 +331,7 @@ mod tests {
             let parts = self.parts()?;
             let body = Sha256::digest(&self.body).into();
             Some(
-                keys.admit(&parts, now)
+                keys.admit(&parts, now, Service::Lambda)
                     .and_then(|admitted| admitted.verify(&body)),
             )
         }

@@ -1,7 +1,5 @@
 //! Invoke: the operation that everything else is for.
 
-use std::sync::Arc;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -49,13 +47,7 @@ pub(super) async fn answer(call: Call<'_>) -> Result<Answer, ApiError> {
     if matches!(kind, Kind::DryRun) {
         return Ok(head(204, call.request_id, resolved.executed_version));
     }
-    let permit = call
-        .gateway
-        .admission
-        .admit(resolved.key(), resolved.reserved, || {
-            let settings = registry.get_account_settings(&call.scope);
-            settings.account_limit.unreserved_concurrent_executions
-        })?;
+    let permit = call.gateway.admit(&resolved)?;
     let sampled = resolved.deployment.configuration.tracing_active;
     let trace_id = trace_id::of_request(&call.parts.headers, sampled, call.now);
     let trace_header = HeaderValue::from_str(&trace_id);
@@ -68,17 +60,7 @@ pub(super) async fn answer(call: Call<'_>) -> Result<Answer, ApiError> {
         trace_id,
         log_tail,
     };
-    // On a task of its own: when the client goes away the function still runs, and counts until it has ended.
-    let invoker = Arc::clone(&call.gateway.invoker);
-    let running = tokio::spawn(async move {
-        let outcome = invoker.invoke(invocation).await;
-        drop(permit);
-        outcome
-    });
-    let outcome = running.await.unwrap_or_else(|error| {
-        tracing::error!(%error, request_id = %call.request_id, "run an invocation");
-        Err(ApiError::service("The invocation was lost. Try again."))
-    })?;
+    let outcome = call.gateway.run(invocation, permit).await?;
     let mut response = head(200, call.request_id, resolved.executed_version);
     if let Ok(trace) = trace_header {
         response.headers_mut().insert(trace_id::HEADER, trace);

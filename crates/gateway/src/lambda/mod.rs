@@ -2,9 +2,11 @@
 
 mod aliases;
 mod concurrency;
+mod function_urls;
 mod functions;
 mod invoke;
 mod layers;
+mod permissions;
 mod request;
 mod tags;
 
@@ -57,6 +59,14 @@ pub(crate) async fn answer(call: Call<'_>) -> Result<Answer, ApiError> {
         Operation::PutFunctionConcurrency => concurrency::put(call).await,
         Operation::GetFunctionConcurrency => concurrency::get(call).await,
         Operation::DeleteFunctionConcurrency => concurrency::delete(call).await,
+        Operation::CreateFunctionUrlConfig => function_urls::create(call).await,
+        Operation::GetFunctionUrlConfig => function_urls::get(call).await,
+        Operation::ListFunctionUrlConfigs => function_urls::list(call).await,
+        Operation::UpdateFunctionUrlConfig => function_urls::update(call).await,
+        Operation::DeleteFunctionUrlConfig => function_urls::delete(call).await,
+        Operation::AddPermission => permissions::add(call).await,
+        Operation::RemovePermission => permissions::remove(call).await,
+        Operation::GetPolicy => permissions::get(call).await,
     }
 }
 

@@ -3,6 +3,8 @@
 #![allow(dead_code, reason = "each test file uses its own part of this")]
 #![allow(clippy::unwrap_used, reason = "code of tests")]
 
+mod http_player;
+
 use std::io::{Cursor, Write as _};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -40,7 +42,15 @@ pub(crate) const NODE_SECRET: [u8; 32] = [9; 32];
 /// Nothing here takes this long unless it hangs.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Plays every function: it returns its event, unless the event says otherwise.
+/// The event of a request at a function URL, if that is what it is.
+fn at_url(payload: &[u8]) -> Option<hearth_types::wire::function_url::Event> {
+    serde_json::from_slice(payload)
+        .ok()
+        .filter(|event: &hearth_types::wire::function_url::Event| event.version == "2.0")
+}
+
+/// Plays every function: it returns its event, unless the event says otherwise. Those whose names begin with `http`
+/// take HTTP.
 #[derive(Debug)]
 pub(crate) struct Player {
     /// Invocations that were begun.
@@ -51,6 +61,8 @@ pub(crate) struct Player {
     pub(crate) holding: Semaphore,
     /// One more lets one go on.
     pub(crate) release: Semaphore,
+    /// One more for each endless response that was given up.
+    pub(crate) dropped: Arc<Semaphore>,
     /// Context and trace of the last invocation.
     pub(crate) last: std::sync::Mutex<Option<Invocation>>,
 }
@@ -62,6 +74,7 @@ impl Default for Player {
             ended: AtomicU32::new(0),
             holding: Semaphore::new(0),
             release: Semaphore::new(0),
+            dropped: Arc::new(Semaphore::new(0)),
             last: std::sync::Mutex::default(),
         }
     }
@@ -82,9 +95,20 @@ impl Invoker for Player {
                 b"\"panic\"" => panic!("asked to"),
                 _ => {}
             }
+            let mut payload = invocation.payload;
+            if let Some(asked) = at_url(&payload) {
+                payload = match &asked.raw_path[..] {
+                    "/fail" => {
+                        error = Some(FunctionError::Unhandled);
+                        payload
+                    }
+                    "/return" => asked.body.unwrap_or_default().into(),
+                    _ => payload,
+                };
+            }
             self.ended.fetch_add(1, Ordering::SeqCst);
             Ok(Outcome {
-                payload: invocation.payload,
+                payload,
                 error,
                 log_tail: invocation
                     .log_tail
@@ -96,10 +120,17 @@ impl Invoker for Player {
 
     fn serve(
         &self,
-        _: HttpInvocation,
+        invocation: HttpInvocation,
         request: http::Request<Body>,
     ) -> BoxFuture<'_, Result<Served, ApiError>> {
-        Box::pin(async move { Ok(Served::TakesEvents(request)) })
+        Box::pin(async move {
+            if invocation.deployment.key.name.as_str().starts_with("http") {
+                self.begun.fetch_add(1, Ordering::SeqCst);
+                Ok(http_player::serve(request, &self.dropped))
+            } else {
+                Ok(Served::TakesEvents(request))
+            }
+        })
     }
 
     fn prepare(&self, _: Arc<Deployment>) -> BoxFuture<'_, Result<(), Reason>> {
@@ -434,7 +465,24 @@ impl Wire {
             .expect("an answer in time")
     }
 
+    /// Reads the answer to a HEAD: whatever length it announces, it has no body.
+    pub(crate) async fn head_answer(&mut self) -> Answer {
+        tokio::time::timeout(PATIENCE, self.read_part(false))
+            .await
+            .expect("an answer in time")
+            .expect("an answer before the end")
+    }
+
+    /// Whether these bytes have been read and not yet been taken.
+    pub(crate) fn has(&self, bytes: &[u8]) -> bool {
+        self.read.windows(bytes.len()).any(|part| part == bytes)
+    }
+
     async fn read_answer(&mut self) -> Option<Answer> {
+        self.read_part(true).await
+    }
+
+    async fn read_part(&mut self, has_body: bool) -> Option<Answer> {
         let head_end = loop {
             if let Some(at) = self.read.windows(4).position(|w| w == b"\r\n\r\n") {
                 break at + 4;
@@ -455,6 +503,23 @@ impl Wire {
             .filter_map(|line| line.split_once(": "))
             .map(|(n, v)| (n.to_owned(), v.to_owned()))
             .collect();
+        if !has_body {
+            self.read.drain(..head_end);
+            return Some(Answer {
+                status,
+                headers,
+                body: Vec::new(),
+            });
+        }
+        if headers.iter().any(|(n, _)| n == "transfer-encoding") {
+            self.read.drain(..head_end);
+            let body = self.read_chunks().await?;
+            return Some(Answer {
+                status,
+                headers,
+                body,
+            });
+        }
         let length = headers.iter().find(|(n, _)| n == "content-length");
         let length: usize = length.map_or(0, |(_, v)| v.parse().unwrap());
         while self.read.len() < head_end + length {
@@ -469,7 +534,30 @@ impl Wire {
         })
     }
 
-    async fn more(&mut self) -> Option<()> {
+    async fn read_chunks(&mut self) -> Option<Vec<u8>> {
+        let mut body = Vec::new();
+        loop {
+            let line_end = loop {
+                if let Some(at) = self.read.windows(2).position(|w| w == b"\r\n") {
+                    break at;
+                }
+                self.more().await?;
+            };
+            let line = std::str::from_utf8(&self.read[..line_end]).unwrap();
+            let size = usize::from_str_radix(line, 16).unwrap();
+            let end = line_end + 2 + size + 2;
+            while self.read.len() < end {
+                self.more().await?;
+            }
+            body.extend_from_slice(&self.read[line_end + 2..end - 2]);
+            self.read.drain(..end);
+            if size == 0 {
+                return Some(body);
+            }
+        }
+    }
+
+    pub(crate) async fn more(&mut self) -> Option<()> {
         let mut buffer = [0; 16 * 1024];
         match self.stream.read(&mut buffer).await {
             Ok(0) | Err(_) => None,

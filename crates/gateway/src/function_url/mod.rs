@@ -1,0 +1,301 @@
+//! Function URLs: HTTP requests for functions.
+//!
+//! ```text
+//! host or path ─▶ the URL, one look-up ─▶ CORS preflight, or who may ask ─▶ what runs ─▶ admission
+//!   ─▶ a function that takes HTTP: request and response stream through (`direct`)
+//!   ─▶ a function that takes events: the request as an event, the result as a response (`events`)
+//! ```
+//!
+//! `target` tells URLs from the Lambda API, `domain` says where they are, `signed` looks at signatures, `refusal`
+//! words what goes wrong. Fields in the platform's name and those of a connection end here in both directions, and a
+//! function's head never decides how its body is framed (INV-8).
+
+mod direct;
+mod domain;
+mod events;
+mod refusal;
+mod signed;
+mod target;
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::SystemTime;
+
+use hearth_registry::FunctionUrl;
+use hearth_types::function_url::{UrlAuth, cors, fields};
+use hearth_types::invoke::{Body, HttpInvocation, RequestId, Served};
+use hearth_types::time::Timestamp;
+use hearth_types::wire::function_url::Iam;
+use http::header::{HOST, HeaderName, HeaderValue, ORIGIN};
+use http::request::Parts;
+use http::uri::PathAndQuery;
+use http::{Method, Request, Response, Uri};
+use http_body::Body as _;
+use http_body_util::{BodyExt as _, Empty, Full};
+use hyper::body::Incoming;
+use tokio::sync::OwnedSemaphorePermit;
+
+pub use self::domain::UrlDomain;
+use self::refusal::Refusal;
+use self::target::BadHost;
+use crate::gateway::{Parted, discard};
+use crate::response_body::{Held, ResponseBody};
+use crate::{body, error_response, random, trace_id};
+
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
+const TRACE: HeaderName = HeaderName::from_static(trace_id::HEADER);
+
+/// The other end of a connection.
+#[derive(Clone, Debug)]
+pub(crate) struct Peer {
+    address: IpAddr,
+    /// The address as `X-Forwarded-For` has it, made once a connection.
+    forwarded_for: HeaderValue,
+    /// How it speaks, as `X-Forwarded-Proto` has it.
+    scheme: &'static str,
+}
+
+impl Peer {
+    /// One that speaks HTTP.
+    pub(crate) fn plain(address: SocketAddr) -> Self {
+        Self::new(address, "http")
+    }
+
+    /// One that speaks HTTP within TLS.
+    pub(crate) fn secure(address: SocketAddr) -> Self {
+        Self::new(address, "https")
+    }
+
+    fn new(address: SocketAddr, scheme: &'static str) -> Self {
+        let address = address.ip().to_canonical();
+        Self {
+            address,
+            // An address is visible ASCII.
+            forwarded_for: HeaderValue::from_str(&address.to_string())
+                .unwrap_or(HeaderValue::from_static("unknown")),
+            scheme,
+        }
+    }
+}
+
+/// Where a request at a function URL goes.
+#[derive(Debug)]
+pub(crate) struct Place {
+    url: Result<FunctionUrl, Refusal>,
+    /// How many bytes of the path come before the URL's own.
+    prefix: usize,
+}
+
+/// What is known of a request besides the request.
+struct Asker<'a> {
+    url: &'a FunctionUrl,
+    peer: &'a Peer,
+    request_id: RequestId,
+    at: Timestamp,
+    /// Who signed, if somebody had to.
+    signer: Option<Iam>,
+}
+
+/// A request's body, until it is known who takes it.
+enum Arriving {
+    /// Not yet looked at.
+    Streaming(Incoming),
+    /// Read ahead, for the signature that covers it.
+    Read(body::Read),
+}
+
+impl Parted {
+    /// Where a request goes; `None` if it is at no function URL.
+    pub(crate) fn place_of(&self, parts: &Parts) -> Option<Place> {
+        let target = match target::find(parts, &self.url_domain) {
+            Ok(None) => return None,
+            Ok(Some(target)) => target,
+            Err(BadHost) => {
+                return Some(Place {
+                    url: Err(Refusal::bad_host()),
+                    prefix: 0,
+                });
+            }
+        };
+        let url = target.id.and_then(|id| self.registry.function_url(&id));
+        let url = url.filter(|url| {
+            let own = url.key().region.as_str();
+            let named = target.region;
+            named.is_none_or(|named| named.eq_ignore_ascii_case(own))
+        });
+        Some(Place {
+            url: url.ok_or_else(Refusal::unknown),
+            prefix: target.prefix,
+        })
+    }
+
+    /// Answers a request at a function URL.
+    pub(crate) async fn at_function_url(
+        &self,
+        place: Place,
+        parts: Parts,
+        body: Incoming,
+        peer: &Peer,
+        request_id: RequestId,
+    ) -> Response<ResponseBody> {
+        let version = parts.version;
+        let url = match place.url {
+            Ok(url) => url,
+            Err(refusal) => {
+                discard(&parts, body);
+                return refusal.answer(version, request_id);
+            }
+        };
+        let Some(rules) = url.cors() else {
+            let answered = self.ask(&url, place.prefix, parts, body, peer, request_id);
+            return answered
+                .await
+                .unwrap_or_else(|refusal| refusal.answer(version, request_id));
+        };
+        let origin = parts.headers.get(ORIGIN).cloned();
+        if cors::is_preflight(&parts.method, &parts.headers) {
+            discard(&parts, body);
+            let mut answer = error_response::empty(200, request_id);
+            rules.answer_preflight(origin.as_ref(), answer.headers_mut());
+            return answer.map(ResponseBody::Whole);
+        }
+        let answered = self.ask(&url, place.prefix, parts, body, peer, request_id);
+        let mut answer = answered
+            .await
+            .unwrap_or_else(|refusal| refusal.answer(version, request_id));
+        rules.apply(origin.as_ref(), answer.headers_mut());
+        answer
+    }
+
+    /// Lets the request in, or not, and hands it to the function.
+    async fn ask(
+        &self,
+        url: &FunctionUrl,
+        prefix: usize,
+        mut parts: Parts,
+        mut body: Incoming,
+        peer: &Peer,
+        request_id: RequestId,
+    ) -> Result<Response<ResponseBody>, Refusal> {
+        if parts.method == Method::CONNECT {
+            return Err(Refusal::no_tunnel());
+        }
+        let at = Timestamp::from(SystemTime::now());
+        let (arriving, signer) = match url.auth() {
+            UrlAuth::None if url.is_open() => (Arriving::Streaming(body), None),
+            UrlAuth::None => {
+                discard(&parts, body);
+                return Err(Refusal::closed());
+            }
+            UrlAuth::AwsIam => match self.signed(url, &parts, &mut body, at).await {
+                Ok((read, signer)) => (Arriving::Read(read), Some(signer)),
+                Err(refusal) => {
+                    if !refusal.closes() {
+                        discard(&parts, body);
+                    }
+                    return Err(refusal);
+                }
+            },
+        };
+        let let_in = url.resolve(random::fraction).and_then(|resolved| {
+            let admitted = self.admit(&resolved)?;
+            Ok((resolved, admitted))
+        });
+        let (resolved, admitted) = match let_in {
+            Ok(let_in) => let_in,
+            Err(error) => {
+                if let Arriving::Streaming(body) = arriving {
+                    discard(&parts, body);
+                }
+                return Err(error.into());
+            }
+        };
+        let sampled = resolved.deployment.configuration.tracing_active;
+        let trace_id = trace_id::of_request(&parts.headers, sampled, at);
+        self.rewrite(&mut parts, prefix, peer, &trace_id)?;
+        let is_head = parts.method == Method::HEAD;
+        let (body, memory) = arriving.into_body();
+        let invocation = HttpInvocation {
+            request_id,
+            deployment: resolved.deployment.clone(),
+            trace_id,
+        };
+        let held = Held { admitted, memory };
+        let request = Request::from_parts(parts, body);
+        match self.invoker.serve(invocation, request).await? {
+            Served::Response(response) => direct::answer(response, is_head, held, url, request_id),
+            Served::Failed(_) => Err(Refusal::function_failed()),
+            Served::TakesEvents(request) => {
+                let asker = Asker {
+                    url,
+                    peer,
+                    request_id,
+                    at,
+                    signer,
+                };
+                self.answer_with_event(request, asker, resolved, held).await
+            }
+        }
+    }
+
+    /// Makes the head what a function may see: its own path, no field that ends here, and the platform's own ones.
+    fn rewrite(
+        &self,
+        parts: &mut Parts,
+        prefix: usize,
+        peer: &Peer,
+        trace_id: &str,
+    ) -> Result<(), Refusal> {
+        fields::strip_request(&mut parts.headers);
+        if let Some(authority) = parts.uri.authority()
+            && !parts.headers.contains_key(HOST)
+        {
+            let host =
+                HeaderValue::from_str(authority.as_str()).map_err(|_| Refusal::bad_host())?;
+            parts.headers.insert(HOST, host);
+        }
+        if prefix > 0 {
+            let whole = parts.uri.path_and_query().map_or("", PathAndQuery::as_str);
+            let own = whole.get(prefix..).unwrap_or_default();
+            let own = if own.starts_with('/') {
+                PathAndQuery::try_from(own)
+            } else {
+                PathAndQuery::try_from(format!("/{own}"))
+            };
+            parts.uri = Uri::from(own.map_err(|_| Refusal::bad_host())?);
+        }
+        let headers = &mut parts.headers;
+        if let Ok(trace_id) = HeaderValue::from_str(trace_id) {
+            headers.insert(TRACE, trace_id);
+        }
+        // As proxies do: who came before says so itself, and only the last one is sure.
+        headers.append(FORWARDED_FOR, peer.forwarded_for.clone());
+        headers
+            .entry(FORWARDED_PROTO)
+            .or_insert(HeaderValue::from_static(peer.scheme));
+        headers
+            .entry(FORWARDED_PORT)
+            .or_insert_with(|| self.url_domain.port().into());
+        Ok(())
+    }
+}
+
+impl Arriving {
+    /// The body as functions take it, and the memory that it holds.
+    fn into_body(self) -> (Body, Option<OwnedSemaphorePermit>) {
+        match self {
+            // Costs no memory: most requests have none.
+            Self::Streaming(body) if body.is_end_stream() => (no_body(), None),
+            Self::Streaming(body) => (body.map_err(Into::into).boxed_unsync(), None),
+            Self::Read(read) => {
+                let body = Full::new(read.bytes).map_err(|never| match never {});
+                (body.boxed_unsync(), read.held)
+            }
+        }
+    }
+}
+
+fn no_body() -> Body {
+    Empty::new().map_err(|never| match never {}).boxed_unsync()
+}

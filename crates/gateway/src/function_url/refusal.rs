@@ -1,0 +1,154 @@
+//! What callers of function URLs are told when there is no function's answer. The shape is the service's:
+//! `{"Message": …}`.
+
+use std::time::Duration;
+
+use hearth_types::invoke::RequestId;
+use hearth_types::{ApiError, ErrorKind};
+use http::header::{CONNECTION, HeaderValue};
+use http::{Response, Version};
+use serde_json::json;
+
+use crate::body::Unread;
+use crate::error_response::{self, Protocol};
+use crate::response_body::ResponseBody;
+
+/// Why a request at a function URL has no answer of the function's.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    status: u16,
+    code: &'static str,
+    message: String,
+    retry_after: Option<Duration>,
+    /// The rest of the request can't be told from the next one.
+    close: bool,
+}
+
+impl Refusal {
+    fn new(status: u16, code: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            status,
+            code,
+            message: message.into(),
+            retry_after: None,
+            close: false,
+        }
+    }
+
+    pub(super) fn bad_host() -> Self {
+        Self::new(
+            400,
+            "BadRequestException",
+            "The request must name one host.",
+        )
+    }
+
+    pub(super) fn no_tunnel() -> Self {
+        Self::new(
+            405,
+            ErrorKind::MethodNotAllowed.code(),
+            "Function URLs do not take CONNECT.",
+        )
+    }
+
+    pub(super) fn unknown() -> Self {
+        Self::new(
+            404,
+            ErrorKind::ResourceNotFound.code(),
+            "There is no such function URL.",
+        )
+    }
+
+    /// Not even everyone is let in.
+    pub(super) fn closed() -> Self {
+        Self::new(
+            403,
+            ErrorKind::AccessDenied.code(),
+            "Forbidden. The function's resource policy must allow everyone lambda:InvokeFunctionUrl and \
+             lambda:InvokeFunction.",
+        )
+    }
+
+    /// Somebody else's function.
+    pub(super) fn forbidden() -> Self {
+        Self::new(403, ErrorKind::AccessDenied.code(), "Forbidden")
+    }
+
+    /// The function failed, or its result is no response: whoever calls learns nothing of it, as at the service.
+    pub(super) fn function_failed() -> Self {
+        Self::new(502, "InternalServerErrorException", "Internal Server Error")
+    }
+
+    pub(super) fn too_large(bytes: usize) -> Self {
+        Self::new(
+            413,
+            ErrorKind::RequestTooLarge.code(),
+            format!("The request, as an event, must be smaller than {bytes} bytes."),
+        )
+    }
+
+    /// The URL streams, the function does not.
+    pub(super) fn does_not_stream() -> Self {
+        Self::new(
+            501,
+            ErrorKind::NotImplemented.code(),
+            "InvokeMode RESPONSE_STREAM is not available for this function yet: only WebAssembly components stream.",
+        )
+    }
+
+    pub(super) fn unread(unread: Unread, limit: usize) -> Self {
+        match unread {
+            Unread::TooLarge => Self::too_large(limit),
+            Unread::Stalled => Self {
+                close: true,
+                ..Self::new(
+                    408,
+                    ErrorKind::RequestTimeout.code(),
+                    "The body of the request did not arrive in time.",
+                )
+            },
+            Unread::Broken => Self {
+                close: true,
+                ..Self::new(
+                    400,
+                    "BadRequestException",
+                    "The body of the request ended early or is not framed as HTTP asks.",
+                )
+            },
+            Unread::NoRoom => Self {
+                retry_after: Some(Duration::from_secs(1)),
+                ..Self::new(
+                    503,
+                    ErrorKind::ServiceUnavailable.code(),
+                    "Too many large requests are arriving at once. Try again.",
+                )
+            },
+        }
+    }
+
+    /// Whether the connection can't go on: what is left of the request is not worth waiting for.
+    pub(super) fn closes(&self) -> bool {
+        self.close
+    }
+
+    /// The response.
+    pub(super) fn answer(self, version: Version, request_id: RequestId) -> Response<ResponseBody> {
+        let body = json!({ "Message": self.message });
+        let mut answer = error_response::json(self.status, Protocol::RestJson, &body, request_id);
+        let headers = answer.headers_mut();
+        error_response::set_code(headers, self.code, self.retry_after);
+        if self.close && version < Version::HTTP_2 {
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        answer.map(ResponseBody::Whole)
+    }
+}
+
+impl From<ApiError> for Refusal {
+    fn from(error: ApiError) -> Self {
+        Self {
+            retry_after: error.retry_after,
+            ..Self::new(error.kind.status(), error.kind.code(), error.message)
+        }
+    }
+}

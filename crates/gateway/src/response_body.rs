@@ -1,0 +1,95 @@
+//! The body of a response: whole, or streaming on from a function.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use hearth_types::function_url::fields;
+use hearth_types::invoke::{Body, BodyError};
+use http_body::{Frame, SizeHint};
+use http_body_util::Full;
+use tokio::sync::OwnedSemaphorePermit;
+
+use crate::admission::Permit;
+
+/// What the server sends after a head.
+#[derive(Debug)]
+pub(crate) enum ResponseBody {
+    /// All of it is there.
+    Whole(Full<Bytes>),
+    /// A function is still making it.
+    Streaming(Streaming),
+}
+
+/// A body that a function is making. It counts as a running invocation until it has ended or is dropped.
+#[derive(Debug)]
+pub(crate) struct Streaming {
+    body: Body,
+    held: Option<Held>,
+}
+
+/// What an invocation holds as long as it runs.
+#[derive(Debug)]
+pub(crate) struct Held {
+    /// Its place among those that run.
+    pub(crate) admitted: Permit,
+    /// The memory of its request, if that was read ahead.
+    pub(crate) memory: Option<OwnedSemaphorePermit>,
+}
+
+impl Streaming {
+    pub(crate) fn new(body: Body, held: Held) -> Self {
+        Self {
+            body,
+            held: Some(held),
+        }
+    }
+}
+
+impl From<Bytes> for ResponseBody {
+    fn from(bytes: Bytes) -> Self {
+        Self::Whole(Full::new(bytes))
+    }
+}
+
+impl http_body::Body for ResponseBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let streaming = match self.get_mut() {
+            Self::Whole(body) => {
+                let frame = ready!(Pin::new(body).poll_frame(cx));
+                return Poll::Ready(frame.map(|frame| frame.map_err(|never| match never {})));
+            }
+            Self::Streaming(streaming) => streaming,
+        };
+        let mut frame = ready!(Pin::new(&mut streaming.body).poll_frame(cx));
+        match &mut frame {
+            None | Some(Err(_)) => streaming.held = None,
+            Some(Ok(frame)) => {
+                if let Some(trailers) = frame.trailers_mut() {
+                    fields::strip_response(trailers);
+                }
+            }
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Whole(body) => body.is_end_stream(),
+            Self::Streaming(streaming) => streaming.body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Whole(body) => body.size_hint(),
+            Self::Streaming(streaming) => streaming.body.size_hint(),
+        }
+    }
+}
