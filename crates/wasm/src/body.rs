@@ -24,8 +24,8 @@ use crate::program::Shape;
 /// Most frames that are taken before somebody asks for them: what the channel between guest and host holds, and one.
 const AHEAD: usize = 8;
 
-/// The body of a guest's response, as it is produced.
-pub struct Body {
+/// The body of a response of a guest that runs here, as it is produced.
+pub(crate) struct LocalBody {
     shared: Arc<Shared>,
     source: Source,
     /// Frames that were there before anybody asked.
@@ -57,7 +57,7 @@ pub(crate) enum Side {
     Gone,
 }
 
-impl Body {
+impl LocalBody {
     /// The body behind `head`, with which `guest` answered `method`.
     pub(crate) fn new(
         shared: Arc<Shared>,
@@ -254,7 +254,7 @@ impl Body {
     }
 }
 
-impl http_body::Body for Body {
+impl http_body::Body for LocalBody {
     type Data = Bytes;
     type Error = Failure;
 
@@ -304,7 +304,7 @@ impl http_body::Body for Body {
     }
 }
 
-impl Drop for Body {
+impl Drop for LocalBody {
     fn drop(&mut self) {
         if self.is_complete() {
             // Nobody need ask for the end: a client that was promised a length stops there.
@@ -316,9 +316,9 @@ impl Drop for Body {
     }
 }
 
-impl std::fmt::Debug for Body {
+impl std::fmt::Debug for LocalBody {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Body")
+        f.debug_struct("LocalBody")
             .field("ahead", &self.ahead.len())
             .field("complete", &self.is_complete())
             .finish_non_exhaustive()

@@ -5,8 +5,6 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-pub use crate::body::Body;
-
 /// Which of a guest's two outputs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OutputStream {

@@ -14,7 +14,7 @@ use super::frame::{self, Kind};
 use super::head;
 use super::log::CallLog;
 use super::message::EndingMessage;
-use crate::body::Body;
+use crate::body::LocalBody;
 use crate::call::{CommandEnd, Ending, Failure};
 
 /// Bytes that are gathered before they are sent though there is more.
@@ -37,9 +37,9 @@ pub(crate) struct Answer {
 }
 
 enum State {
-    Request(Running<Response<Body>>),
+    Request(Running<Response<LocalBody>>),
     Command(Running<CommandEnd>),
-    Body(Body),
+    Body(Box<LocalBody>),
     /// The guest goes on, or has failed so.
     Ending(Option<Failure>, Option<u8>),
     Ended,
@@ -47,7 +47,7 @@ enum State {
 
 impl Answer {
     pub(crate) fn of_request(
-        running: Running<Response<Body>>,
+        running: Running<Response<LocalBody>>,
         log: Arc<CallLog>,
         ended: oneshot::Receiver<Ending>,
     ) -> Self {
@@ -81,7 +81,7 @@ impl Answer {
                     let (head, body) = response.into_parts();
                     self.log.take(&mut self.buffer, cx);
                     frame::put(&mut self.buffer, Kind::Head, &head::response(&head));
-                    self.state = State::Body(body);
+                    self.state = State::Body(Box::new(body));
                     Poll::Ready(())
                 }
                 Poll::Ready(Err(failure)) => {
@@ -102,7 +102,7 @@ impl Answer {
                     Poll::Ready(())
                 }
             },
-            State::Body(body) => match http_body::Body::poll_frame(Pin::new(body), cx) {
+            State::Body(body) => match http_body::Body::poll_frame(Pin::new(&mut **body), cx) {
                 Poll::Pending => Poll::Pending,
                 Poll::Ready(Some(Ok(frame))) => {
                     self.log.take(&mut self.buffer, cx);

@@ -124,6 +124,7 @@ impl Decoder {
     }
 
     /// Whether all that was fed were whole frames.
+    #[cfg(test)]
     pub(crate) fn is_between_frames(&self) -> bool {
         self.header_bytes == 0 && self.content.is_none() && self.chunk.is_empty()
     }

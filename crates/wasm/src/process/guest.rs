@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use wasmtime::component::{Component, Linker};
 
@@ -13,7 +14,7 @@ use super::ARTEFACTS;
 use super::message::FunctionOrder;
 use super::serve::{Make, serve};
 use crate::engine;
-use crate::function::Function;
+use crate::function::LocalFunction;
 use crate::grants::Grants;
 use crate::machine::Machine;
 use crate::options::{Outside, WallOptions};
@@ -82,11 +83,25 @@ fn run(settings: &str) -> std::io::Result<()> {
     Ok(())
 }
 
+/// Does what the process does, in this one: for tests, which want the line and not the wall. `artefacts` is the folder
+/// that [`Process::connect`](super::Process::connect) was given. Must be called inside a tokio runtime.
+///
+/// # Errors
+/// If the host can't give the address space of the pool, or threads; if the line breaks.
+pub async fn work(
+    line: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    artefacts: PathBuf,
+    settings: &Settings,
+) -> std::io::Result<()> {
+    let make = maker(artefacts, settings)?;
+    serve(line, make).await.map_err(std::io::Error::other)
+}
+
 /// Makes functions of the artefacts in `folder`, all on one machine. Must be called inside a tokio runtime.
 ///
 /// # Errors
 /// If the host can't give the address space of the pool, or threads.
-pub(super) fn maker(folder: PathBuf, settings: &Settings) -> std::io::Result<Make> {
+fn maker(folder: PathBuf, settings: &Settings) -> std::io::Result<Make> {
     let machine = Machine::new(&WallOptions {
         // Nothing is compiled here.
         cache_dir: PathBuf::new(),
@@ -111,7 +126,7 @@ pub(super) fn maker(folder: PathBuf, settings: &Settings) -> std::io::Result<Mak
             tmp_bytes: order.tmp_bytes,
             ..Grants::default()
         };
-        Ok(Function::new(
+        Ok(LocalFunction::new(
             Arc::clone(&machine),
             Arc::new(program),
             grants,

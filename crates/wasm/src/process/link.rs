@@ -150,7 +150,9 @@ impl Process {
         (self.0.calls.load(Ordering::Acquire) == 0).then(|| since.elapsed())
     }
 
-    pub(super) fn is(&self, other: &Self) -> bool {
+    /// Whether both are handles of one process.
+    #[must_use]
+    pub fn is(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }
 

@@ -25,7 +25,7 @@ mod wire;
 use std::pin::Pin;
 use std::sync::Arc;
 
-pub use guest::{Settings, run_if_asked};
+pub use guest::{Settings, run_if_asked, work};
 pub use link::Process;
 pub(crate) use remote::Remote;
 pub(crate) use remote_body::RemoteBody;

@@ -206,3 +206,12 @@ impl Drop for RemoteBody {
         }
     }
 }
+
+impl std::fmt::Debug for RemoteBody {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RemoteBody")
+            .field("ahead", &self.ahead.len())
+            .field("complete", &matches!(self.source, Source::Complete))
+            .finish_non_exhaustive()
+    }
+}

@@ -21,16 +21,16 @@ use super::message::FunctionOrder;
 use super::rest::Rest;
 use super::wire::{self, COMMAND, CONNECTION_WINDOW, DEADLINE, MAX_CALLS, REQUEST, STREAM_WINDOW};
 use crate::call::{Call, Output};
-use crate::function::Function;
+use crate::function::LocalFunction;
 use crate::program::Refusal;
 
 /// Makes what the node ordered.
-pub(crate) type Make = Box<dyn Fn(FunctionOrder) -> Result<Function, Refusal> + Send + Sync>;
+pub(crate) type Make = Box<dyn Fn(FunctionOrder) -> Result<LocalFunction, Refusal> + Send + Sync>;
 
 /// The functions of the process, by the numbers that the node gave them.
 pub(crate) struct Functions {
     make: Make,
-    table: Mutex<HashMap<u64, Function>>,
+    table: Mutex<HashMap<u64, LocalFunction>>,
 }
 
 /// What the process answers: frames to a call, a sentence or nothing to the rest.
@@ -114,7 +114,7 @@ impl Functions {
         }
     }
 
-    fn table(&self) -> MutexGuard<'_, HashMap<u64, Function>> {
+    fn table(&self) -> MutexGuard<'_, HashMap<u64, LocalFunction>> {
         // Each change is whole: a panic elsewhere leaves it sound.
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -140,7 +140,7 @@ fn call(deadline: Instant) -> (Call, Arc<CallLog>, oneshot::Receiver<crate::call
     (call, log, told)
 }
 
-async fn call_request(function: Function, deadline: Instant, body: Incoming) -> Reply {
+async fn call_request(function: LocalFunction, deadline: Instant, body: Incoming) -> Reply {
     let Ok(request) = Rest::after_head(body).await else {
         return refusal(StatusCode::BAD_REQUEST, "a request that can't be read");
     };
@@ -149,7 +149,7 @@ async fn call_request(function: Function, deadline: Instant, body: Incoming) -> 
     Response::new(Either::Left(Answer::of_request(running, log, told)))
 }
 
-async fn call_command(function: Function, deadline: Instant, body: Incoming) -> Reply {
+async fn call_command(function: LocalFunction, deadline: Instant, body: Incoming) -> Reply {
     let Ok(input) = body.collect().await else {
         return refusal(StatusCode::BAD_REQUEST, "an input that breaks off");
     };
