@@ -36,6 +36,8 @@ mod walls;
 mod wasm;
 mod worker;
 
-pub use options::{Buckets, ComponentOptions, Credentials, Door, Mint, WorkerOptions};
+pub use options::{
+    Buckets, ComponentOptions, Credentials, Door, Mint, ProcessOptions, WorkerOptions,
+};
 pub use runtimes::{Interpreter, Language, RuntimeOptions, Runtimes};
 pub use worker::{Stats, Worker};

@@ -1,6 +1,7 @@
 //! How a worker is set up. Everything comes in as a value: nothing here reads the environment or a file (INV-6).
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -48,6 +49,16 @@ pub type Door = Arc<dyn Fn(&FunctionKey, TcpStream) -> BoxFuture<'static, ()> + 
 /// of the account share.
 pub type Buckets = Arc<dyn Fn(&FunctionKey, Option<&str>) -> Arc<dyn KeyValue> + Send + Sync>;
 
+/// How accounts' processes for components are made.
+#[derive(Clone, Debug)]
+pub struct ProcessOptions {
+    /// A folder of their own, made when the first is started and removed with the worker; absolute.
+    pub dir: PathBuf,
+    /// Memory of one process, MiB: what its kernel group may have. More than the guests of an account at the same time
+    /// need, and 128 for the process itself.
+    pub memory_mib: u32,
+}
+
 /// How functions that are WebAssembly components are run.
 #[derive(Clone)]
 pub struct ComponentOptions {
@@ -57,6 +68,9 @@ pub struct ComponentOptions {
     pub allowed_hosts: Hosts,
     /// Finds key-value buckets; `None`: functions whose tags ask for one are refused.
     pub buckets: Option<Buckets>,
+    /// Runs each account's components in a process of its own, behind the process wall as well; `None`: all run in this
+    /// one.
+    pub processes: Option<ProcessOptions>,
 }
 
 impl fmt::Debug for ComponentOptions {
@@ -64,6 +78,7 @@ impl fmt::Debug for ComponentOptions {
         f.debug_struct("ComponentOptions")
             .field("wall", &self.wall)
             .field("allowed_hosts", &self.allowed_hosts)
+            .field("processes", &self.processes)
             .finish_non_exhaustive()
     }
 }

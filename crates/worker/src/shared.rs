@@ -17,7 +17,7 @@ use crate::options::WorkerOptions;
 use crate::pool::Pool;
 use crate::runtimes::Runtimes;
 use crate::walls::Walls;
-use crate::wasm::Components;
+use crate::wasm::{Components, Processes};
 
 /// An immutable table that is replaced as a whole: reading it takes no lock (INV-9).
 type Table = imbl::HashMap<DeploymentId, Arc<Pool>>;
@@ -44,17 +44,24 @@ pub(crate) struct Shared {
 
 impl Shared {
     pub(crate) fn new(options: WorkerOptions, runtimes: Runtimes) -> Arc<Self> {
+        let walls = Arc::new(Walls::new(
+            options.launcher.clone(),
+            options.restart_launcher.clone(),
+        ));
+        let processes = options
+            .components
+            .as_ref()
+            .and_then(|components| components.processes.clone())
+            .map(|processes| Processes::new(processes, Arc::clone(&walls), options.keep_warm));
         Arc::new(Self {
-            walls: Arc::new(Walls::new(
-                options.launcher.clone(),
-                options.restart_launcher.clone(),
-            )),
+            walls,
             capacity: Capacity::new(Bounds {
                 memory_mib: options.memory_bytes / (1024 * 1024),
                 environments: options.max_environments,
             }),
             components: Components::new(
                 options.components.clone(),
+                processes,
                 options.packages.clone(),
                 options.logs.clone(),
             ),

@@ -123,7 +123,7 @@ impl Worker {
             self.shared.kill.cancel();
             self.shared.lives.wait().await;
         }
-        self.shared.components.clear();
+        self.shared.components.end().await;
         for servant in self.servants.iter() {
             servant.abort();
         }

@@ -15,6 +15,8 @@ pub(crate) struct Guest {
     pub(super) deployment: Arc<Deployment>,
     pub(super) function: Function,
     pub(super) timeout: Duration,
+    /// When it was loaded.
+    since: Instant,
     logs: LogStore,
     lanes: Mutex<Lanes>,
 }
@@ -36,6 +38,7 @@ impl Guest {
             timeout: environment::timeout(&deployment),
             deployment,
             function,
+            since: Instant::now(),
             logs,
             lanes: Mutex::default(),
         })
@@ -80,6 +83,12 @@ impl Guest {
         drop(lanes);
         drop(expired);
         needed
+    }
+
+    /// Since when no call runs, as far as lanes remember; `None` while one does.
+    pub(super) fn idle_since(&self) -> Option<Instant> {
+        let lanes = self.lock();
+        (lanes.busy == 0).then(|| lanes.idle.last().map_or(self.since, |(since, _)| *since))
     }
 
     /// Lanes that are idle, and lanes that serve a call.

@@ -9,7 +9,7 @@
 //! Reading order: [`table`] (which deployments are loaded), [`load`] and [`recognise`] (package to program, off the
 //! request's way), [`grants`] (what a component may have), [`guest`] and [`lane`] (what an execution environment is on
 //! this wall), [`turn`] (one call), [`serve`], [`invoke`] with [`event`], and [`command`] (the ways in), [`fault`] (what
-//! goes wrong, in Lambda's words).
+//! goes wrong, in Lambda's words); [`processes`] and [`process`], where guests have a process of their account's.
 //!
 //! A *lane* serves one call at a time and has one log stream, so that lines of concurrent calls never mix in a stream;
 //! which instance serves it is the wall's business. An instance may be a fresh one for each call.
@@ -26,6 +26,8 @@ mod guest;
 mod invoke;
 mod lane;
 mod load;
+mod process;
+mod processes;
 mod recognise;
 mod serve;
 mod table;
@@ -33,5 +35,6 @@ mod turn;
 
 pub(crate) use guest::Guest;
 pub(crate) use invoke::invoke;
+pub(crate) use processes::Processes;
 pub(crate) use serve::serve;
 pub(crate) use table::Components;

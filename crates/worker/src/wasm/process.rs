@@ -71,10 +71,12 @@ pub(super) async fn start(inner: &Inner, account: &AccountId) -> Result<Running,
     let options = &inner.options;
     let program = inner
         .program
-        .get_or_try_init(|| blocking({
-            let dir = options.dir.clone();
-            move || provide_program(&dir)
-        }))
+        .get_or_try_init(|| {
+            blocking({
+                let dir = options.dir.clone();
+                move || provide_program(&dir)
+            })
+        })
         .await
         .map_err(|error| format!("provide the program: {error}"))?;
     let folder = Folder(options.dir.join(format!("{account}-{}", inner.number())));
@@ -122,7 +124,9 @@ pub(super) async fn start(inner: &Inner, account: &AccountId) -> Result<Running,
         exit = sandbox.wait() => return Err(sentence(exit, options.memory_mib)),
     };
     line.set_nodelay(true).map_err(broken)?;
-    let process = Process::connect(line, folder.0.clone()).await.map_err(broken)?;
+    let process = Process::connect(line, folder.0.clone())
+        .await
+        .map_err(broken)?;
     Ok(Running {
         process,
         sandbox,
@@ -257,7 +261,10 @@ pub(super) async fn clear(dir: &Path) {
 }
 
 fn make_folder(path: &Path, mode: u32) -> io::Result<()> {
-    fs::DirBuilder::new().recursive(true).mode(mode).create(path)?;
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(mode)
+        .create(path)?;
     // Whatever the process's mask is.
     fs::set_permissions(path, fs::Permissions::from_mode(mode))
 }

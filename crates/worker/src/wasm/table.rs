@@ -15,8 +15,13 @@ use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::guest::Guest;
+use super::processes::Processes;
 use crate::options::ComponentOptions;
 use crate::shared::shutting_down;
+
+/// Deployments that stay loaded. Each program has a descriptor and a few mappings, of which a process has 65,530
+/// (`vm.max_map_count`); programs of the same package are one.
+const MOST_LOADED: usize = 8_192;
 
 /// An immutable table that is replaced as a whole.
 type Table = imbl::HashMap<DeploymentId, Arc<Slot>>;
@@ -34,6 +39,8 @@ pub(super) struct Slot {
 pub(crate) struct Components {
     /// `None`: this node has no such wall.
     pub(super) options: Option<ComponentOptions>,
+    /// `None`: guests run in this process.
+    pub(super) processes: Option<Processes>,
     pub(super) packages: Packages,
     pub(super) logs: LogStore,
     table: ArcSwap<Table>,
@@ -45,11 +52,13 @@ pub(crate) struct Components {
 impl Components {
     pub(crate) fn new(
         options: Option<ComponentOptions>,
+        processes: Option<Processes>,
         packages: Packages,
         logs: LogStore,
     ) -> Self {
         Self {
             options,
+            processes,
             packages,
             logs,
             table: ArcSwap::default(),
@@ -116,6 +125,23 @@ impl Components {
                 self.remove(slot);
             }
         }
+        self.evict(MOST_LOADED);
+    }
+
+    /// Lets go of the deployments that were idle for longest, until there are at most `most`.
+    fn evict(&self, most: usize) {
+        let table = self.table.load_full();
+        let Some(excess) = table.len().checked_sub(most).filter(|excess| *excess > 0) else {
+            return;
+        };
+        let mut idle: Vec<_> = table
+            .values()
+            .filter_map(|slot| Some((slot.guest.get()?.idle_since()?, slot)))
+            .collect();
+        idle.sort_unstable_by_key(|(since, _)| *since);
+        for (_, slot) in idle.iter().take(excess) {
+            self.remove(slot);
+        }
     }
 
     /// Counts a call.
@@ -142,9 +168,12 @@ impl Components {
         self.calls.wait().await;
     }
 
-    /// Forgets everything.
-    pub(crate) fn clear(&self) {
+    /// Forgets everything, and ends accounts' processes.
+    pub(crate) async fn end(&self) {
         self.table.store(Arc::default());
+        if let Some(processes) = &self.processes {
+            processes.end().await;
+        }
     }
 
     /// Counts for a person: deployments that are loaded, lanes that are idle and lanes that serve a call. Walks over all
