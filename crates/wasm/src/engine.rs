@@ -15,6 +15,8 @@ use wasmtime::{
     ResourcesRequired,
 };
 
+use crate::environment;
+use crate::host;
 use crate::state::State;
 
 /// Linear memory that a module can address, bytes: all of a 32-bit memory. A function's own limit is far lower and held
@@ -155,6 +157,8 @@ pub(crate) fn linker(engine: &Engine) -> wasmtime::Result<Linker<State>> {
     wasmtime_wasi::p3::add_to_linker(&mut linker)?;
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
     wasmtime_wasi_http::p3::add_to_linker(&mut linker)?;
+    environment::add_to_linker(&mut linker)?;
+    host::add_to_linker(&mut linker)?;
     Ok(linker)
 }
 

@@ -1,4 +1,4 @@
-//! A program with its grants: what is called. Keeps idle instances where reuse is granted.
+//! A program with its grants, whose guests run here. Keeps idle instances where reuse is granted.
 
 use std::sync::Arc;
 use std::task::Poll;
@@ -9,7 +9,7 @@ use http::{Method, Request, Response};
 use tokio::sync::oneshot;
 use wasmtime_wasi_http::WasiBody;
 
-use crate::body::{Body, Side};
+use crate::body::{LocalBody, Side};
 use crate::call::{Call, CommandEnd, Failure, Output, OutputStream};
 use crate::command;
 use crate::engine;
@@ -25,9 +25,9 @@ use crate::program::{Program, Shape};
 use crate::state::Streams;
 use crate::stdio::{Log, Sink};
 
-/// A program with what it is granted. Cheap to clone; all clones share idle instances.
+/// A program with what it is granted, whose guests run here. Cheap to clone; all clones share idle instances.
 #[derive(Clone)]
-pub struct Function {
+pub(crate) struct LocalFunction {
     shared: Arc<Shared>,
 }
 
@@ -35,43 +35,37 @@ pub struct Function {
 pub(crate) struct Shared {
     pub(crate) machine: Arc<Machine>,
     pub(crate) program: Arc<Program>,
-    pub(crate) grants: Grants,
+    pub(crate) grants: Arc<Grants>,
     /// Slots that one instance takes.
     slots: Option<u32>,
     idle: Arc<Idle>,
 }
 
-impl Function {
+impl LocalFunction {
     pub(crate) fn new(machine: Arc<Machine>, program: Arc<Program>, grants: Grants) -> Self {
         Self {
             shared: Arc::new(Shared {
                 slots: engine::slots(program.entry.component()),
                 machine,
                 program,
-                grants,
+                grants: Arc::new(grants),
                 idle: Arc::default(),
             }),
         }
     }
 
     /// Its program.
-    pub fn program(&self) -> &Program {
+    pub(crate) fn program(&self) -> &Program {
         &self.shared.program
     }
 
-    /// Hands a request to the guest and waits for the head of its response; the body streams while the guest goes on.
-    /// Dropping the future or the body ends the guest.
-    ///
-    /// The guest runs in the caller's task, whoever polls it, and gives the thread back every few milliseconds; one that
-    /// computes for long goes on elsewhere.
-    ///
-    /// # Errors
-    /// How the guest failed before its response began. `call.ended` has been told, too.
-    pub async fn request<B>(
+    /// As [`crate::Function::request`]. The guest runs in the caller's task, whoever polls it, and gives the thread back
+    /// every few milliseconds; one that computes for long goes on elsewhere.
+    pub(crate) async fn request<B>(
         &self,
         request: Request<B>,
         call: Call,
-    ) -> Result<Response<Body>, Failure>
+    ) -> Result<Response<LocalBody>, Failure>
     where
         B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -83,7 +77,7 @@ impl Function {
         &self,
         request: Request<WasiBody>,
         call: Call,
-    ) -> Result<Response<Body>, Failure> {
+    ) -> Result<Response<LocalBody>, Failure> {
         let gauge = Arc::new(Gauge::default());
         let mut tell = Tell::new(call.ended, Arc::clone(&gauge));
         let method = request.method().clone();
@@ -111,7 +105,7 @@ impl Function {
         mut answered: oneshot::Receiver<Answer>,
         method: &Method,
         tell: &mut Tell,
-    ) -> Result<Response<Body>, Failure> {
+    ) -> Result<Response<LocalBody>, Failure> {
         let mut guest = Side::Runs(guest);
         let mut declined = false;
         let response = std::future::poll_fn(|cx| {
@@ -144,7 +138,7 @@ impl Function {
                 head.status.as_u16()
             )));
         }
-        let mut body = Body::new(
+        let mut body = LocalBody::new(
             Arc::clone(&self.shared),
             method,
             &head,
@@ -156,11 +150,8 @@ impl Function {
         Ok(Response::from_parts(head, body))
     }
 
-    /// Runs a command with `input` on its standard input to its end, in an instance of its own.
-    ///
-    /// # Errors
-    /// How the guest failed. A command that ends by itself with an exit code is a [`CommandEnd`].
-    pub async fn command(&self, input: Bytes, call: Call) -> Result<CommandEnd, Failure> {
+    /// As [`crate::Function::command`], in an instance of its own.
+    pub(crate) async fn command(&self, input: Bytes, call: Call) -> Result<CommandEnd, Failure> {
         let gauge = Arc::new(Gauge::default());
         let mut tell = Tell::new(call.ended, Arc::clone(&gauge));
         let (run, result) = command::run(
@@ -264,9 +255,9 @@ impl Shared {
     }
 }
 
-impl std::fmt::Debug for Function {
+impl std::fmt::Debug for LocalFunction {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Function")
+        f.debug_struct("LocalFunction")
             .field("program", &self.shared.program)
             .finish_non_exhaustive()
     }

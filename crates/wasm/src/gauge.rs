@@ -41,7 +41,8 @@ impl Gauge {
         self.failure.get()
     }
 
-    fn usage(&self) -> Usage {
+    /// What the call used so far.
+    pub(crate) fn usage(&self) -> Usage {
         Usage {
             init: self.init.get().copied(),
             duration: self.started.get().map(Instant::elapsed).unwrap_or_default(),

@@ -15,8 +15,8 @@ pub struct Grants {
     pub reuse: u32,
     /// Most bytes of one response body or of a command's standard output.
     pub output_bytes: u64,
-    /// Room of `/tmp`, bytes; `None`: there is no `/tmp`. It is memory of the node's, not of the guest's. Needs what
-    /// [`crate::Wall::tmp`] looks for.
+    /// Room of `/tmp`, bytes; `None`: there is no `/tmp`. It counts against [`crate::WallOptions::memory_bytes`], not
+    /// against the guest's own memory. Needs what [`crate::Wall::tmp`] looks for.
     pub tmp_bytes: Option<u64>,
     /// Hosts that outgoing requests may go to; empty: none.
     pub hosts: Hosts,

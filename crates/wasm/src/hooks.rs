@@ -1,6 +1,13 @@
 //! What `wasi:http` asks of the host: sizes of bodies' buffers, and outgoing requests.
 
-use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
+use std::sync::Arc;
+
+use http::HeaderName;
+use wasmtime_wasi_http::p2::bindings::http::types as http02;
+use wasmtime_wasi_http::p3::bindings::http::types as http03;
+use wasmtime_wasi_http::{Error, ForbiddenHeaderFilter, RequestOptions, WasiBody, WasiHttpHooks};
+
+use crate::host::{Outgoing, Response, is_forbidden};
 
 /// Chunks of a body that wait between guest and host. `blocking-write-and-flush` takes 4 KiB at most, so that a guest
 /// would stop for every 8 KiB with Wasmtime's default of 1.
@@ -10,17 +17,42 @@ const BODY_CHUNKS: usize = 4;
 const CHUNK_BYTES: usize = 32 << 10;
 
 /// What `wasi:http` asks of the host.
-#[derive(Debug, Default)]
-pub(crate) struct Hooks {}
+#[derive(Debug)]
+pub(crate) struct Hooks {
+    outgoing: Outgoing,
+}
+
+impl Hooks {
+    pub(crate) fn new(outgoing: Outgoing) -> Self {
+        Self { outgoing }
+    }
+}
 
 impl WasiHttpHooks for Hooks {
+    fn is_forbidden_header(&mut self, name: &HeaderName) -> bool {
+        is_forbidden(name)
+    }
+
+    fn forbidden_header_filter(&mut self) -> ForbiddenHeaderFilter {
+        Arc::new(is_forbidden)
+    }
+
     fn send_request(
         &mut self,
-        _: http::Request<WasiBody>,
-        _: Option<RequestOptions>,
+        request: http::Request<WasiBody>,
+        options: Option<RequestOptions>,
         _: Box<dyn Future<Output = Result<(), Error>> + Send>,
-    ) -> Outgoing {
-        Box::new(async { Err(Error::HttpRequestDenied) })
+    ) -> Response {
+        self.outgoing.send(request, options)
+    }
+
+    fn p2_error_from_hyper(&mut self, _: &hyper::Error) -> http02::ErrorCode {
+        // The guest's own body failed without a word; it is no event of the node's.
+        http02::ErrorCode::HttpProtocolError
+    }
+
+    fn p3_error_from_hyper(&mut self, _: &hyper::Error) -> http03::ErrorCode {
+        http03::ErrorCode::HttpProtocolError
     }
 
     fn p2_outgoing_body_buffer_chunks(&mut self) -> usize {
@@ -35,16 +67,3 @@ impl WasiHttpHooks for Hooks {
         CHUNK_BYTES
     }
 }
-
-/// A response on its way, with what drives its connection.
-type Outgoing = Box<
-    dyn Future<
-            Output = Result<
-                (
-                    http::Response<WasiBody>,
-                    Box<dyn Future<Output = Result<(), Error>> + Send>,
-                ),
-                Error,
-            >,
-        > + Send,
->;

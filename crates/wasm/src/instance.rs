@@ -40,12 +40,12 @@ impl Instance {
     pub(crate) async fn make(
         machine: &Machine,
         entry: &Entry,
-        grants: &Grants,
+        grants: &Arc<Grants>,
         (streams, log): (Streams, Arc<Log>),
         gauge: &Arc<Gauge>,
         slots: OwnedSemaphorePermit,
     ) -> Result<Box<Self>, Failure> {
-        let state = State::new(grants, Arc::clone(&machine.budget), streams);
+        let state = State::new(grants, machine, streams, Arc::clone(&log) as Arc<dyn Output>)?;
         let mut store = Store::new(&machine.engine, state);
         store.limiter(|state| &mut state.limits);
         store.set_hostcall_fuel(HOSTCALL_BYTES);

@@ -60,6 +60,8 @@ pub(crate) enum Refused {
 pub(crate) struct Limits {
     granted: u64,
     taken: u64,
+    /// Of the budget alone, for what is not memory of the guest's.
+    reserved: u64,
     budget: Arc<Budget>,
     refused: Option<Refused>,
     gauge: Option<Arc<Gauge>>,
@@ -71,10 +73,21 @@ impl Limits {
         Self {
             granted,
             taken: 0,
+            reserved: 0,
             budget,
             refused: None,
             gauge: None,
         }
+    }
+
+    /// Takes `bytes` of what all instances share until this one ends, if there are as many. They are not the guest's
+    /// memory, and don't count against its grant.
+    pub(crate) fn reserve(&mut self, bytes: u64) -> bool {
+        let taken = self.budget.take(bytes);
+        if taken {
+            self.reserved += bytes;
+        }
+        taken
     }
 
     /// A call begins: says from now on to `gauge` what is taken. Memories and tables never shrink, so that this is the
@@ -110,7 +123,7 @@ impl Limits {
 
 impl Drop for Limits {
     fn drop(&mut self) {
-        self.budget.give_back(self.taken);
+        self.budget.give_back(self.taken + self.reserved);
     }
 }
 
@@ -153,5 +166,65 @@ impl ResourceLimiter for Limits {
 
     fn memories(&self) -> usize {
         MOST_OF_A_KIND
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PAGE: usize = 64 << 10;
+
+    fn limits(granted: usize, budget: &Arc<Budget>) -> Limits {
+        Limits::new(granted as u64, Arc::clone(budget))
+    }
+
+    #[test]
+    fn memories_and_tables_count_together() {
+        let budget = Arc::new(Budget::new(u64::MAX));
+        let mut limits = limits(2 * PAGE, &budget);
+        assert!(limits.memory_growing(0, PAGE, None).expect("an answer"));
+        assert!(limits.memory_growing(0, PAGE / 2, None).expect("an answer"));
+        let elements = PAGE / 2 / ELEMENT_BYTES as usize;
+        assert!(!limits.table_growing(0, elements + 1, None).expect("no"));
+        assert_eq!(limits.refused(), Some(Refused::Grant));
+        assert!(limits.table_growing(0, elements, None).expect("yes"));
+        assert!(!limits.memory_growing(PAGE, 2 * PAGE, None).expect("no"));
+    }
+
+    #[test]
+    fn growth_beyond_a_memorys_own_maximum_is_not_counted() {
+        let budget = Arc::new(Budget::new(u64::MAX));
+        let mut limits = limits(4 * PAGE, &budget);
+        for _ in 0..8 {
+            assert!(!limits.memory_growing(0, 2 * PAGE, Some(PAGE)).expect("no"));
+        }
+        assert_eq!(limits.refused(), None);
+        assert!(limits.memory_growing(0, 4 * PAGE, None).expect("yes"));
+    }
+
+    #[test]
+    fn what_all_have_is_bounded_and_given_back() {
+        let budget = Arc::new(Budget::new(3 * PAGE as u64));
+        let mut first = limits(PAGE * 8, &budget);
+        let mut second = limits(PAGE * 8, &budget);
+        assert!(first.memory_growing(0, 2 * PAGE, None).expect("yes"));
+        assert!(!second.memory_growing(0, 2 * PAGE, None).expect("no"));
+        assert_eq!(second.refused(), Some(Refused::Budget));
+        drop(first);
+        assert!(second.memory_growing(0, 3 * PAGE, None).expect("yes"));
+    }
+
+    #[test]
+    fn a_call_is_told_the_peak_of_its_instance() {
+        let budget = Arc::new(Budget::new(u64::MAX));
+        let mut limits = limits(8 * PAGE, &budget);
+        let (first, second) = (Arc::new(Gauge::default()), Arc::new(Gauge::default()));
+        limits.measure(&first);
+        assert!(limits.memory_growing(0, PAGE, None).expect("yes"));
+        limits.measure(&second);
+        assert!(limits.memory_growing(PAGE, 2 * PAGE, None).expect("yes"));
+        assert_eq!(first.usage().peak_memory_bytes, PAGE as u64);
+        assert_eq!(second.usage().peak_memory_bytes, 2 * PAGE as u64);
     }
 }

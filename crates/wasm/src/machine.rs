@@ -13,6 +13,7 @@ use wasmtime::Engine;
 use crate::call::Failure;
 use crate::compute::Compute;
 use crate::engine;
+use crate::host::Egress;
 use crate::idle::Parked;
 use crate::limits::Budget;
 use crate::options::WallOptions;
@@ -29,6 +30,8 @@ pub(crate) struct Machine {
     pub(crate) ticker: Ticker,
     pub(crate) compute: Compute,
     pub(crate) parked: Parked,
+    /// The way to the outside.
+    pub(crate) egress: Arc<Egress>,
     /// Where guests finish whose caller has what it came for.
     pub(crate) runtime: Handle,
     slots: Arc<Semaphore>,
@@ -52,6 +55,7 @@ impl Machine {
             })?,
             compute: Compute::start()?,
             parked: Parked::default(),
+            egress: Arc::new(Egress::new(options.outside.clone())),
             runtime: Handle::current(),
             slots: Arc::new(Semaphore::new(options.instances as usize)),
             waiting: AtomicU32::new(0),

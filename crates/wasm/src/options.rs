@@ -25,7 +25,7 @@ pub struct WallOptions {
     pub loaded_bytes: u64,
     /// Instances that there can be at the same time: slots of the pooling allocator.
     pub instances: u32,
-    /// Bound on the linear memory and tables of all instances together, bytes.
+    /// Bound on the linear memory, tables and `/tmp` of all instances together, bytes.
     pub memory_bytes: u64,
     /// Longest that a call waits for an instance, if its deadline does not come first.
     pub wait: Duration,

@@ -6,9 +6,12 @@ use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
+use crate::call::{Failure, Output};
 use crate::grants::Grants;
 use crate::hooks::Hooks;
-use crate::limits::{Budget, Limits};
+use crate::host::{self, Outgoing};
+use crate::limits::Limits;
+use crate::machine::Machine;
 use crate::stdio::{Input, Sink};
 
 /// Handles of host resources (streams, bodies, header maps, pollables) that an instance may hold at the same time. A
@@ -42,17 +45,28 @@ pub(crate) struct State {
     pub(crate) hooks: Hooks,
     /// What it may take of the machine.
     pub(crate) limits: Limits,
+    /// What it was granted.
+    pub(crate) grants: Arc<Grants>,
+    /// Where it is told what was denied.
+    pub(crate) log: Arc<dyn Output>,
 }
 
 impl State {
     /// The state of an instance that has what is granted and nothing else.
-    pub(crate) fn new(grants: &Grants, budget: Arc<Budget>, streams: Streams) -> Self {
+    ///
+    /// # Errors
+    /// [`Failure::NoRoom`] if there is no memory for a `/tmp` that was granted, [`Failure::Internal`] if it can't be made.
+    pub(crate) fn new(
+        grants: &Arc<Grants>,
+        machine: &Machine,
+        streams: Streams,
+        log: Arc<dyn Output>,
+    ) -> Result<Self, Failure> {
         let mut table = ResourceTable::new();
         table.set_max_capacity(HANDLES);
 
         let mut wasi = WasiCtxBuilder::new();
-        wasi.envs(&grants.environment)
-            .stdout(streams.stdout)
+        wasi.stdout(streams.stdout)
             .stderr(streams.stderr)
             .max_random_size(RANDOM_BYTES)
             .allow_tcp(false)
@@ -62,16 +76,33 @@ impl State {
             wasi.stdin(stdin);
         }
 
+        let mut limits = Limits::new(grants.memory_bytes, Arc::clone(&machine.budget));
+        if let Some(bytes) = grants.tmp_bytes {
+            // All of it may be written, and is memory then.
+            if !limits.reserve(bytes) {
+                return Err(Failure::NoRoom);
+            }
+            host::give_tmp(&mut wasi, bytes)
+                .map_err(|error| Failure::Internal(format!("can't make a /tmp: {error}")))?;
+        }
+
         let mut http = WasiHttpCtx::new();
         http.set_field_size_limit(FIELDS_BYTES);
 
-        Self {
+        let outgoing = Outgoing::new(
+            Arc::clone(&machine.egress),
+            Arc::clone(grants),
+            Arc::clone(&log),
+        );
+        Ok(Self {
             table,
             wasi: wasi.build(),
             http,
-            hooks: Hooks::default(),
-            limits: Limits::new(grants.memory_bytes, budget),
-        }
+            hooks: Hooks::new(outgoing),
+            limits,
+            grants: Arc::clone(grants),
+            log,
+        })
     }
 }
 

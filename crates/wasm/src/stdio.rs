@@ -37,6 +37,9 @@ impl Log {
         *lock(&self.output) = output;
     }
 
+}
+
+impl Output for Log {
     fn write(&self, stream: OutputStream, bytes: &[u8]) {
         let output = lock(&self.output).clone();
         if let Some(output) = output {

@@ -4,10 +4,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::engine;
-use crate::function::Function;
+use crate::either::Function;
+use crate::function::LocalFunction;
 use crate::grants::Grants;
+use crate::host;
 use crate::machine::Machine;
 use crate::options::WallOptions;
+use crate::process::{Reach, Remote};
 use crate::program::{Program, Refusal};
 use crate::programs::Programs;
 
@@ -72,8 +75,29 @@ impl Wall {
         self.programs.of_digest(digest, source).await
     }
 
-    /// A program with what it is granted.
+    /// Whether guests can have a `/tmp` ([`Grants::tmp_bytes`]): it is a file system of its own, which only a privileged
+    /// process can make.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn tmp(&self) -> std::io::Result<()> {
+        host::probe_tmp()
+    }
+
+    /// A program with what it is granted, whose guests run here.
     pub fn function(&self, program: Arc<Program>, grants: Grants) -> Function {
-        Function::new(Arc::clone(&self.machine), program, grants)
+        let machine = Arc::clone(&self.machine);
+        Function::here(LocalFunction::new(machine, program, grants))
+    }
+
+    /// A program with what it is granted, whose guests run in the process that `reach` gives. It is made ready there by
+    /// its first call, and again after the process was replaced.
+    pub fn function_in_process(
+        &self,
+        program: Arc<Program>,
+        grants: Grants,
+        reach: Reach,
+    ) -> Function {
+        Function::in_process(Remote::new(program, grants, reach))
     }
 }

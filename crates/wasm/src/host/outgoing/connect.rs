@@ -8,8 +8,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use hearth_types::network::{Host, Scheme};
-use rustls::pki_types::ServerName;
 use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
@@ -33,13 +33,14 @@ pub(super) async fn connect(
 ) -> Result<Connection, Error> {
     let stream = dial(addresses, target.port).await?;
     // A request is one write, mostly: nothing is gained by waiting for more.
-    stream.set_nodelay(true).map_err(Error::Connect)?;
+    stream.set_nodelay(true).map_err(of_connect)?;
     match target.scheme {
         Scheme::Http => Ok(Connection::Plain(stream)),
         Scheme::Https => {
             let name = match &target.host {
-                Host::Name(name) => ServerName::try_from(name.clone())
-                    .map_err(|_| Error::HttpRequestUriInvalid)?,
+                Host::Name(name) => {
+                    ServerName::try_from(name.clone()).map_err(|_| Error::HttpRequestUriInvalid)?
+                }
                 Host::Address(address) => ServerName::from(*address),
             };
             let stream = TlsConnector::from(tls()?)

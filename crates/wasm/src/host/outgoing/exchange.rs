@@ -5,7 +5,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{HeaderMap, Request, Response};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
@@ -17,8 +17,12 @@ use wasmtime_wasi_http::{Error, WasiBody};
 use super::connect::Connection;
 use super::task::Task;
 
-/// The head of a response, bytes; what is read ahead of its body is no more.
+/// The head of a response, bytes of its fields. What arrives at once is read at once: up to twice as much is held until
+/// it is refused.
 const HEAD_BYTES: usize = 64 << 10;
+
+/// The same, as `wasi:http` wants it.
+const HEAD_BYTES_SAID: u32 = HEAD_BYTES as u32;
 
 /// Fields of a response's head.
 const HEAD_FIELDS: usize = 128;
@@ -41,14 +45,18 @@ pub(super) async fn exchange(
         .await
         .map_err(of_hyper)?;
     let driver = Task::new(tokio::spawn(async move {
-        let end = connection.await.map_err(of_hyper);
+        // How it ends is told to who waits for the head, or by the body.
+        let _ = connection.await;
         drop(held);
-        end
+        Ok(())
     }));
     let response = tokio::time::timeout(first_byte, sender.send_request(request))
         .await
         .map_err(|_| Error::ConnectionReadTimeout)?
         .map_err(of_hyper)?;
+    if size(response.headers()) > HEAD_BYTES {
+        return Err(Error::HttpResponseHeaderSectionSize(Some(HEAD_BYTES_SAID)));
+    }
     let response = response.map(|incoming| {
         Timed {
             incoming,
@@ -58,6 +66,13 @@ pub(super) async fn exchange(
         .boxed_unsync()
     });
     Ok((response, driver))
+}
+
+fn size(fields: &HeaderMap) -> usize {
+    fields
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len())
+        .sum()
 }
 
 /// A body whose next part must come in time.
@@ -101,7 +116,7 @@ impl HttpBody for Timed {
 /// What hyper says, in the words of `wasi:http`.
 fn of_hyper(error: hyper::Error) -> Error {
     if error.is_parse_too_large() {
-        Error::HttpResponseHeaderSectionSize(u32::try_from(HEAD_BYTES).ok())
+        Error::HttpResponseHeaderSectionSize(Some(HEAD_BYTES_SAID))
     } else if error.is_parse() {
         Error::HttpProtocolError
     } else if error.is_incomplete_message() {

@@ -22,16 +22,17 @@ use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use hearth_types::network::{Host, Hosts};
+use hearth_types::network::Host;
 use hearth_types::walls::Walls;
 use http::Request;
-use rustls::ClientConfig;
+use rustls::{ClientConfig, RootCertStore};
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody};
 
 use crate::call::{Output, OutputStream};
+use crate::grants::Grants;
 use crate::options::Outside;
 use exchange::exchange;
 use reach::{Closed, Reach};
@@ -101,7 +102,7 @@ impl Egress {
     /// TLS with the roots that this host trusts, read when they are first needed.
     fn tls(&self) -> Result<Arc<ClientConfig>, Error> {
         self.tls
-            .get_or_init(|| match client_config() {
+            .get_or_init(|| match roots().and_then(client_config) {
                 Ok(config) => Some(Arc::new(config)),
                 Err(error) => {
                     tracing::error!(%error, "functions can't use https");
@@ -121,15 +122,20 @@ enum Unreachable {
     Internal,
 }
 
-fn client_config() -> Result<ClientConfig, String> {
+/// The roots that this host trusts.
+fn roots() -> Result<RootCertStore, String> {
+    let mut roots = RootCertStore::empty();
     let found = rustls_native_certs::load_native_certs();
-    let mut roots = rustls::RootCertStore::empty();
     let (added, _) = roots.add_parsable_certificates(found.certs);
     if added == 0 {
         return Err(
             "this host has no root certificates; install its ca-certificates package".to_owned(),
         );
     }
+    Ok(roots)
+}
+
+fn client_config(roots: RootCertStore) -> Result<ClientConfig, String> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -143,7 +149,7 @@ fn client_config() -> Result<ClientConfig, String> {
 /// The way out of one instance.
 pub(crate) struct Outgoing {
     egress: Arc<Egress>,
-    hosts: Arc<Hosts>,
+    grants: Arc<Grants>,
     log: Arc<dyn Output>,
     /// Made with the first request: most instances send none.
     requests: Option<Arc<Semaphore>>,
@@ -159,11 +165,11 @@ pub(crate) type Answer = (
 );
 
 impl Outgoing {
-    /// A way out to `hosts` alone. What is denied is told to `log`.
-    pub(crate) fn new(egress: Arc<Egress>, hosts: Arc<Hosts>, log: Arc<dyn Output>) -> Self {
+    /// A way out to the granted hosts alone. What is denied is told to `log`.
+    pub(crate) fn new(egress: Arc<Egress>, grants: Arc<Grants>, log: Arc<dyn Output>) -> Self {
         Self {
             egress,
-            hosts,
+            grants,
             log,
             requests: None,
         }
@@ -180,6 +186,7 @@ impl Outgoing {
             Err(error) => return Box::new(async { Err(error) }),
         };
         if !self
+            .grants
             .hosts
             .allows(target.scheme, &target.host, target.port)
         {
@@ -221,7 +228,7 @@ impl std::fmt::Debug for Outgoing {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter
             .debug_struct("Outgoing")
-            .field("hosts", &self.hosts)
+            .field("hosts", &self.grants.hosts)
             .finish_non_exhaustive()
     }
 }
@@ -292,7 +299,10 @@ fn say(log: &dyn Output, target: &Target, why: Unreachable) -> Error {
     let (error, why) = match why {
         Unreachable::Closed(what) => (
             Error::DestinationIpProhibited,
-            format!("was denied: {} leads to no address that is open to functions, but to {what}", target.host),
+            format!(
+                "was denied: {} leads to no address that is open to functions, but to {what}",
+                target.host
+            ),
         ),
         Unreachable::Unknown => (
             Error::DnsError {

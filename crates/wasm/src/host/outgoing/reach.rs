@@ -146,7 +146,13 @@ mod tests {
 
     #[tokio::test]
     async fn only_checked_addresses_are_left_of_a_mixed_answer() {
-        let mixed = ["10.0.0.1", "1.1.1.1", "::ffff:192.168.0.1", "fd00::1", "::ffff:9.9.9.9"];
+        let mixed = [
+            "10.0.0.1",
+            "1.1.1.1",
+            "::ffff:192.168.0.1",
+            "fd00::1",
+            "::ffff:9.9.9.9",
+        ];
         let (left, closed) = open(ranges_only(&[], &[]), &mixed).await;
         assert_eq!(left, ["1.1.1.1", "9.9.9.9"]);
         assert!(matches!(closed, Some(Closed::To(_))));

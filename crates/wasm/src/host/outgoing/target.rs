@@ -1,9 +1,9 @@
 //! Where a request of a guest goes, in one spelling for every check and for the wire.
 
+use hearth_types::network::{Host, Hosts, Scheme};
 use http::header::{HOST, HeaderName};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method, Request, Uri, Version};
-use hearth_types::network::{Host, Hosts, Scheme};
 use wasmtime_wasi_http::Error;
 
 /// Fields of a connection, which is the host's, and those by which the platform speaks: a guest neither sends nor sees
@@ -53,14 +53,14 @@ impl Target {
         let path = match request.uri().path_and_query() {
             // An empty path with a query would be a request line without its slash.
             Some(path) if path.as_str().starts_with('/') => path.clone(),
-            Some(path) => PathAndQuery::try_from(format!("/{path}"))
+            Some(path) => PathAndQuery::try_from(format!("/{}", path.as_str()))
                 .map_err(|_| Error::HttpRequestUriInvalid)?,
             None => PathAndQuery::from_static("/"),
         };
         *request.uri_mut() = Uri::from(path);
         *request.version_mut() = Version::HTTP_11;
-        let host = HeaderValue::try_from(target.authority())
-            .map_err(|_| Error::HttpRequestUriInvalid)?;
+        let host =
+            HeaderValue::try_from(target.authority()).map_err(|_| Error::HttpRequestUriInvalid)?;
         clean(request.headers_mut());
         request.headers_mut().insert(HOST, host);
         Ok(target)
@@ -139,13 +139,48 @@ mod tests {
     #[test]
     fn what_is_sent_is_what_was_checked() {
         for (uri, shown, line, host) in [
-            ("http://EXAMPLE.org", "http://example.org", "/", "example.org"),
-            ("https://example.org./a?b", "https://example.org", "/a?b", "example.org"),
-            ("https://example.org:443/", "https://example.org", "/", "example.org"),
-            ("https://example.org:/", "https://example.org", "/", "example.org"),
-            ("http://example.org:443/", "http://example.org:443", "/", "example.org:443"),
-            ("http://example.org?q", "http://example.org", "/?q", "example.org"),
-            ("http://0x7f.1:81/", "http://127.0.0.1:81", "/", "127.0.0.1:81"),
+            (
+                "http://EXAMPLE.org",
+                "http://example.org",
+                "/",
+                "example.org",
+            ),
+            (
+                "https://example.org./a?b",
+                "https://example.org",
+                "/a?b",
+                "example.org",
+            ),
+            (
+                "https://example.org:443/",
+                "https://example.org",
+                "/",
+                "example.org",
+            ),
+            (
+                "https://example.org:/",
+                "https://example.org",
+                "/",
+                "example.org",
+            ),
+            (
+                "http://example.org:443/",
+                "http://example.org:443",
+                "/",
+                "example.org:443",
+            ),
+            (
+                "http://example.org?q",
+                "http://example.org",
+                "/?q",
+                "example.org",
+            ),
+            (
+                "http://0x7f.1:81/",
+                "http://127.0.0.1:81",
+                "/",
+                "127.0.0.1:81",
+            ),
             ("http://[::1]:81/", "http://[::1]:81", "/", "[::1]:81"),
         ] {
             let (target, request) = take(uri).unwrap();
@@ -172,12 +207,18 @@ mod tests {
             // Some are refused before, when they are read as a URI.
             if uri.parse::<Uri>().is_ok() {
                 assert!(
-                    matches!(take(uri), Err(Error::HttpRequestUriInvalid | Error::HttpProtocolError)),
+                    matches!(
+                        take(uri),
+                        Err(Error::HttpRequestUriInvalid | Error::HttpProtocolError)
+                    ),
                     "{uri}"
                 );
             }
         }
-        assert!(matches!(take("ftp://example.org/"), Err(Error::HttpProtocolError)));
+        assert!(matches!(
+            take("ftp://example.org/"),
+            Err(Error::HttpProtocolError)
+        ));
         let mut tunnel = Request::connect("http://example.org").body(()).unwrap();
         assert!(matches!(
             Target::take_from(&mut tunnel),

@@ -1,0 +1,126 @@
+//! `wasi:keyvalue@0.2.0-draft`.
+
+use wasmtime::component::{Linker, Resource};
+
+use super::{Bucket, Buckets, Error, HasBuckets, buckets};
+use crate::state::State;
+
+#[allow(missing_docs, unreachable_pub, reason = "generated")]
+mod bindings {
+    wasmtime::component::bindgen!({
+        path: "wit/keyvalue-draft",
+        world: "imports",
+        imports: { default: async | trappable },
+        with: { "wasi:keyvalue/store.bucket": crate::host::keyvalue::Bucket },
+        trappable_error_type: { "wasi:keyvalue/store.error" => crate::host::keyvalue::Error },
+        require_store_data_send: true,
+    });
+}
+
+use bindings::wasi::keyvalue::{atomics, batch, store};
+
+pub(super) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    store::add_to_linker::<_, HasBuckets>(linker, buckets)?;
+    atomics::add_to_linker::<_, HasBuckets>(linker, buckets)?;
+    batch::add_to_linker::<_, HasBuckets>(linker, buckets)
+}
+
+impl store::Host for Buckets<'_> {
+    async fn open(&mut self, identifier: String) -> Result<Resource<Bucket>, Error> {
+        self.open_bucket(&identifier)
+    }
+
+    fn convert_error(&mut self, error: Error) -> wasmtime::Result<store::Error> {
+        Ok(match error {
+            Error::AccessDenied => store::Error::AccessDenied,
+            Error::Other(why) => store::Error::Other(why),
+        })
+    }
+}
+
+impl store::HostBucket for Buckets<'_> {
+    async fn get(
+        &mut self,
+        handle: Resource<Bucket>,
+        key: String,
+    ) -> Result<Option<Vec<u8>>, Error> {
+        Ok(self.bucket(&handle)?.get(key).await?.map(Vec::from))
+    }
+
+    async fn set(
+        &mut self,
+        handle: Resource<Bucket>,
+        key: String,
+        value: Vec<u8>,
+    ) -> Result<(), Error> {
+        self.bucket(&handle)?.set(vec![(key, value)]).await
+    }
+
+    async fn delete(&mut self, handle: Resource<Bucket>, key: String) -> Result<(), Error> {
+        self.bucket(&handle)?.delete(vec![key]).await
+    }
+
+    async fn exists(&mut self, handle: Resource<Bucket>, key: String) -> Result<bool, Error> {
+        self.bucket(&handle)?.exists(key).await
+    }
+
+    async fn list_keys(
+        &mut self,
+        handle: Resource<Bucket>,
+        cursor: Option<u64>,
+    ) -> Result<store::KeyResponse, Error> {
+        let (keys, cursor) = self.bucket(&handle)?.list(cursor).await?;
+        Ok(store::KeyResponse { keys, cursor })
+    }
+
+    async fn drop(&mut self, handle: Resource<Bucket>) -> wasmtime::Result<()> {
+        self.table.delete(handle)?;
+        Ok(())
+    }
+}
+
+impl atomics::Host for Buckets<'_> {
+    async fn increment(
+        &mut self,
+        handle: Resource<Bucket>,
+        key: String,
+        delta: u64,
+    ) -> Result<u64, Error> {
+        // Numbers are signed where they are kept, as the second draft has them.
+        let does_not_fit = || Error::Other("the number does not fit".to_owned());
+        let delta = i64::try_from(delta).map_err(|_| does_not_fit())?;
+        let sum = self.bucket(&handle)?.increment(key, delta).await?;
+        u64::try_from(sum).map_err(|_| does_not_fit())
+    }
+}
+
+impl batch::Host for Buckets<'_> {
+    async fn get_many(
+        &mut self,
+        handle: Resource<Bucket>,
+        keys: Vec<String>,
+    ) -> Result<Vec<Option<(String, Vec<u8>)>>, Error> {
+        let values = self.bucket(&handle)?.get_many(keys.clone()).await?;
+        Ok(keys
+            .into_iter()
+            .zip(values)
+            .map(|(key, value)| value.map(|value| (key, Vec::from(value))))
+            .collect())
+    }
+
+    async fn set_many(
+        &mut self,
+        handle: Resource<Bucket>,
+        entries: Vec<(String, Vec<u8>)>,
+    ) -> Result<(), Error> {
+        self.bucket(&handle)?.set(entries).await
+    }
+
+    async fn delete_many(
+        &mut self,
+        handle: Resource<Bucket>,
+        keys: Vec<String>,
+    ) -> Result<(), Error> {
+        self.bucket(&handle)?.delete(keys).await
+    }
+}
