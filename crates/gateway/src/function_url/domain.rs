@@ -18,13 +18,22 @@ pub struct UrlDomain {
 impl Default for UrlDomain {
     /// `localhost`: names under it need no DNS (RFC 6761, section 6.3).
     fn default() -> Self {
-        Self::new(Scheme::HTTP, "localhost", 80)
+        Self::plain("localhost", 80)
     }
 }
 
 impl UrlDomain {
-    /// A domain name, in any case, with the scheme and the port that callers see.
-    pub fn new(scheme: Scheme, name: &str, port: u16) -> Self {
+    /// A domain whose URLs begin with `http`: its name in any case, and the port that callers see.
+    pub fn plain(name: &str, port: u16) -> Self {
+        Self::new(Scheme::HTTP, name, port)
+    }
+
+    /// A domain whose URLs begin with `https`.
+    pub fn secure(name: &str, port: u16) -> Self {
+        Self::new(Scheme::HTTPS, name, port)
+    }
+
+    fn new(scheme: Scheme, name: &str, port: u16) -> Self {
         Self {
             scheme,
             name: name.trim_end_matches('.').to_ascii_lowercase(),

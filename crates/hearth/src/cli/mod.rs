@@ -7,6 +7,7 @@ mod functions;
 mod invoke;
 mod logs;
 pub(crate) mod output;
+mod url;
 
 pub(crate) use deploy::wait_until_ready;
 
@@ -48,6 +49,8 @@ enum Command {
     Versions(OnNode<functions::VersionsArgs>),
     /// List, set or remove aliases of a function
     Alias(OnNode<alias::AliasArgs>),
+    /// Give a function a URL, show it, or take it away
+    Url(OnNode<url::UrlArgs>),
     /// Say what walls, networks and runtimes this host can offer
     Doctor(doctor::DoctorArgs),
     /// Look at the configuration
@@ -104,6 +107,7 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
         Command::Rm(c) => with_client(c, functions::rm),
         Command::Versions(c) => with_client(c, functions::versions),
         Command::Alias(c) => with_client(c, alias::run),
+        Command::Url(c) => with_client(c, url::run),
         Command::Doctor(args) => doctor::run(args).map_err(CallError::Other),
         Command::Config(ConfigCommand::Show(args)) => show_config(&args).map_err(CallError::Other),
     };
