@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod changes;
+mod components;
 mod failures;
 mod functions;
 mod layers;

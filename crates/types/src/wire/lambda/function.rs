@@ -308,7 +308,8 @@ pub struct FunctionConfiguration {
     pub runtime: String,
     /// The role's ARN.
     pub role: String,
-    /// The handler.
+    /// The handler; absent for a WebAssembly component, which needs none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub handler: String,
     /// Size of the zip, bytes.
     pub code_size: u64,
