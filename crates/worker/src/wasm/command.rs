@@ -1,5 +1,6 @@
 //! A component that is a command: the event on its standard input, the result on its standard output.
 
+use std::borrow::Cow;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -62,8 +63,10 @@ fn result(stdout: Bytes) -> Bytes {
         return Bytes::from_static(b"null");
     }
     let text = String::from_utf8_lossy(&stdout);
-    // Skipping a value neither recurses nor allocates.
-    if serde_json::from_str::<IgnoredAny>(&text).is_ok() {
+    // Skipping a value neither recurses nor allocates, but does not look into its strings: hence only what is UTF-8.
+    if let Cow::Borrowed(text) = text
+        && serde_json::from_str::<IgnoredAny>(text).is_ok()
+    {
         return stdout;
     }
     // A string always has a JSON form.

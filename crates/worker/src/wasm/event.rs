@@ -296,7 +296,8 @@ mod tests {
     #[test]
     fn an_event_of_no_possible_request_is_refused_in_words() {
         for (member, value, part) in [
-            ("rawPath", json!("no-slash"), "slash"),
+            ("rawPath", json!("no-slash"), "no path"),
+            ("rawPath", json!("*"), "slash"),
             ("rawPath", json!("/a b"), "no path"),
             ("headers", json!({"a b": "c"}), "header names"),
             ("headers", json!({"a": "b\r\nc: d"}), "can't be sent"),

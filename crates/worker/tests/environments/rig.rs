@@ -125,6 +125,21 @@ impl Rig {
         files: &[File<'_>],
         change: impl FnOnce(&mut Configuration),
     ) -> Arc<Deployment> {
+        let walls = Walls {
+            network: NetworkAccess::None,
+            ..Walls::default()
+        };
+        self.deploy_package(runtime, self.pack(files).await, walls, change)
+    }
+
+    /// A new deployment of function `hello` from a stored package.
+    pub(crate) fn deploy_package(
+        &self,
+        runtime: &str,
+        code: Package,
+        walls: Walls,
+        change: impl FnOnce(&mut Configuration),
+    ) -> Arc<Deployment> {
         let mut configuration = Configuration {
             description: String::new(),
             runtime: runtime.parse().unwrap(),
@@ -136,7 +151,7 @@ impl Rig {
             environment: BTreeMap::new(),
             layers: Vec::new(),
             architecture: Architecture::X86_64,
-            code: self.pack(files).await,
+            code,
             tracing_active: false,
             logging: Logging::default(),
         };
@@ -147,10 +162,7 @@ impl Rig {
             version: Version::Latest,
             created: Timestamp::default(),
             configuration,
-            walls: Walls {
-                network: NetworkAccess::None,
-                ..Walls::default()
-            },
+            walls,
         })
     }
 
