@@ -57,7 +57,12 @@ fn each_thing_that_is_no_component_is_named_with_what_to_do() {
 
 #[test]
 fn a_component_that_is_cut_short_anywhere_is_refused() {
-    let whole = wat::parse_str(command("")).expect("a component");
+    let mut whole = wat::parse_str(command("")).expect("a component");
+    assert_eq!(says(&whole), None);
+    // Names for debuggers come after the last export; without them it is whole, too.
+    let last = b"wasi:cli/run@0.2.3";
+    let at = whole.windows(last.len()).rposition(|part| part == last);
+    whole.truncate(at.expect("the export's name") + last.len() + b"\x05\x00\x00".len());
     assert_eq!(says(&whole), None);
     let engine = engine::engine(1).expect("an engine");
     let linker = engine::linker(&engine).expect("a linker");
