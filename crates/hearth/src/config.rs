@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use clap::Args;
 use hearth_types::name::AccountId;
+use hearth_types::network::Hosts;
 use serde::{Deserialize, Serialize};
 
 /// What `hearth up` and `hearth config show` take.
@@ -19,6 +20,9 @@ pub(crate) struct NodeArgs {
     /// Address to listen on; port 0 picks a free one [default: 127.0.0.1:7070]
     #[arg(long, env = "HEARTH_LISTEN", value_name = "ADDR:PORT")]
     pub(crate) listen: Option<SocketAddr>,
+    /// Domain of function URLs, which are <id>.lambda-url.<region>.<domain>; names under localhost need no DNS [default: localhost]
+    #[arg(long, env = "HEARTH_DOMAIN", value_name = "DOMAIN[:PORT]")]
+    pub(crate) domain: Option<String>,
     /// Account that owns the functions, 12 digits [default: 000000000000]
     #[arg(long, env = "HEARTH_ACCOUNT", value_name = "ID")]
     pub(crate) account: Option<String>,
@@ -41,6 +45,7 @@ pub(crate) struct NodeArgs {
 #[serde(deny_unknown_fields)]
 struct File {
     listen: Option<SocketAddr>,
+    domain: Option<String>,
     account: Option<String>,
     packages: Option<ObjectStore>,
     object_store: Option<ObjectStore>,
@@ -55,6 +60,21 @@ struct File {
     network: NetworkFile,
     #[serde(default)]
     logs: LogsFile,
+    #[serde(default)]
+    wasm: WasmFile,
+    tls: Option<Tls>,
+}
+
+/// A second listener, which speaks TLS alone; the plain one stays for what runs on the host.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Tls {
+    /// Address to listen on.
+    pub(crate) listen: SocketAddr,
+    /// PEM file of the certificate chain, the server's own first.
+    pub(crate) certificate: PathBuf,
+    /// PEM file of its private key.
+    pub(crate) key: PathBuf,
 }
 
 /// An object store: a URL, and the options that reach it (`aws_endpoint`, `aws_access_key_id`, …).
@@ -100,6 +120,18 @@ struct LogsFile {
     age_days: Option<u64>,
 }
 
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WasmFile {
+    allowed_hosts: Option<Hosts>,
+    instances: Option<u32>,
+    memory_mib: Option<u64>,
+    parallel_compilations: Option<usize>,
+    cache_mib: Option<u64>,
+    process: Option<WasmProcess>,
+    process_memory_mib: Option<u32>,
+}
+
 /// The effective configuration of a node; serialised, it is a configuration file.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Config {
@@ -107,6 +139,8 @@ pub(crate) struct Config {
     #[serde(skip)]
     pub(crate) data: PathBuf,
     pub(crate) listen: SocketAddr,
+    /// Domain of function URLs, with the port that callers see if it is another than that of the listener.
+    pub(crate) domain: String,
     pub(crate) account: AccountId,
     pub(crate) memory_mib: u64,
     pub(crate) max_environments: usize,
@@ -118,6 +152,10 @@ pub(crate) struct Config {
     pub(crate) runtimes: Runtimes,
     pub(crate) network: Network,
     pub(crate) logs: Logs,
+    pub(crate) wasm: Wasm,
+    /// The TLS listener; absent: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) tls: Option<Tls>,
     /// Where packages are kept; absent: in the data folder.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) packages: Option<ObjectStore>,
@@ -147,6 +185,36 @@ pub(crate) struct Logs {
     pub(crate) age_days: u64,
 }
 
+/// How WebAssembly components are run.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Wasm {
+    /// Hosts that functions without the tag `hearth:allowed-hosts` may send requests to.
+    pub(crate) allowed_hosts: Hosts,
+    /// Instances at the same time.
+    pub(crate) instances: u32,
+    /// Bound on the memory that all instances together use.
+    pub(crate) memory_mib: u64,
+    /// Components that are compiled at the same time.
+    pub(crate) parallel_compilations: usize,
+    /// Bound on compiled components on the disk.
+    pub(crate) cache_mib: u64,
+    /// Where components run.
+    pub(crate) process: WasmProcess,
+    /// Memory of one account's process.
+    pub(crate) process_memory_mib: u32,
+}
+
+/// Where components run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum WasmProcess {
+    /// In the node's own process.
+    #[default]
+    Shared,
+    /// Each account's in a process of its own, behind the process wall as well.
+    PerAccount,
+}
+
 fn seconds<S: serde::Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_u64(duration.as_secs())
 }
@@ -170,13 +238,19 @@ impl Config {
             .clone()
             .or(file.account)
             .unwrap_or_else(|| DEFAULT_ACCOUNT.to_owned());
+        let memory_mib = match args.memory_mib.or(file.memory_mib) {
+            Some(mib) => mib,
+            None => host_memory_mib()? / 4 * 3,
+        };
         let config = Self {
             listen: args.listen.or(file.listen).unwrap_or(DEFAULT_LISTEN),
+            domain: args
+                .domain
+                .clone()
+                .or(file.domain)
+                .unwrap_or_else(|| DEFAULT_DOMAIN.to_owned()),
             account: account.parse().context("read the account")?,
-            memory_mib: match args.memory_mib.or(file.memory_mib) {
-                Some(mib) => mib,
-                None => host_memory_mib()? / 4 * 3,
-            },
+            memory_mib,
             max_environments: file.max_environments.unwrap_or(DEFAULT_MAX_ENVIRONMENTS),
             keep_warm: Duration::from_secs(file.keep_warm_s.unwrap_or(DEFAULT_KEEP_WARM_S)),
             shutdown: Duration::from_secs(file.shutdown_s.unwrap_or(DEFAULT_SHUTDOWN_S)),
@@ -195,6 +269,24 @@ impl Config {
                 mib_per_function: file.logs.mib_per_function.unwrap_or(64),
                 total_mib: file.logs.total_mib.unwrap_or(2_048),
                 age_days: file.logs.age_days.unwrap_or(7),
+            },
+            tls: file.tls,
+            wasm: Wasm {
+                allowed_hosts: file.wasm.allowed_hosts.unwrap_or_default(),
+                instances: file.wasm.instances.unwrap_or(DEFAULT_WASM_INSTANCES),
+                memory_mib: file.wasm.memory_mib.unwrap_or(memory_mib / 2),
+                parallel_compilations: file
+                    .wasm
+                    .parallel_compilations
+                    .unwrap_or_else(default_parallel_compilations),
+                cache_mib: file.wasm.cache_mib.unwrap_or(DEFAULT_WASM_CACHE_MIB),
+                process: file.wasm.process.unwrap_or_default(),
+                process_memory_mib: file.wasm.process_memory_mib.unwrap_or_else(|| {
+                    let memory_mib = file.wasm.memory_mib.unwrap_or(memory_mib / 2);
+                    u32::try_from(memory_mib)
+                        .unwrap_or(u32::MAX)
+                        .max(LEAST_PROCESS_MEMORY_MIB)
+                }),
             },
             packages: file.packages,
             object_store: match &args.object_store {
@@ -216,6 +308,16 @@ impl Config {
         if config.max_environments == 0 {
             bail!("max_environments is 0: nothing could run");
         }
+        url_address(&config.domain)?;
+        let wasm = &config.wasm;
+        if wasm.process_memory_mib < LEAST_PROCESS_MEMORY_MIB {
+            bail!("wasm.process_memory_mib must be at least {LEAST_PROCESS_MEMORY_MIB}");
+        }
+        if wasm.instances == 0 || wasm.parallel_compilations == 0 || wasm.memory_mib == 0 {
+            bail!(
+                "wasm.instances, wasm.memory_mib and wasm.parallel_compilations must be at least 1"
+            );
+        }
         Ok(config)
     }
 }
@@ -229,6 +331,23 @@ const DEFAULT_LISTEN: SocketAddr = SocketAddr::V4(std::net::SocketAddrV4::new(
 const DEFAULT_MAX_ENVIRONMENTS: usize = hearth_types::limits::ACCOUNT_CONCURRENCY as usize;
 /// Long enough to bridge the pauses of a person who tries something, short enough to give the memory back.
 const DEFAULT_KEEP_WARM_S: u64 = 600;
+/// Every name under it is this machine, without DNS (RFC 6761, section 6.3).
+const DEFAULT_DOMAIN: &str = "localhost";
+/// As many as [`DEFAULT_MAX_ENVIRONMENTS`].
+const DEFAULT_WASM_INSTANCES: u32 = hearth_types::limits::ACCOUNT_CONCURRENCY;
+/// Native code takes a few times the bytes of its component: some hundred of usual size (a JavaScript engine compiles
+/// to about 30 MiB), and many thousand small ones.
+const DEFAULT_WASM_CACHE_MIB: u64 = 4_096;
+
+/// What an account's process takes for itself, and as much for its guests.
+const LEAST_PROCESS_MEMORY_MIB: u32 = 256;
+
+/// Half of the processors: a deployment must not slow down what runs.
+fn default_parallel_compilations() -> usize {
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    (processors / 2).max(1)
+}
+
 /// What service managers grant by default before they kill (systemd: 90 s; Kubernetes: 30 s), with room to spare.
 const DEFAULT_SHUTDOWN_S: u64 = 20;
 
@@ -246,6 +365,29 @@ fn default_data_dir() -> anyhow::Result<PathBuf> {
 fn read_file(path: &Path) -> anyhow::Result<File> {
     let text = std::fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
     toml::from_str(&text).with_context(|| format!("read {}", path.display()))
+}
+
+/// Reads `DOMAIN[:PORT]`.
+pub(crate) fn url_address(text: &str) -> anyhow::Result<(&str, Option<u16>)> {
+    let (name, port) = match text.split_once(':') {
+        None => (text, None),
+        Some((name, port)) => {
+            let port = port.parse();
+            let port = port.with_context(|| format!("read the port of the domain '{text}'"))?;
+            (name, Some(port))
+        }
+    };
+    let is_label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b == b'-')
+    };
+    // What comes before it takes up to 80 of the 253 characters of a name (RFC 1035, section 2.3.4).
+    if name.len() > 173 || !name.trim_end_matches('.').split('.').all(is_label) {
+        bail!("the domain '{text}' is not a domain name");
+    }
+    Ok((name, port))
 }
 
 fn host_memory_mib() -> anyhow::Result<u64> {
@@ -308,6 +450,13 @@ mod tests {
             "account = 'x'",
             "max_environments = 0",
             "listen = 7070",
+            "domain = 'a b'",
+            "domain = 'a..b'",
+            "domain = 'a:b'",
+            "[wasm]\ninstances = 0",
+            "[wasm]\nprocess = 'own'",
+            "[wasm]\nprocess_memory_mib = 255",
+            "[wasm]\nallowed_hosts = 'https://example.com'",
         ] {
             std::fs::write(dir.path().join("hearth.toml"), bad).unwrap();
             assert!(Config::resolve(&args(dir.path())).is_err(), "{bad}");

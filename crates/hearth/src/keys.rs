@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use base64::Engine as _;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use sha2::Sha256;
 
 /// An access key and its secret.
 #[derive(Clone)]
@@ -149,6 +151,13 @@ pub(crate) fn node_secret(data: &Path) -> anyhow::Result<[u8; 32]> {
     Ok(secret)
 }
 
+/// A secret for one purpose, made of the node's: who learns it learns nothing of the others.
+pub(crate) fn derived(node_secret: &[u8; 32], purpose: &str) -> anyhow::Result<[u8; 32]> {
+    let mut mac = Hmac::<Sha256>::new_from_slice(node_secret).context("derive a secret")?;
+    mac.update(purpose.as_bytes());
+    Ok(mac.finalize().into_bytes().into())
+}
+
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt as _;
@@ -182,6 +191,14 @@ mod tests {
             std::fs::read(credentials_path(dir.path())).unwrap(),
             b"[default]\n"
         );
+    }
+
+    #[test]
+    fn derived_secrets_differ_by_purpose() {
+        let of = |purpose| derived(&[7; 32], purpose).unwrap();
+        assert_eq!(of("a"), of("a"));
+        assert_ne!(of("a"), of("b"));
+        assert_ne!(of("a"), [7; 32]);
     }
 
     #[test]

@@ -2,11 +2,13 @@
 //!
 //! - [`config`], [`keys`]: what a node is told, and the key that it makes
 //! - [`node`]: the composition root: every component, in the order in which they start and stop
+//! - [`buckets`]: what connects components' buckets with the store
 //! - [`up`], [`samples`]: the first five minutes
 //! - [`client`], [`package`], [`cli`]: the command line
 //!
 //! No logic of the platform lives here, and nobody imports this crate.
 
+mod buckets;
 mod cli;
 mod client;
 mod config;
@@ -14,6 +16,7 @@ mod keys;
 mod node;
 mod package;
 mod samples;
+mod tls;
 mod up;
 
 use std::process::ExitCode;
@@ -23,5 +26,7 @@ use clap::Parser as _;
 fn main() -> ExitCode {
     // The launcher of the process wall is this binary in another role: single-threaded, without a runtime.
     hearth_sandbox::run_launcher_if_asked();
+    // And so is an account's process for WebAssembly components.
+    hearth_wasm::process::run_if_asked();
     cli::run(cli::Cli::parse())
 }

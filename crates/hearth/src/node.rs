@@ -8,24 +8,40 @@ use std::time::{Duration, SystemTime};
 use anyhow::Context as _;
 use hearth_code::{Options as CodeOptions, PackageStore, Packages, StoreUrl};
 use hearth_gateway::auth::{RootKey as GatewayKey, Sessions};
-use hearth_gateway::{Gateway, GatewayOptions};
+use hearth_gateway::{Gateway, GatewayOptions, UrlDomain};
 use hearth_registry::Registry;
 use hearth_sandbox::network::NetworkOptions;
 use hearth_sandbox::{HostReport, Launcher, LauncherOptions};
 use hearth_store::SqliteStore;
 use hearth_telemetry::logs::{LogOptions, LogStore};
 use hearth_types::time::Timestamp;
-use hearth_worker::{Credentials, Door, Mint, RuntimeOptions, Runtimes, Worker, WorkerOptions};
+use hearth_wasm::{Outside, Wall, WallOptions};
+use hearth_worker::{
+    ComponentOptions, Credentials, Door, Mint, ProcessOptions, RuntimeOptions, Runtimes, Worker,
+    WorkerOptions,
+};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::buckets;
 use crate::client::endpoint_path;
-use crate::config::{Config, ObjectStore};
+use crate::config::{Config, ObjectStore, WasmProcess, url_address};
 use crate::keys::{self, RootKey, write_private};
+use crate::tls::CertificateFiles;
 
 /// Bytes of disk that unpacked packages which no environment uses may take: some hundred functions of usual size.
 const CACHE_BYTES: u64 = 4 << 30;
+/// Compiled components that stay loaded though no function was called for a while: each has a descriptor and some
+/// mappings, of which a process has 1,024 and 65,530 where nobody raised the limits.
+const LOADED_PROGRAMS: usize = 256;
+/// Their bytes, mapped from the cache's files.
+const LOADED_BYTES: u64 = 1 << 30;
+/// Instances of a wall that only compiles: what one component may have of memories, so that it takes what the accounts'
+/// processes take.
+const INSTANCES_WITHOUT_GUESTS: u32 = 16;
+/// Longest that a call waits for an instance: as an invocation waits for an environment.
+const INSTANCE_WAIT: Duration = Duration::from_secs(30);
 /// How often packages that nothing refers to are removed.
 const COLLECTION_INTERVAL: Duration = Duration::from_secs(3_600);
 /// How long a package is kept though nothing refers to it: an upload whose function is being created.
@@ -62,6 +78,21 @@ impl Node {
         let address = listener
             .local_addr()
             .context("read the address that is listened on")?;
+        let tls = match &config.tls {
+            None => None,
+            Some(tls) => {
+                let listener = TcpListener::bind(tls.listen).await;
+                let listener =
+                    listener.with_context(|| format!("listen on {} of [tls]", tls.listen))?;
+                Some((listener, CertificateFiles::load(tls)?))
+            }
+        };
+        let tls_address = match &tls {
+            None => None,
+            Some((listener, _)) => {
+                Some(listener.local_addr().context("read the address of [tls]")?)
+            }
+        };
         let root_key = RootKey::load_or_create(&config.data)?;
         let node_secret = keys::node_secret(&config.data)?;
         let sessions = Sessions::new(&node_secret);
@@ -93,10 +124,11 @@ impl Node {
         let gateway: Arc<OnceLock<Gateway>> = Arc::default();
         let stop = CancellationToken::new();
         let options = WorkerOptions {
-            restart_launcher: Some(launcher_options),
+            restart_launcher: Some(launcher_options.clone()),
             memory_bytes: config.memory_mib << 20,
             max_environments: config.max_environments,
             keep_warm: config.keep_warm,
+            components: components(config, &launcher_options.network, &node_secret)?,
             ..WorkerOptions::new(
                 launcher.clone(),
                 packages.clone(),
@@ -122,7 +154,10 @@ impl Node {
             secret_access_key: root_key.secret_access_key.clone(),
             account: config.account.clone(),
         };
-        let options = GatewayOptions::new(vec![root], node_secret);
+        let options = GatewayOptions {
+            url_domain: url_domain(config, address, tls_address)?,
+            ..GatewayOptions::new(vec![root], node_secret)
+        };
         let front = Gateway::new(
             options,
             registry.clone(),
@@ -133,6 +168,12 @@ impl Node {
         let front = gateway.get_or_init(|| front).clone();
 
         let tasks = TaskTracker::new();
+        if let Some((listener, (files, certificates))) = tls {
+            let (front, until) = (front.clone(), stop.clone());
+            let shown = certificates.clone();
+            tasks.spawn(async move { front.serve(listener, Some(&shown), until).await });
+            tasks.spawn(files.follow(certificates, stop.clone()));
+        }
         let until = stop.clone();
         tasks.spawn(async move { front.serve(listener, None, until).await });
         tasks.spawn(collect_packages(registry, packages, stop.clone()));
@@ -214,6 +255,19 @@ pub(crate) async fn examine(
     Ok((host, runtimes.installed().to_vec()))
 }
 
+/// Where function URLs are: on the TLS listener if there is one.
+fn url_domain(
+    config: &Config,
+    plain: SocketAddr,
+    tls: Option<SocketAddr>,
+) -> anyhow::Result<UrlDomain> {
+    let (name, port) = url_address(&config.domain)?;
+    Ok(match tls {
+        Some(tls) => UrlDomain::secure(name, port.unwrap_or(tls.port())),
+        None => UrlDomain::plain(name, port.unwrap_or(plain.port())),
+    })
+}
+
 fn create_data_folder(path: &std::path::Path) -> anyhow::Result<()> {
     use std::os::unix::fs::DirBuilderExt as _;
     std::fs::DirBuilder::new()
@@ -243,6 +297,55 @@ fn launcher_options(config: &Config) -> anyhow::Result<LauncherOptions> {
         allow_weak_walls: config.allow_weak_walls,
         network,
     })
+}
+
+/// The wall of components. A host that can't give it runs everything else; functions that need it are refused.
+fn components(
+    config: &Config,
+    network: &NetworkOptions,
+    node_secret: &[u8; 32],
+) -> anyhow::Result<Option<ComponentOptions>> {
+    let wasm = &config.wasm;
+    let (instances, processes) = match wasm.process {
+        WasmProcess::Shared => (wasm.instances, None),
+        WasmProcess::PerAccount => (
+            INSTANCES_WITHOUT_GUESTS,
+            Some(ProcessOptions {
+                dir: config.data.join("wasm-processes"),
+                memory_mib: wasm.process_memory_mib,
+            }),
+        ),
+    };
+    let options = WallOptions {
+        cache_dir: config.data.join("wasm-cache"),
+        cache_bytes: wasm.cache_mib << 20,
+        secret: keys::derived(node_secret, "compiled components")?,
+        parallel_compilations: wasm.parallel_compilations,
+        loaded_programs: LOADED_PROGRAMS,
+        loaded_bytes: LOADED_BYTES,
+        instances,
+        memory_bytes: wasm.memory_mib << 20,
+        wait: INSTANCE_WAIT,
+        outside: Outside {
+            allowed_private: network.allowed_private.clone(),
+            closed: vec![network.veth_range],
+            ..Outside::default()
+        },
+    };
+    match Wall::new(options) {
+        Ok(wall) => Ok(Some(ComponentOptions {
+            wall,
+            allowed_hosts: wasm.allowed_hosts.clone(),
+            buckets: Some(buckets::open(&config.data)?),
+            processes,
+        })),
+        Err(error) => {
+            tracing::warn!(
+                "WebAssembly components can't be run on this host: {error}; a smaller wasm.instances may help"
+            );
+            Ok(None)
+        }
+    }
 }
 
 fn runtime_options(config: &Config) -> RuntimeOptions {
