@@ -42,7 +42,10 @@ pub(super) fn grants(
             Shape::Http02 | Shape::Http03 => STREAMED_RESPONSE_BYTES,
         },
         tmp_bytes: match asked.tmp {
-            Some(TmpAccess::Private) => Some(u64::from(configuration.tmp_mib) << 20),
+            Some(TmpAccess::Private) => {
+                tmp(options)?;
+                Some(u64::from(configuration.tmp_mib) << 20)
+            }
             Some(TmpAccess::None) | None => None,
         },
         hosts,
@@ -52,6 +55,25 @@ pub(super) fn grants(
             .map(|access| keyvalue(deployment, access, options))
             .transpose()?,
     })
+}
+
+/// Whether this node can give a `/tmp`.
+///
+/// # Errors
+/// Why not.
+fn tmp(options: &ComponentOptions) -> Result<(), Unready> {
+    let why = if options.processes.is_some() {
+        "it runs components in processes that can't make one".to_owned()
+    } else {
+        match options.wall.tmp() {
+            Ok(()) => return Ok(()),
+            Err(error) => format!("making a file system for it fails: {error}"),
+        }
+    };
+    Err(Unready::NoWall(format!(
+        "This node can't give components a /tmp: {why}. Remove the tag {}.",
+        Walls::TMP_TAG
+    )))
 }
 
 /// The buckets that a tag names. The one that a guest opens without a name is its own, or the first of the shared.
