@@ -3,6 +3,7 @@
 use hearth_types::network::Hosts;
 
 use crate::host::KeyValueGrant;
+use crate::process::WayOut;
 
 /// What one guest may have. Everything that is not granted is denied.
 #[derive(Clone, Debug, Default)]
@@ -22,4 +23,6 @@ pub struct Grants {
     pub hosts: Hosts,
     /// `wasi:keyvalue`; `None`: every bucket is denied.
     pub keyvalue: Option<KeyValueGrant>,
+    /// Set in an account's process alone: where requests to the outside are sent, whatever `hosts` says.
+    pub way_out: Option<WayOut>,
 }

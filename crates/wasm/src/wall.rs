@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::engine;
 use crate::either::Function;
+use crate::engine;
 use crate::function::LocalFunction;
 use crate::grants::Grants;
 use crate::host;
@@ -98,6 +98,11 @@ impl Wall {
         grants: Grants,
         reach: Reach,
     ) -> Function {
-        Function::in_process(Remote::new(program, grants, reach))
+        Function::in_process(Remote::new(
+            program,
+            grants,
+            Arc::clone(&self.machine.egress),
+            reach,
+        ))
     }
 }

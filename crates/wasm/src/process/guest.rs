@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use hearth_types::network::Hosts;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -13,6 +14,7 @@ use wasmtime::component::{Component, Linker};
 use super::ARTEFACTS;
 use super::message::FunctionOrder;
 use super::serve::{Make, serve};
+use super::way_out::Line;
 use crate::engine;
 use crate::function::LocalFunction;
 use crate::grants::Grants;
@@ -72,28 +74,34 @@ fn run(settings: &str) -> std::io::Result<()> {
         .enable_all()
         .build()?;
     runtime.block_on(async {
-        let make = maker(PathBuf::from(ARTEFACTS), &settings)?;
-        // Only now: to the node, a process that dials is one that can work.
-        let line = TcpStream::connect(settings.node).await?;
-        line.set_nodelay(true)?;
-        serve(line, make).await.map_err(std::io::Error::other)
+        let dial = || async {
+            let line = TcpStream::connect(settings.node).await?;
+            line.set_nodelay(true)?;
+            std::io::Result::Ok(line)
+        };
+        // The node knows them by their order.
+        let (line, way_out) = (dial().await?, dial().await?);
+        work(line, way_out, PathBuf::from(ARTEFACTS), &settings).await
     })?;
     // Guests that still run have nobody left who waits for them.
     runtime.shutdown_background();
     Ok(())
 }
 
-/// Does what the process does, in this one: for tests, which want the line and not the wall. `artefacts` is the folder
-/// that [`Process::connect`](super::Process::connect) was given. Must be called inside a tokio runtime.
+/// Does what the process does, in this one: for tests, which want the lines and not the wall. `line` and `way_out` are the
+/// other ends and `artefacts` the folder of what [`Process::connect`](super::Process::connect) was given. Must be called
+/// inside a tokio runtime.
 ///
 /// # Errors
 /// If the host can't give the address space of the pool, or threads; if the line breaks.
 pub async fn work(
     line: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    way_out: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     artefacts: PathBuf,
     settings: &Settings,
 ) -> std::io::Result<()> {
-    let make = maker(artefacts, settings)?;
+    let way_out = Line::open(way_out).await.map_err(std::io::Error::other)?;
+    let make = maker(artefacts, way_out, settings)?;
     serve(line, make).await.map_err(std::io::Error::other)
 }
 
@@ -101,7 +109,7 @@ pub async fn work(
 ///
 /// # Errors
 /// If the host can't give the address space of the pool, or threads.
-fn maker(folder: PathBuf, settings: &Settings) -> std::io::Result<Make> {
+fn maker(folder: PathBuf, way_out: Line, settings: &Settings) -> std::io::Result<Make> {
     let machine = Machine::new(&WallOptions {
         // Nothing is compiled here.
         cache_dir: PathBuf::new(),
@@ -116,15 +124,20 @@ fn maker(folder: PathBuf, settings: &Settings) -> std::io::Result<Make> {
         outside: Outside::default(),
     })?;
     let linker = engine::linker(&machine.engine).map_err(std::io::Error::other)?;
-    Ok(Box::new(move |order: FunctionOrder| {
+    Ok(Box::new(move |number, order: FunctionOrder| {
+        let way_out = way_out.of_function(number);
         let program = load(&machine, &linker, &folder.join(&order.artefact))?;
         let grants = Grants {
             memory_bytes: order.memory_bytes,
             environment: order.environment,
             reuse: order.reuse,
             output_bytes: order.output_bytes,
-            tmp_bytes: order.tmp_bytes,
-            ..Grants::default()
+            // Nobody here may make file systems.
+            tmp_bytes: None,
+            // The node knows, and decides.
+            hosts: Hosts::default(),
+            keyvalue: Some(way_out.buckets(order.buckets)),
+            way_out: Some(way_out),
         };
         Ok(LocalFunction::new(
             Arc::clone(&machine),

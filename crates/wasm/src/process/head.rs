@@ -1,8 +1,10 @@
 //! Heads of requests and responses as text, in HTTP/1.1's form: what both sides have a strict parser for.
 
 use bytes::{BufMut as _, Bytes, BytesMut};
-use http::header::{CONNECTION, CONTENT_LENGTH, HeaderMap, TRANSFER_ENCODING, UPGRADE};
+use http::header::{CONTENT_LENGTH, HeaderMap};
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri};
+
+use crate::host::is_forbidden;
 
 /// Header fields of one head. Most that the host takes of a guest is 64 KiB, and each counts with 32 bytes at least.
 const MAX_FIELDS: usize = 2048;
@@ -54,7 +56,16 @@ pub(crate) fn response(head: &http::response::Parts) -> Bytes {
     text.freeze()
 }
 
-/// Reads the head of a response. Fields that speak of a connection are not a guest's to set.
+/// Writes the head of a response, and what precedes it: its length, 4 bytes.
+pub(crate) fn response_with_length(head: &http::response::Parts) -> Bytes {
+    let text = response(head);
+    let mut with_length = BytesMut::with_capacity(LENGTH_BYTES + text.len());
+    with_length.put_u32(u32::try_from(text.len()).unwrap_or(u32::MAX));
+    with_length.put_slice(&text);
+    with_length.freeze()
+}
+
+/// Reads the head of a response.
 pub(crate) fn read_response(text: &[u8]) -> Result<Response<()>, NoHead> {
     let mut fields = room(text);
     let mut parsed = httparse::Response::new(&mut fields);
@@ -62,18 +73,17 @@ pub(crate) fn read_response(text: &[u8]) -> Result<Response<()>, NoHead> {
         return Err(NoHead);
     }
     let mut head = Response::new(());
-    let status = StatusCode::from_u16(parsed.code.unwrap_or_default()).map_err(|_| NoHead)?;
-    // What is not final is between a server and its client: nobody waits for a second head.
-    if status.is_informational() {
-        return Err(NoHead);
-    }
-    *head.status_mut() = status;
+    *head.status_mut() =
+        StatusCode::from_u16(parsed.code.unwrap_or_default()).map_err(|_| NoHead)?;
     *head.headers_mut() = read_fields(parsed.headers)?;
-    let of_a_connection = [CONNECTION, TRANSFER_ENCODING, UPGRADE];
-    if of_a_connection
-        .iter()
-        .any(|name| head.headers().contains_key(name))
-    {
+    Ok(head)
+}
+
+/// Reads the head of a guest's response, which must be a final one, without fields that are not a guest's to set.
+pub(crate) fn read_guest_response(text: &[u8]) -> Result<Response<()>, NoHead> {
+    let head = read_response(text)?;
+    // What is not final is between a server and its client: nobody waits for a second head.
+    if head.status().is_informational() || head.headers().keys().any(is_forbidden) {
         return Err(NoHead);
     }
     let mut lengths = head.headers().get_all(CONTENT_LENGTH).iter();
@@ -151,7 +161,7 @@ mod tests {
             .body(())
             .unwrap();
         let (head, ()) = response_with.into_parts();
-        let read = read_response(&response(&head)).unwrap();
+        let read = read_guest_response(&response(&head)).unwrap();
         assert_eq!(read.status(), head.status);
         assert_eq!(read.headers(), &head.headers);
     }
@@ -162,6 +172,7 @@ mod tests {
             "HTTP/1.1 200\r\nconnection: close\r\n\r\n",
             "HTTP/1.1 200\r\ntransfer-encoding: chunked\r\n\r\n",
             "HTTP/1.1 101\r\nupgrade: x\r\n\r\n",
+            "HTTP/1.1 200\r\nx-hearth-request: x\r\n\r\n",
             "HTTP/1.1 101\r\n\r\n",
             "HTTP/1.1 99\r\n\r\n",
             "HTTP/1.1 200\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\n",
@@ -172,7 +183,7 @@ mod tests {
             "HTTP/1.1 200\r\n",
             "",
         ] {
-            assert!(read_response(text.as_bytes()).is_err(), "{text:?}");
+            assert!(read_guest_response(text.as_bytes()).is_err(), "{text:?}");
         }
         let many = "x: y\r\n".repeat(MAX_FIELDS + 1);
         assert!(read_response(format!("HTTP/1.1 200\r\n{many}\r\n").as_bytes()).is_err());

@@ -5,15 +5,12 @@
 
 use std::fmt;
 use std::path::PathBuf;
-use std::pin::Pin;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{Method, Request, StatusCode};
-use http_body::{Body, Frame};
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
 use hyper::client::conn::http2::{self, SendRequest};
@@ -22,10 +19,11 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
+use super::call_body::CallBody;
+use super::lead_out::{Granted, WaysOut, lead};
 use super::message::FunctionOrder;
 use super::wire::{self, CONNECTION_WINDOW, DEADLINE, STREAM_WINDOW};
 use crate::call::Failure;
-use crate::grants::Grants;
 use crate::program::Program;
 
 /// A process that answers nothing for so long, though calls wait for it, is asked whether it lives…
@@ -51,6 +49,7 @@ struct Inner {
     send: SendRequest<CallBody>,
     /// The folder that the process sees as [`super::ARTEFACTS`].
     artefacts: PathBuf,
+    ways_out: Arc<WaysOut>,
     next_function: AtomicU64,
     calls: AtomicU32,
     idle_since: Mutex<Instant>,
@@ -79,12 +78,14 @@ pub(super) enum Broken {
 
 impl Process {
     /// Begins to speak with the process at the other end of `line`, which sees the folder `artefacts` of the host as
-    /// [`super::ARTEFACTS`]. Must be called inside a tokio runtime.
+    /// [`super::ARTEFACTS`], and whose guests' way out is `way_out`: the connections that it dialled first and second. Must be
+    /// called inside a tokio runtime.
     ///
     /// # Errors
     /// If the line breaks.
     pub async fn connect(
         line: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        way_out: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
         artefacts: PathBuf,
     ) -> std::io::Result<Self> {
         let (send, connection) = http2::Builder::new(TokioExecutor::new())
@@ -99,6 +100,7 @@ impl Process {
         let process = Self(Arc::new(Inner {
             send,
             artefacts,
+            ways_out: Arc::default(),
             next_function: AtomicU64::new(1),
             calls: AtomicU32::new(0),
             idle_since: Mutex::new(Instant::now()),
@@ -111,6 +113,15 @@ impl Process {
             let reason = match connection.await {
                 Ok(()) => "it hung up".to_owned(),
                 Err(error) => format!("its line broke: {error}"),
+            };
+            condemn(&state, reason);
+        });
+        // Ends with the process, which nobody keeps without its line.
+        let (state, ways) = (process.0.state.clone(), Arc::clone(&process.0.ways_out));
+        tokio::spawn(async move {
+            let reason = match lead(way_out, ways).await {
+                Ok(()) => "its way out hung up".to_owned(),
+                Err(error) => format!("its way out broke: {error}"),
             };
             condemn(&state, reason);
         });
@@ -188,7 +199,7 @@ impl Process {
     pub(super) async fn put(
         &self,
         program: &Arc<Program>,
-        grants: &Grants,
+        granted: &Granted,
     ) -> Result<u64, Failure> {
         let number = self.0.next_function.fetch_add(1, Ordering::Relaxed);
         let name = format!("{number}.cwasm");
@@ -204,7 +215,7 @@ impl Process {
             })?;
         // What the process has mapped stays, whatever becomes of the name: it is there for as long as it takes.
         let _shown = Shown(path);
-        let order = FunctionOrder::new(name, grants);
+        let order = FunctionOrder::new(name, &granted.grants);
         // Numbers and strings always have a JSON form.
         let order = Bytes::from(serde_json::to_vec(&order).unwrap_or_default());
         let reply = self.order(Method::PUT, number, order);
@@ -214,6 +225,7 @@ impl Process {
             Err(_) => return Err(self.failure(Broken::Late).await),
         };
         if status.is_success() {
+            self.0.ways_out.insert(number, granted.clone());
             return Ok(number);
         }
         Err(Failure::Internal(format!(
@@ -224,6 +236,7 @@ impl Process {
 
     /// Forgets a function in the process. Does not wait.
     pub(super) fn delete(&self, number: u64) {
+        self.0.ways_out.remove(number);
         if !self.is_usable() {
             return;
         }
@@ -331,58 +344,5 @@ impl Drop for Shown {
         if let Err(error) = std::fs::remove_file(&self.0) {
             tracing::warn!(path = %self.0.display(), %error, "remove a component that a process has mapped");
         }
-    }
-}
-
-/// What a call sends: bytes, and then a body.
-pub(super) struct CallBody {
-    first: Option<Bytes>,
-    rest: Option<Rest>,
-}
-
-type Rest = Pin<Box<dyn Body<Data = Bytes, Error = BodyError> + Send>>;
-
-/// Why the body of a caller's broke off.
-pub(super) type BodyError = Box<dyn std::error::Error + Send + Sync>;
-
-impl CallBody {
-    pub(super) fn whole(bytes: Bytes) -> Self {
-        Self {
-            first: (!bytes.is_empty()).then_some(bytes),
-            rest: None,
-        }
-    }
-
-    pub(super) fn with_rest<B>(first: Bytes, rest: B) -> Self
-    where
-        B: Body<Data = Bytes> + Send + 'static,
-        B::Error: Into<BodyError>,
-    {
-        Self {
-            first: Some(first),
-            rest: (!rest.is_end_stream()).then(|| Box::pin(rest.map_err(Into::into)) as Rest),
-        }
-    }
-}
-
-impl Body for CallBody {
-    type Data = Bytes;
-    type Error = BodyError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        if let Some(first) = self.first.take() {
-            return Poll::Ready(Some(Ok(Frame::data(first))));
-        }
-        match &mut self.rest {
-            Some(rest) => rest.as_mut().poll_frame(cx),
-            None => Poll::Ready(None),
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.first.is_none() && self.rest.as_ref().is_none_or(|rest| rest.is_end_stream())
     }
 }

@@ -6,12 +6,15 @@
 //!
 //! Reading order: [`wire`] (what both agree on), [`frame`], [`head`] and [`message`] (the forms); in the node [`link`] (a
 //! process), [`remote`] (a function in it), [`reader`] and [`remote_body`] (what comes back: hostile, INV-8); in the
-//! process [`guest`] (its main), [`serve`] (its functions), [`rest`], [`answer`] and [`log`] (one call).
+//! process [`guest`] (its main), [`serve`] (its functions), [`rest`], [`answer`] and [`log`] (one call). What a
+//! guest asks of the outside goes through [`way_out`] in the process to [`lead_out`] in the node, which decides.
 
 mod answer;
+mod call_body;
 mod frame;
 mod guest;
 mod head;
+mod lead_out;
 mod link;
 mod log;
 mod message;
@@ -20,6 +23,7 @@ mod remote;
 mod remote_body;
 mod rest;
 mod serve;
+mod way_out;
 mod wire;
 
 use std::pin::Pin;
@@ -29,6 +33,7 @@ pub use guest::{Settings, run_if_asked, work};
 pub use link::Process;
 pub(crate) use remote::Remote;
 pub(crate) use remote_body::RemoteBody;
+pub use way_out::WayOut;
 
 use crate::call::Failure;
 

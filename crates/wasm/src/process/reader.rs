@@ -136,7 +136,7 @@ impl Reader {
             }
             (Kind::Head, Stage::Head) => {
                 self.stage = Stage::Body;
-                let head = head::read_response(&content);
+                let head = head::read_guest_response(&content);
                 Event::Head(Box::new(head.map_err(|_| {
                     Broken::Protocol("a response that HTTP can't carry")
                 })?))

@@ -12,20 +12,23 @@ use tokio::sync::Mutex;
 use tokio::time::timeout_at;
 
 use super::Reach;
+use super::call_body::CallBody;
 use super::head;
-use super::link::{Broken, CallBody, Occupied, Process};
+use super::lead_out::Granted;
+use super::link::{Broken, Occupied, Process};
 use super::message::EndingMessage;
 use super::reader::{Called, Event, Reader};
 use super::remote_body::RemoteBody;
 use super::wire::{COMMAND, REQUEST};
 use crate::call::{Call, CommandEnd, Ending, Failure, Usage};
 use crate::grants::Grants;
+use crate::host::Egress;
 use crate::program::Program;
 
 /// A function whose guests run in its account's process. Its last handle takes it out of there.
 pub(crate) struct Remote {
     program: Arc<Program>,
-    grants: Grants,
+    granted: Granted,
     reach: Reach,
     /// Where it is ready.
     placed: ArcSwapOption<Placed>,
@@ -48,10 +51,18 @@ impl Drop for Placed {
 }
 
 impl Remote {
-    pub(crate) fn new(program: Arc<Program>, grants: Grants, reach: Reach) -> Self {
+    pub(crate) fn new(
+        program: Arc<Program>,
+        grants: Grants,
+        egress: Arc<Egress>,
+        reach: Reach,
+    ) -> Self {
         Self {
             program,
-            grants,
+            granted: Granted {
+                grants: Arc::new(grants),
+                egress,
+            },
             reach,
             placed: ArcSwapOption::empty(),
             placing: Mutex::default(),
@@ -169,7 +180,7 @@ impl Remote {
                     called,
                     call.output,
                     call.deadline,
-                    self.grants.output_bytes,
+                    self.granted.grants.output_bytes,
                 ),
                 metered,
             )),
@@ -192,7 +203,7 @@ impl Remote {
             return Ok(placed);
         }
         let _occupied = process.occupy();
-        let number = process.put(&self.program, &self.grants).await?;
+        let number = process.put(&self.program, &self.granted).await?;
         let placed = Arc::new(Placed {
             process: process.clone(),
             number,
@@ -222,7 +233,7 @@ pub(super) struct Metered {
 impl Metered {
     /// Ends as the process says, as far as that can be; gives the failure.
     pub(super) fn end(&mut self, message: EndingMessage) -> Option<Failure> {
-        let most = self.function.grants.memory_bytes;
+        let most = self.function.granted.grants.memory_bytes;
         let ending = message.ending(self.begin.elapsed(), most);
         let peak = ending.usage.peak_memory_bytes;
         self.function

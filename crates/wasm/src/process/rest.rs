@@ -1,16 +1,19 @@
-//! In the process: the body of a guest's request, what is left of a call's after its head.
+//! A body that begins with a head, and what is left of it after that.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::{Buf as _, Bytes, BytesMut};
-use http::Request;
+use http::{Request, Response};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
 use super::head::{self, LENGTH_BYTES, NoHead};
 
-/// What is left of a call's body after its head.
+/// Longest head, bytes.
+const MAX_HEAD: usize = 256 << 10;
+
+/// What is left of a body after its head.
 pub(crate) struct Rest {
     /// Came together with the end of the head.
     first: Bytes,
@@ -18,26 +21,47 @@ pub(crate) struct Rest {
 }
 
 impl Rest {
-    /// Reads the head, and leaves the rest.
+    /// Reads the head's text, and leaves the rest.
     ///
     /// # Errors
     /// If the body is not such a one, or breaks off.
-    pub(crate) async fn after_head(mut incoming: Incoming) -> Result<Request<Self>, NoHead> {
+    pub(crate) async fn split(mut incoming: Incoming) -> Result<(Bytes, Self), NoHead> {
         let mut gathered = BytesMut::new();
         loop {
             if gathered.len() >= LENGTH_BYTES {
                 let length = gathered[..].as_ref().get_u32() as usize;
+                if length > MAX_HEAD {
+                    return Err(NoHead);
+                }
                 if gathered.len() - LENGTH_BYTES >= length {
                     gathered.advance(LENGTH_BYTES);
-                    let (head, ()) = head::read_request(&gathered.split_to(length))?.into_parts();
+                    let text = gathered.split_to(length).freeze();
                     let first = gathered.freeze();
-                    return Ok(Request::from_parts(head, Self { first, incoming }));
+                    return Ok((text, Self { first, incoming }));
                 }
             }
             let frame = std::future::poll_fn(|cx| Pin::new(&mut incoming).poll_frame(cx)).await;
             let frame = frame.and_then(Result::ok).ok_or(NoHead)?;
             gathered.extend_from_slice(&frame.into_data().map_err(|_| NoHead)?);
         }
+    }
+
+    /// Reads the head of a request, and leaves its body.
+    ///
+    /// # Errors
+    /// As [`Rest::split`].
+    pub(crate) async fn of_request(incoming: Incoming) -> Result<Request<Self>, NoHead> {
+        let (text, rest) = Self::split(incoming).await?;
+        Ok(head::read_request(&text)?.map(|()| rest))
+    }
+
+    /// Reads the head of a response, and leaves its body.
+    ///
+    /// # Errors
+    /// As [`Rest::split`].
+    pub(crate) async fn of_response(incoming: Incoming) -> Result<Response<Self>, NoHead> {
+        let (text, rest) = Self::split(incoming).await?;
+        Ok(head::read_response(&text)?.map(|()| rest))
     }
 }
 

@@ -24,8 +24,9 @@ use crate::call::{Call, Output};
 use crate::function::LocalFunction;
 use crate::program::Refusal;
 
-/// Makes what the node ordered.
-pub(crate) type Make = Box<dyn Fn(FunctionOrder) -> Result<LocalFunction, Refusal> + Send + Sync>;
+/// Makes what the node ordered under a number.
+pub(crate) type Make =
+    Box<dyn Fn(u64, FunctionOrder) -> Result<LocalFunction, Refusal> + Send + Sync>;
 
 /// The functions of the process, by the numbers that the node gave them.
 pub(crate) struct Functions {
@@ -105,7 +106,7 @@ impl Functions {
             return refusal(StatusCode::BAD_REQUEST, "an order that can't be read");
         };
         // Maps a file, and takes a millisecond or two: other calls have other threads.
-        match (self.make)(order) {
+        match (self.make)(number, order) {
             Ok(function) => {
                 self.table().insert(number, function);
                 nothing()
@@ -141,7 +142,7 @@ fn call(deadline: Instant) -> (Call, Arc<CallLog>, oneshot::Receiver<crate::call
 }
 
 async fn call_request(function: LocalFunction, deadline: Instant, body: Incoming) -> Reply {
-    let Ok(request) = Rest::after_head(body).await else {
+    let Ok(request) = Rest::of_request(body).await else {
         return refusal(StatusCode::BAD_REQUEST, "a request that can't be read");
     };
     let (call, log, told) = call(deadline);

@@ -116,15 +116,20 @@ pub(super) async fn start(inner: &Inner, account: &AccountId) -> Result<Running,
     let broken = |error: io::Error| format!("speak with it: {error}");
     let door = sandbox.take_door().ok_or("it has no door")?;
     let door = TcpListener::from_std(door).map_err(broken)?;
-    let (line, _) = tokio::select! {
-        dialled = tokio::time::timeout(DIAL, door.accept()) => match dialled {
-            Ok(line) => line.map_err(broken)?,
+    let dialled = async { io::Result::Ok((door.accept().await?.0, door.accept().await?.0)) };
+    let (line, way_out) = tokio::select! {
+        dialled = tokio::time::timeout(DIAL, dialled) => match dialled {
+            Ok(lines) => lines.map_err(broken)?,
             Err(_) => return Err("it did not dial in time".to_owned()),
         },
         exit = sandbox.wait() => return Err(sentence(exit, options.memory_mib)),
     };
-    line.set_nodelay(true).map_err(broken)?;
-    let process = Process::connect(line, folder.0.clone())
+    // Nobody else is let in.
+    drop(door);
+    for line in [&line, &way_out] {
+        line.set_nodelay(true).map_err(broken)?;
+    }
+    let process = Process::connect(line, way_out, folder.0.clone())
         .await
         .map_err(broken)?;
     Ok(Running {
@@ -245,7 +250,7 @@ fn provide_program(dir: &Path) -> io::Result<PathBuf> {
     let program = folder.join(PROGRAM);
     fs::copy("/proc/self/exe", &program)?;
     fs::set_permissions(&program, fs::Permissions::from_mode(0o755))?;
-    std::path::absolute(folder)
+    Ok(folder)
 }
 
 /// Removes all folders.

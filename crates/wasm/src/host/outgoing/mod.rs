@@ -181,6 +181,13 @@ impl Outgoing {
         mut request: Request<WasiBody>,
         options: Option<RequestOptions>,
     ) -> Response {
+        if let Some(way_out) = &self.grants.way_out {
+            return Box::new(
+                way_out
+                    .clone()
+                    .send(request, options, Arc::clone(&self.log)),
+            );
+        }
         let target = match Target::take_from(&mut request) {
             Ok(target) => target,
             Err(error) => return Box::new(async { Err(error) }),
