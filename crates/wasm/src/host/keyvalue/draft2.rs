@@ -162,3 +162,135 @@ impl batch::Host for Buckets<'_> {
         self.bucket(&handle)?.delete(keys).await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::sync::{Arc, Mutex};
+
+    use async_trait::async_trait;
+    use bytes::Bytes;
+    use wasmtime::component::ResourceTable;
+
+    use super::store::{Host as _, HostBucket as _};
+    use super::*;
+    use crate::call::{Output, OutputStream};
+    use crate::host::{KeyValue, KeyValueError, KeyValueGrant};
+
+    /// One key, whatever it is called.
+    #[derive(Default)]
+    struct One(Mutex<Option<Bytes>>);
+
+    #[async_trait]
+    impl KeyValue for One {
+        async fn get(&self, keys: Vec<String>) -> Result<Vec<Option<Bytes>>, KeyValueError> {
+            Ok(vec![self.0.lock().expect("a value").clone(); keys.len()])
+        }
+
+        async fn exists(&self, _: String) -> Result<bool, KeyValueError> {
+            Ok(self.0.lock().expect("a value").is_some())
+        }
+
+        async fn set(&self, entries: Vec<(String, Bytes)>) -> Result<(), KeyValueError> {
+            *self.0.lock().expect("a value") = entries.into_iter().next().map(|(_, value)| value);
+            Ok(())
+        }
+
+        async fn delete(&self, _: Vec<String>) -> Result<(), KeyValueError> {
+            Err(KeyValueError::Unavailable)
+        }
+
+        async fn list(
+            &self,
+            cursor: Option<u64>,
+        ) -> Result<(Vec<String>, Option<u64>), KeyValueError> {
+            Ok((Vec::new(), cursor.map(|cursor| cursor + 1)))
+        }
+
+        async fn increment(&self, _: String, delta: i64) -> Result<i64, KeyValueError> {
+            Ok(delta)
+        }
+
+        async fn swap(
+            &self,
+            _: String,
+            current: Option<Bytes>,
+            new: Bytes,
+        ) -> Result<bool, KeyValueError> {
+            let mut value = self.0.lock().expect("a value");
+            let same = *value == current;
+            if same {
+                *value = Some(new);
+            }
+            Ok(same)
+        }
+    }
+
+    struct Silent;
+
+    impl Output for Silent {
+        fn write(&self, _: OutputStream, _: &[u8]) {}
+    }
+
+    fn key() -> String {
+        "k".to_owned()
+    }
+
+    #[tokio::test]
+    async fn a_swap_that_fails_gives_what_is_there_to_try_again() {
+        let grant = KeyValueGrant {
+            buckets: BTreeMap::from([(String::new(), Arc::new(One::default()) as _)]),
+        };
+        let mut table = ResourceTable::new();
+        let mut guest = Buckets {
+            table: &mut table,
+            grant: Some(&grant),
+            log: &(Arc::new(Silent) as Arc<dyn Output>),
+        };
+        let bucket = guest.open(String::new()).await.expect("a bucket");
+        let bucket = || Resource::new_borrow(bucket.rep());
+        let seen = |cas: &Resource<Cas>| Resource::new_borrow(cas.rep());
+
+        let cas = atomics::HostCas::new(&mut guest, bucket(), key())
+            .await
+            .expect("a look");
+        let current = atomics::HostCas::current(&mut guest, seen(&cas)).await;
+        assert_eq!(current.expect("what was seen"), None);
+        guest
+            .set(bucket(), key(), b"other".to_vec())
+            .await
+            .expect("somebody else writes");
+
+        let swapped = atomics::Host::swap(&mut guest, cas, b"mine".to_vec()).await;
+        let Err(atomics::CasError::CasFailed(cas)) = swapped.expect("an answer") else {
+            panic!("it was not as it was seen");
+        };
+        let current = atomics::HostCas::current(&mut guest, seen(&cas)).await;
+        assert_eq!(current.expect("what is there"), Some(b"other".to_vec()));
+        let swapped = atomics::Host::swap(&mut guest, cas, b"mine".to_vec()).await;
+        assert!(matches!(swapped.expect("an answer"), Ok(())));
+        let there = guest.get(bucket(), key()).await.expect("a value");
+        assert_eq!(there, Some(b"mine".to_vec()));
+    }
+
+    #[tokio::test]
+    async fn cursors_are_texts_that_lists_gave() {
+        let grant = KeyValueGrant {
+            buckets: BTreeMap::from([(String::new(), Arc::new(One::default()) as _)]),
+        };
+        let mut table = ResourceTable::new();
+        let mut guest = Buckets {
+            table: &mut table,
+            grant: Some(&grant),
+            log: &(Arc::new(Silent) as Arc<dyn Output>),
+        };
+        let bucket = guest.open(String::new()).await.expect("a bucket");
+        let bucket = || Resource::new_borrow(bucket.rep());
+        let page = guest.list_keys(bucket(), Some("41".to_owned())).await;
+        assert_eq!(page.expect("a page").cursor.as_deref(), Some("42"));
+        for text in ["", "-1", "k", "18446744073709551616"] {
+            let page = guest.list_keys(bucket(), Some(text.to_owned())).await;
+            assert!(matches!(page, Err(Error::Other(_))), "{text}");
+        }
+    }
+}
