@@ -1,7 +1,8 @@
 //! A program with its grants, whose guests run here. Keeps idle instances where reuse is granted.
 
+use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Poll, ready};
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -12,7 +13,6 @@ use wasmtime_wasi_http::WasiBody;
 use crate::body::{LocalBody, Side};
 use crate::call::{Call, CommandEnd, Failure, Output, OutputStream};
 use crate::command;
-use crate::engine;
 use crate::failure;
 use crate::gauge::{Gauge, Tell};
 use crate::grants::Grants;
@@ -36,8 +36,6 @@ pub(crate) struct Shared {
     pub(crate) machine: Arc<Machine>,
     pub(crate) program: Arc<Program>,
     pub(crate) grants: Arc<Grants>,
-    /// Slots that one instance takes.
-    slots: Option<u32>,
     idle: Arc<Idle>,
 }
 
@@ -45,7 +43,6 @@ impl LocalFunction {
     pub(crate) fn new(machine: Arc<Machine>, program: Arc<Program>, grants: Grants) -> Self {
         Self {
             shared: Arc::new(Shared {
-                slots: engine::slots(program.entry.component()),
                 machine,
                 program,
                 grants: Arc::new(grants),
@@ -115,18 +112,23 @@ impl LocalFunction {
                 // Whatever it answered before it died has not been sent: the failure says more.
                 guest = Side::Ended(end?);
             }
-            let ended = matches!(guest, Side::Ended(_));
-            if !declined && let Poll::Ready(answer) = std::pin::Pin::new(&mut answered).poll(cx) {
-                match answer {
-                    Ok(answer) => return Poll::Ready(answer),
-                    // It dropped the means to answer. It may be about to die, and will say why.
-                    Err(_) => declined = true,
-                }
+            if let Side::Ended(_) = guest {
+                // Not polled: a task that has used its turn up would be told to come again.
+                return Poll::Ready(match answered.try_recv() {
+                    Ok(answer) => answer,
+                    Err(_) => Err(Failure::NoResponse),
+                });
             }
-            if ended {
-                Poll::Ready(Err(Failure::NoResponse))
-            } else {
-                Poll::Pending
+            if declined {
+                return Poll::Pending;
+            }
+            match ready!(Pin::new(&mut answered).poll(cx)) {
+                Ok(answer) => Poll::Ready(answer),
+                Err(_) => {
+                    // It dropped the means to answer. It may be about to die, and will say why.
+                    declined = true;
+                    Poll::Pending
+                }
             }
         })
         .await?;
@@ -216,7 +218,7 @@ impl Shared {
         }
     }
 
-    /// Makes an instance, as soon as there are slots.
+    /// Makes an instance, as soon as there is room for it.
     pub(crate) async fn make(
         &self,
         streams: Streams,
@@ -224,22 +226,27 @@ impl Shared {
         deadline: Instant,
         gauge: &Arc<Gauge>,
     ) -> Result<Box<Instance>, Failure> {
-        let wanted = self.slots.ok_or_else(|| {
-            Failure::Internal("the component has more memories or tables than one may".to_owned())
-        })?;
-        let slots = self.machine.slots(wanted, deadline).await?;
-        let begin = Instant::now();
-        let instance = Instance::make(
-            &self.machine,
-            &self.program.entry,
-            &self.grants,
-            (streams, log),
-            gauge,
-            slots,
-        )
-        .await;
-        gauge.made_instance(begin.elapsed());
-        instance
+        let machine = &self.machine;
+        let until = machine.until(deadline);
+        loop {
+            let slots = machine.slots(self.program.slots, until).await?;
+            let freed = machine.budget.freed();
+            let begin = Instant::now();
+            let made = Instance::make(
+                machine,
+                &self.program.entry,
+                &self.grants,
+                (streams.clone(), Arc::clone(&log)),
+                gauge,
+                slots,
+            )
+            .await;
+            if !matches!(made, Err(Failure::NoRoom)) {
+                gauge.made_instance(begin.elapsed());
+                return made;
+            }
+            machine.memory(freed, until).await?;
+        }
     }
 
     /// Keeps an instance that ended well for the next call if that is granted, else drops it.

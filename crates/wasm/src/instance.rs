@@ -45,7 +45,12 @@ impl Instance {
         gauge: &Arc<Gauge>,
         slots: OwnedSemaphorePermit,
     ) -> Result<Box<Self>, Failure> {
-        let state = State::new(grants, machine, streams, Arc::clone(&log) as Arc<dyn Output>)?;
+        let state = State::new(
+            grants,
+            machine,
+            streams,
+            Arc::clone(&log) as Arc<dyn Output>,
+        )?;
         let mut store = Store::new(&machine.engine, state);
         store.limiter(|state| &mut state.limits);
         store.set_hostcall_fuel(HOSTCALL_BYTES);

@@ -6,6 +6,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
 use wasmtime::ResourceLimiter;
 
 use crate::gauge::Gauge;
@@ -22,6 +24,7 @@ const MOST_OF_A_KIND: usize = 128;
 pub(crate) struct Budget {
     bytes: u64,
     taken: AtomicU64,
+    freed: Notify,
 }
 
 impl Budget {
@@ -29,7 +32,13 @@ impl Budget {
         Self {
             bytes,
             taken: AtomicU64::new(0),
+            freed: Notify::new(),
         }
+    }
+
+    /// Completes when some is given back after this was called, whether or not it was polled by then.
+    pub(crate) fn freed(&self) -> Notified<'_> {
+        self.freed.notified()
     }
 
     /// Takes `bytes`, if there are as many.
@@ -43,6 +52,7 @@ impl Budget {
 
     fn give_back(&self, bytes: u64) {
         self.taken.fetch_sub(bytes, Ordering::Relaxed);
+        self.freed.notify_waiters();
     }
 }
 

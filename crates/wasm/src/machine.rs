@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
+use tokio::sync::futures::Notified;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout_at;
 use wasmtime::Engine;
@@ -19,7 +20,7 @@ use crate::limits::Budget;
 use crate::options::WallOptions;
 use crate::ticker::Ticker;
 
-/// Calls that wait for a slot, for each slot that there is: more find no room at once (INV-3). A waiting call holds its
+/// Calls that wait for slots or memory, for each slot that there is: more find no room at once (INV-3). A waiting call holds its
 /// request's head and nothing else.
 const WAITING_PER_SLOT: u32 = 4;
 
@@ -67,22 +68,26 @@ impl Machine {
         Ok(machine)
     }
 
-    /// Slots for one instance: at once if there are as many, else in turn, up to the wall's bound or `deadline`.
+    /// Until when a call with this deadline waits for an instance.
+    pub(crate) fn until(&self, deadline: Instant) -> Instant {
+        Instant::now()
+            .checked_add(self.wait)
+            .map_or(deadline, |until| until.min(deadline))
+    }
+
+    /// Slots for one instance: at once if there are as many, else in turn.
     ///
     /// # Errors
     /// [`Failure::NoRoom`].
     pub(crate) async fn slots(
         &self,
         wanted: u32,
-        deadline: Instant,
+        until: Instant,
     ) -> Result<OwnedSemaphorePermit, Failure> {
         if let Ok(permit) = Arc::clone(&self.slots).try_acquire_many_owned(wanted) {
             return Ok(permit);
         }
         let _place = self.queue()?;
-        let until = Instant::now()
-            .checked_add(self.wait)
-            .map_or(deadline, |until| until.min(deadline));
         // Instances that nobody uses make room for those that somebody waits for. They give their slots back while we
         // are in the queue, so that nobody else gets between.
         let turn = Arc::clone(&self.slots).acquire_many_owned(wanted);
@@ -102,7 +107,19 @@ impl Machine {
         }
     }
 
-    /// A place in the queue for slots.
+    /// Waits until some instance gives memory back: `freed`, made before there was too little.
+    ///
+    /// # Errors
+    /// [`Failure::NoRoom`].
+    pub(crate) async fn memory(&self, freed: Notified<'_>, until: Instant) -> Result<(), Failure> {
+        let _place = self.queue()?;
+        self.parked.drop_one();
+        timeout_at(until.into(), freed)
+            .await
+            .map_err(|_| Failure::NoRoom)
+    }
+
+    /// A place in the queue for room.
     fn queue(&self) -> Result<Place<'_>, Failure> {
         if self.waiting.fetch_add(1, Ordering::Relaxed) >= self.most_waiting {
             self.waiting.fetch_sub(1, Ordering::Relaxed);
@@ -121,7 +138,7 @@ impl std::fmt::Debug for Machine {
     }
 }
 
-/// A place in the queue for slots.
+/// A place in the queue for room.
 struct Place<'a>(&'a AtomicU32);
 
 impl Drop for Place<'_> {

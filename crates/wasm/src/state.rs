@@ -27,6 +27,7 @@ const FIELDS_BYTES: usize = 64 << 10;
 const RANDOM_BYTES: u64 = 64 << 10;
 
 /// A guest's standard streams.
+#[derive(Clone)]
 pub(crate) struct Streams {
     pub(crate) stdin: Option<Input>,
     pub(crate) stdout: Sink,

@@ -36,7 +36,6 @@ impl Log {
     pub(crate) fn set(&self, output: Option<Arc<dyn Output>>) {
         *lock(&self.output) = output;
     }
-
 }
 
 impl Output for Log {
