@@ -38,6 +38,7 @@ pub mod process;
 mod program;
 mod programs;
 mod seal;
+mod signature;
 mod state;
 mod stdio;
 mod ticker;

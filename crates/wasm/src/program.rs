@@ -4,6 +4,7 @@ use wasmtime::component::{Component, Linker};
 
 use crate::engine;
 use crate::entry::Entry;
+use crate::signature;
 use crate::state::State;
 
 /// What identifies a component: the SHA-256 of its bytes or of a package that holds it.
@@ -29,11 +30,11 @@ impl Shape {
         ("wasi:cli/run@0.2.0", Self::Command),
     ];
 
-    fn of(component: &Component) -> Option<Self> {
+    /// The preferred of a component's exports, and what it makes of the component.
+    fn of(component: &Component) -> Option<(&'static str, Self)> {
         Self::EXPORTS
             .into_iter()
             .find(|(export, _)| component.get_export_index(None, export).is_some())
-            .map(|(_, shape)| shape)
     }
 }
 
@@ -79,9 +80,15 @@ impl Program {
                 "The component does not fit what is offered here: {error:#}."
             ))
         };
-        let shape = Shape::of(component).ok_or_else(|| {
+        let (export, shape) = Shape::of(component).ok_or_else(|| {
             Refusal::Invalid("The component has no export that is called.".to_owned())
         })?;
+        if !signature::fits(component, export, shape) {
+            return Err(Refusal::Invalid(format!(
+                "The component exports {export}, but not with the function that this interface has; build it against the \
+                 interface's own definition."
+            )));
+        }
         let pre = linker.instantiate_pre(component).map_err(unfit)?;
         let entry = Entry::new(shape, pre).map_err(unfit)?;
         // What instances' memories begin as is set up now rather than by the first request.
