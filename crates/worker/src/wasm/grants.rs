@@ -54,6 +54,7 @@ pub(super) fn grants(
             .as_ref()
             .map(|access| keyvalue(deployment, access, options))
             .transpose()?,
+        way_out: None,
     })
 }
 

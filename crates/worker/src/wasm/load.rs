@@ -131,11 +131,6 @@ impl Components {
         let grants = grants(deployment, program.shape(), options)?;
         let function = match &self.processes {
             None => options.wall.function(program, grants),
-            Some(_) if grants.tmp_bytes.is_some() => {
-                return Err(Unready::NoWall(
-                    "This node runs components in a process for each account, where they can't have a /tmp.".to_owned(),
-                ));
-            }
             Some(processes) => {
                 let reach = processes.reach(&deployment.key.account);
                 options.wall.function_in_process(program, grants, reach)
