@@ -50,5 +50,6 @@ pub(crate) async fn measure(suite: &Suite<'_>) -> anyhow::Result<Lines> {
     for (_, node, _) in sides {
         node.stop().await?;
     }
+    lines.0.sort_by_key(|line| line.callers);
     Ok(lines)
 }

@@ -87,7 +87,7 @@ async fn servers(suite: &Suite<'_>, component: &Path) -> anyhow::Result<(u64, u6
 async fn in_flight(id: u32, target: impl Fn(&str) -> Target) -> anyhow::Result<u64> {
     let asleep = |duration: Duration| {
         let mut target = target(&format!("/sleep?ms={}", duration.as_millis()));
-        target.expected = [].into();
+        target.expected = b"slept".as_slice().into();
         target
     };
     // The component is loaded before: that is paid once, not for each request.
