@@ -76,9 +76,9 @@ def quoted(text):
 def url_of(node, lam, name):
     """A public function URL, as (host, port, path in front of the function's own, host name)."""
     made = lam.create_function_url_config(FunctionName=name, AuthType="NONE", InvokeMode="RESPONSE_STREAM")
-    lam.add_permission(
-        FunctionName=name, StatementId="public", Action="lambda:InvokeFunctionUrl", Principal="*", FunctionUrlAuthType="NONE"
-    )
+    everyone = {"FunctionName": name, "Principal": "*"}
+    lam.add_permission(StatementId="url", Action="lambda:InvokeFunctionUrl", FunctionUrlAuthType="NONE", **everyone)
+    lam.add_permission(StatementId="invoke", Action="lambda:InvokeFunction", InvokedViaFunctionUrl=True, **everyone)
     identifier = urllib.parse.urlsplit(made["FunctionUrl"]).hostname.split(".")[0]
     host, port = node.endpoint.removeprefix("http://").rsplit(":", 1)
     return host, int(port), f"/_url/{identifier}", urllib.parse.urlsplit(made["FunctionUrl"]).netloc

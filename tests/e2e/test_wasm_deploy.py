@@ -132,7 +132,7 @@ def test_what_can_not_be_built_is_said(node, tmp_path):
 
     assert "is a core module" in refused(FIXTURES / "core.wasm")
     (tmp_path / "broken.wasm").write_text("not WebAssembly")
-    assert "can't tell the runtime" in refused(tmp_path / "broken.wasm")
+    assert "is not WebAssembly" in refused(tmp_path / "broken.wasm")
     (tmp_path / "old.js").write_text("exports.handler = async (event) => event;")
     assert "export const handler" in refused(tmp_path / "old.js", "--runtime", "wasm")
     (tmp_path / "notes.txt").write_text("text")

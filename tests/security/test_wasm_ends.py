@@ -16,8 +16,8 @@ def node(tmp_path_factory):
     with Node(tmp_path_factory.mktemp("wasm")) as node:
         lam = node.client("lambda")
         create_component(lam, "neighbour", "hello")
-        create_component(lam, "abuse", Timeout=2, MemorySize=128)
-        create_component(lam, "reused", Timeout=2, MemorySize=128, Tags={"hearth:wasm-reuse": "100"})
+        create_component(lam, "abuse", Timeout=1, MemorySize=128)
+        create_component(lam, "reused", Timeout=1, MemorySize=128, Tags={"hearth:wasm-reuse": "100"})
         yield node
 
 
@@ -57,10 +57,10 @@ def fine(lam, function="abuse"):
 ENDS = {
     "/trap": ("Runtime.ExitError", "unreachable"),
     "/panic": ("Runtime.ExitError", ""),
-    "/loop": ("Sandbox.Timedout", "2.00 seconds"),
-    "/loop-in-host": ("Sandbox.Timedout", "2.00 seconds"),
-    "/sleep?ms=600000": ("Sandbox.Timedout", "2.00 seconds"),
-    "/never-finish": ("Sandbox.Timedout", "2.00 seconds"),
+    "/loop": ("Sandbox.Timedout", "1.00 seconds"),
+    "/loop-in-host": ("Sandbox.Timedout", "1.00 seconds"),
+    "/sleep?ms=600000": ("Sandbox.Timedout", "1.00 seconds"),
+    "/never-finish": ("Sandbox.Timedout", "1.00 seconds"),
     "/stack": ("Runtime.ExitError", ""),
     "/gobble": ("Runtime.OutOfMemory", "out of memory"),
     "/no-response": ("Runtime.ExitError", ""),

@@ -43,7 +43,7 @@ def test_a_header_is_one_line(fort, url, value):
 
 
 @pytest.mark.parametrize("name", ["x y", "x:y", "x\r\ny", "", "é"])
-def test_a_header_s_name_is_one(fort, fort_lam, url, name):
+def test_a_header_s_name_is_one(fort_lam, url, name):
     payload, answer = ask(fort_lam, "wasm-liar", f"/head?name={quoted(name)}&value=v")
     assert "FunctionError" in answer or b"Err" in body_of(payload), payload
 

@@ -90,7 +90,10 @@ impl wasip2::exports::http::incoming_handler::Guest for Abuse {
             "/late-trap" => answers::late_trap(out),
             "/after" => answers::loop_after_the_answer(out),
             "/length" => answers::wrong_length(out, target.number("say"), target.number("write")),
-            "/head" => answers::head(out, target.text("name"), &target.decoded("value")),
+            "/head" => {
+                let name = String::from_utf8_lossy(&target.decoded("name")).into_owned();
+                answers::head(out, &name, &target.decoded("value"));
+            }
             "/many-headers" => {
                 answers::many_headers(out, target.number("count"), target.number("bytes"))
             }
