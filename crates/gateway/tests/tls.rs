@@ -1,5 +1,7 @@
 //! TLS listeners: both protocols, a certificate that is replaced, and clients that don't speak TLS.
 
+#![allow(clippy::unwrap_used, reason = "code of tests")]
+
 mod node;
 
 use std::sync::Arc;
