@@ -16,7 +16,7 @@ use crate::command;
 use crate::failure;
 use crate::gauge::{Gauge, Tell};
 use crate::grants::Grants;
-use crate::guest::Guest;
+use crate::guest::{Guest, Weight};
 use crate::http::{self as guest_http, Answer};
 use crate::idle::Idle;
 use crate::instance::Instance;
@@ -37,6 +37,7 @@ pub(crate) struct Shared {
     pub(crate) program: Arc<Program>,
     pub(crate) grants: Arc<Grants>,
     idle: Arc<Idle>,
+    weight: Arc<Weight>,
 }
 
 impl LocalFunction {
@@ -47,6 +48,7 @@ impl LocalFunction {
                 program,
                 grants: Arc::new(grants),
                 idle: Arc::default(),
+                weight: Arc::default(),
             }),
         }
     }
@@ -83,6 +85,7 @@ impl LocalFunction {
             Arc::clone(&self.shared).serve(request, call.output, call.deadline, gauge, answer);
         let guest = Guest::new(
             Arc::clone(&self.shared.machine),
+            Arc::clone(&self.shared.weight),
             call.deadline,
             Box::pin(run),
         );
@@ -165,6 +168,7 @@ impl LocalFunction {
         );
         let guest = Guest::new(
             Arc::clone(&self.shared.machine),
+            Arc::clone(&self.shared.weight),
             call.deadline,
             Box::pin(run),
         );

@@ -3,6 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
@@ -16,6 +17,39 @@ use crate::machine::Machine;
 /// What a guest may compute on its caller's thread, all slices together; then it goes on among the long computations.
 /// Long enough for ordinary requests of an interpreter, short beside what a caller notices.
 const FRONT: Duration = Duration::from_millis(5);
+
+/// [`Weight`] from which a function's calls begin among the long computations.
+const HEAVY: u8 = 2;
+
+/// What one long call adds to a function's [`Weight`]: two short ones make up for it.
+const LONG_CALL: u8 = 2;
+
+/// Most of a [`Weight`]: a function that became quick is on its callers' threads again after so many calls.
+const MOST_WEIGHT: u8 = 8;
+
+/// Whether a function's calls compute for long, as the last ones did. The first slices of many long calls at once would
+/// stand in the way of short ones as well as one long call.
+#[derive(Debug, Default)]
+pub(crate) struct Weight(AtomicU8);
+
+impl Weight {
+    fn is_heavy(&self) -> bool {
+        self.0.load(Ordering::Relaxed) >= HEAVY
+    }
+
+    /// Learns of a call. Lost updates of calls at the same time don't matter.
+    fn learn(&self, computed: Duration) {
+        let old = self.0.load(Ordering::Relaxed);
+        let new = if computed > FRONT {
+            (old + LONG_CALL).min(MOST_WEIGHT)
+        } else {
+            old.saturating_sub(1)
+        };
+        if new != old {
+            self.0.store(new, Ordering::Relaxed);
+        }
+    }
+}
 
 /// A guest's run, up to its own end: its instance, if it ended well.
 pub(crate) type Run = Pin<Box<dyn Future<Output = Result<Box<Instance>, Failure>> + Send>>;
@@ -39,17 +73,31 @@ enum Place {
 }
 
 impl Guest {
-    pub(crate) fn new(machine: Arc<Machine>, deadline: Instant, run: Run) -> Self {
-        Self {
-            place: Place::Front(Sliced {
-                run,
-                machine: Arc::clone(&machine),
-                computed: Duration::ZERO,
-            }),
+    /// A guest of a function of this weight, which begins when it is polled first at the latest.
+    pub(crate) fn new(
+        machine: Arc<Machine>,
+        weight: Arc<Weight>,
+        deadline: Instant,
+        run: Run,
+    ) -> Self {
+        let heavy = weight.is_heavy();
+        let sliced = Sliced {
+            run,
+            machine: Arc::clone(&machine),
+            weight,
+            computed: Duration::ZERO,
+            learned: false,
+        };
+        let mut guest = Self {
+            place: Place::Front(sliced),
             machine,
             deadline,
             timer: None,
+        };
+        if heavy {
+            guest.move_away();
         }
+        guest
     }
 
     /// Lets the guest go on. Must not be called after it returned its end.
@@ -67,7 +115,11 @@ impl Guest {
             self.place = Place::Nowhere;
             return Poll::Ready(Err(Failure::Timeout));
         }
-        self.move_if_busy(cx);
+        if matches!(&self.place, Place::Front(sliced) if sliced.computed > FRONT) {
+            self.move_away();
+            // The next poll makes the task wake this one at its end.
+            cx.waker().wake_by_ref();
+        }
         Poll::Pending
     }
 
@@ -85,22 +137,15 @@ impl Guest {
             .is_ready()
     }
 
-    fn move_if_busy(&mut self, cx: &mut Context<'_>) {
-        let busy = matches!(&self.place, Place::Front(sliced) if sliced.computed > FRONT);
-        if !busy {
-            return;
-        }
-        let Place::Front(sliced) = std::mem::replace(&mut self.place, Place::Nowhere) else {
-            return;
+    /// Lets the guest go on among the long computations.
+    fn move_away(&mut self) {
+        self.place = match std::mem::replace(&mut self.place, Place::Nowhere) {
+            Place::Front(sliced) => match self.machine.compute.spawn(sliced) {
+                Ok(task) => Place::Compute(Moved(task)),
+                Err(sliced) => Place::Front(sliced),
+            },
+            elsewhere => elsewhere,
         };
-        match self.machine.compute.spawn(sliced) {
-            Ok(task) => {
-                self.place = Place::Compute(Moved(task));
-                // The next poll makes the task wake this one at its end.
-                cx.waker().wake_by_ref();
-            }
-            Err(sliced) => self.place = Place::Front(sliced),
-        }
     }
 }
 
@@ -116,8 +161,11 @@ impl Future for Guest {
 struct Sliced {
     run: Run,
     machine: Arc<Machine>,
+    weight: Arc<Weight>,
     /// How long it has computed.
     computed: Duration,
+    /// The function's weight knows of it.
+    learned: bool,
 }
 
 impl Future for Sliced {
@@ -131,6 +179,12 @@ impl Future for Sliced {
         let polled = catch_unwind(AssertUnwindSafe(|| this.run.as_mut().poll(cx)));
         this.computed += begin.elapsed();
         drop(computing);
+        // A long call is known as one before it ends: it may never do so by itself.
+        let ended = !matches!(polled, Ok(Poll::Pending));
+        if !this.learned && (ended || this.computed > FRONT) {
+            this.learned = true;
+            this.weight.learn(this.computed);
+        }
         polled.unwrap_or_else(|_| {
             Poll::Ready(Err(Failure::Internal(
                 "the host's part of a function panicked".to_owned(),
@@ -156,5 +210,28 @@ impl Moved {
 impl Drop for Moved {
     fn drop(&mut self) {
         self.0.abort();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_function_is_heavy_as_long_as_its_calls_are() {
+        let weight = Weight::default();
+        weight.learn(FRONT);
+        assert!(!weight.is_heavy());
+        weight.learn(FRONT * 2);
+        assert!(weight.is_heavy());
+        weight.learn(FRONT / 2);
+        assert!(!weight.is_heavy());
+        for _ in 0..100 {
+            weight.learn(FRONT * 2);
+        }
+        for _ in 0..MOST_WEIGHT {
+            weight.learn(FRONT / 2);
+        }
+        assert!(!weight.is_heavy());
     }
 }

@@ -155,7 +155,7 @@ where
         request.map(|body| body.map_err(|_| Error::ConnectionTerminated).boxed_unsync());
     if request.uri().authority().is_none() {
         let host = request.headers().get(header::HOST);
-        if !host.is_some_and(|host| host.to_str().is_ok()) {
+        if host.is_none_or(|host| host.to_str().is_err()) {
             request
                 .headers_mut()
                 .insert(header::HOST, HeaderValue::from_static(NOBODY));
