@@ -402,6 +402,7 @@ async fn what_is_no_component_is_refused_in_words() {
         ("core", "core"),
         ("unknown-import", "acme:vault/secrets"),
         ("no-entry", "wasi:"),
+        ("wrong-type", "wasi:cli/run"),
     ] {
         let function = deploy(&rig, name, &[], 30).await;
         let prepared = rig.worker.prepare(Arc::clone(&function)).await;
