@@ -157,7 +157,6 @@ def test_bad_components_fail_with_a_reason(lam, name, what):
     assert body_of(ask(lam, name, "/")[0]) == b"Hello, World!\n"
 
 
-@pytest.mark.xfail(strict=True, reason="an export's type is looked at when an instance is made, not when the component is")
 def test_an_export_of_the_wrong_type(lam, name):
     create_component(lam, name, "wrong-type", wait=False)
     state = wait_until(
