@@ -31,6 +31,9 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// The longest pause: how long an account waits after whatever made its processes die is over.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
+/// A pause that calls wait out; before the end of a longer one they are refused.
+const PATIENCE: Duration = Duration::from_secs(1);
+
 /// The processes of a worker. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Processes(Arc<Inner>);
@@ -120,7 +123,7 @@ impl Inner {
             if let Some(process) = account.usable() {
                 return Ok(process);
             }
-            account.may_start()?;
+            tokio::time::sleep(account.pause()?).await;
             if self.end.is_cancelled() {
                 return Err(Failure::NoRoom);
             }
@@ -188,15 +191,22 @@ impl Account {
         });
     }
 
-    fn may_start(&self) -> Result<(), Failure> {
+    /// How long to wait before another process is started.
+    ///
+    /// # Errors
+    /// If that is longer than a call waits.
+    fn pause(&self) -> Result<Duration, Failure> {
         let health = lock(&self.health);
-        match health.again {
-            Some(again) if again > Instant::now() => Err(Failure::Crashed(format!(
-                "{}; {} in a row ended so, and the next is not started yet",
-                health.why, health.failures
-            ))),
-            Some(_) | None => Ok(()),
+        let pause = health.again.map_or(Duration::ZERO, |again| {
+            again.saturating_duration_since(Instant::now())
+        });
+        if pause <= PATIENCE {
+            return Ok(pause);
         }
+        Err(Failure::Crashed(format!(
+            "{}; {} in a row ended so, and the next is not started yet",
+            health.why, health.failures
+        )))
     }
 
     fn failed(&self, why: String) {
@@ -225,19 +235,21 @@ mod tests {
     #[test]
     fn processes_that_keep_dying_are_started_ever_later() {
         let account = Account::new("000000000000".parse().expect("an account"));
-        assert_eq!(account.may_start(), Ok(()));
+        assert_eq!(account.pause(), Ok(Duration::ZERO));
         account.failed("it fell".to_owned());
-        assert_eq!(account.may_start(), Ok(()));
-        for failures in 2..40 {
+        assert_eq!(account.pause(), Ok(Duration::ZERO));
+        account.failed("it fell".to_owned());
+        assert!(account.pause().expect("a short one") > Duration::ZERO);
+        for failures in 3..40 {
             account.failed("it fell".to_owned());
             let again = lock(&account.health).again.expect("a pause");
             let pause = again.saturating_duration_since(Instant::now());
             assert!(pause <= LONGEST_PAUSE);
             assert!(failures < 10 || pause > LONGEST_PAUSE / 2);
-            let refused = account.may_start().expect_err("not yet").to_string();
-            assert!(refused.contains("it fell"), "{refused}");
         }
+        let refused = account.pause().expect_err("not yet").to_string();
+        assert!(refused.contains("it fell"), "{refused}");
         account.fine();
-        assert_eq!(account.may_start(), Ok(()));
+        assert_eq!(account.pause(), Ok(Duration::ZERO));
     }
 }

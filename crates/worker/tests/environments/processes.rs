@@ -187,21 +187,25 @@ async fn a_process_ends_when_it_is_idle() {
 }
 
 async fn processes_that_cannot_start_are_not_tried_for_ever() {
-    // Less than the process itself needs.
-    PROCESS_MEMORY_MIB
-        .scope(4, async {
-            let (rig, _dir) = rig(|_| {}).await;
-            let function = deploy(&rig, "abuse", &[], 60).await;
-            let mut kinds = Vec::new();
-            for _ in 0..3 {
-                let error = rig.invoke(&function, event("/counter")).await;
-                kinds.push(error.expect_err("no process").kind);
-            }
-            // The third is told at once.
-            assert_eq!(kinds[2], ErrorKind::ServiceUnavailable, "{kinds:?}");
-            rig.end().await;
+    with_memory(async |_| {
+        let (rig, _dir) = rig(|options| {
+            let components = options.components.as_mut().unwrap();
+            // No folder, and never one.
+            components.processes.as_mut().unwrap().dir = "/dev/null/processes".into();
         })
         .await;
+        let function = deploy(&rig, "abuse", &[], 60).await;
+        let mut kinds = Vec::new();
+        // Each pause is twice as long as the one before: after a few, nobody waits.
+        for _ in 0..8 {
+            let error = rig.invoke(&function, event("/counter")).await;
+            kinds.push(error.expect_err("no process").kind);
+        }
+        assert_eq!(kinds[0], ErrorKind::Service, "{kinds:?}");
+        assert_eq!(kinds[7], ErrorKind::ServiceUnavailable, "{kinds:?}");
+        rig.end().await;
+    })
+    .await;
 }
 
 async fn a_folder_to_write_in_is_refused() {
