@@ -395,6 +395,19 @@ mod tests {
     }
 
     #[test]
+    fn a_component_is_known_by_its_first_bytes() {
+        let component = "\0asm\u{d}\0\u{1}\0";
+        let (runtime, handler) = found(&[("a.wasm", component, 0o644), ("notes.md", "", 0o644)]);
+        assert_eq!((runtime.as_deref(), handler), (Some(WASM), None));
+        // Code beside it is what is run: a component may be what that code reads.
+        let (runtime, _) = found(&[("a.wasm", component, 0o644), ("app.py", "", 0o644)]);
+        assert_eq!(runtime.as_deref(), Some(DEFAULT_PYTHON));
+        let module = "\0asm\u{1}\0\0\0";
+        assert!(build_with(&[("a.wasm", module, 0o644)]).is_err());
+        assert!(build_with(&[("a.wasm", component, 0o644), ("b.wasm", component, 0o644)]).is_err());
+    }
+
+    #[test]
     fn the_same_content_gives_the_same_package() {
         let files = [
             ("b.py", "def handler(e, c): pass", 0o644),

@@ -6,8 +6,8 @@ use crate::package;
 pub(crate) struct Sample {
     pub(crate) name: &'static str,
     pub(crate) runtime: &'static str,
-    /// Empty where the runtime has no use for one.
-    pub(crate) handler: &'static str,
+    /// `None` where the runtime has no use for one.
+    pub(crate) handler: Option<&'static str>,
     pub(crate) tags: &'static [(&'static str, &'static str)],
     /// File name within the package, content, executable.
     files: &'static [(&'static str, &'static [u8], bool)],
@@ -22,7 +22,7 @@ pub(crate) const SAMPLES: [Sample; 5] = [
     Sample {
         name: "python-hello",
         runtime: package::DEFAULT_PYTHON,
-        handler: "lambda_function.lambda_handler",
+        handler: Some("lambda_function.lambda_handler"),
         tags: &[],
         files: &[(
             "lambda_function.py",
@@ -33,7 +33,7 @@ pub(crate) const SAMPLES: [Sample; 5] = [
     Sample {
         name: "node-hello",
         runtime: package::DEFAULT_NODE,
-        handler: "index.handler",
+        handler: Some("index.handler"),
         tags: &[],
         files: &[(
             "index.mjs",
@@ -44,7 +44,7 @@ pub(crate) const SAMPLES: [Sample; 5] = [
     Sample {
         name: "rust-hello",
         runtime: package::DEFAULT_PROVIDED,
-        handler: "bootstrap",
+        handler: Some("bootstrap"),
         tags: &[],
         files: &[(
             "bootstrap",
@@ -55,14 +55,14 @@ pub(crate) const SAMPLES: [Sample; 5] = [
     Sample {
         name: "wasm-hello",
         runtime: package::WASM,
-        handler: "",
+        handler: None,
         tags: &[],
         files: &[("hello.wasm", COMPONENT, false)],
     },
     Sample {
         name: "wasm-hello-reuse",
         runtime: package::WASM,
-        handler: "",
+        handler: None,
         tags: &[("hearth:wasm-reuse", "128")],
         files: &[("hello.wasm", COMPONENT, false)],
     },

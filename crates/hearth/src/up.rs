@@ -176,15 +176,17 @@ async fn deploy(client: &Client, config: &Config, sample: &Sample) -> anyhow::Re
         .iter()
         .map(|(key, value)| ((*key).to_owned(), json!(value)))
         .collect();
-    let body = json!({
+    let mut body = json!({
         "FunctionName": sample.name,
         "Runtime": sample.runtime,
-        "Handler": sample.handler,
         "Tags": tags,
         "Role": format!("arn:aws:iam::{}:role/hearth-samples", config.account),
         "Description": "A sample that came with Hearth",
         "Code": { "ZipFile": base64::engine::general_purpose::STANDARD.encode(sample.zip()?) },
     });
+    if let Some(handler) = sample.handler {
+        body["Handler"] = json!(handler);
+    }
     client
         .lambda("POST", "/2015-03-31/functions".to_owned(), Some(&body))
         .await?;

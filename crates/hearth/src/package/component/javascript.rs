@@ -28,7 +28,7 @@ pub(super) fn build(
     let Some(program) = tool::find(TOOL, folder, &["node_modules/.bin"]) else {
         bail!(
             "{TOOL} is not installed, which makes components of JavaScript: run \
-             `npm install @bytecodealliance/componentize-js` in {}",
+             `npm install @bytecodealliance/componentize-js @bytecodealliance/preview2-shim@0.17` in {}",
             folder.display()
         );
     };

@@ -32,6 +32,8 @@ pub(super) fn find(name: &str, project: &Path, beside: &[&str]) -> Option<PathBu
 pub(super) fn run(name: &str, command: &mut Command) -> anyhow::Result<()> {
     let output = command
         .stdin(std::process::Stdio::null())
+        // A backtrace of the tool itself says nothing about the sources.
+        .env("RUST_BACKTRACE", "0")
         .output()
         .with_context(|| format!("start {name}"))?;
     if output.status.success() {
