@@ -28,5 +28,7 @@ fn main() -> ExitCode {
     hearth_sandbox::run_launcher_if_asked();
     // And so is an account's process for WebAssembly components.
     hearth_wasm::process::run_if_asked();
+    // And a compiler of one of them.
+    hearth_wasm::run_compiler_if_asked();
     cli::run(cli::Cli::parse())
 }

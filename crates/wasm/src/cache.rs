@@ -181,19 +181,19 @@ impl Cache {
     fn trim(&self, kept: &Digest, loaded: &HashSet<Digest>) {
         let kept = self.path(kept);
         let loaded: HashSet<PathBuf> = loaded.iter().map(|digest| self.path(digest)).collect();
-        let mut files: Vec<_> = match self.files() {
-            Ok(files) => files
-                .into_iter()
-                .map(|file| (file.path == kept, loaded.contains(&file.path), file))
-                .collect(),
+        let mut files = match self.files() {
+            Ok(files) => files,
             Err(error) => {
                 tracing::warn!(dir = %self.dir.display(), %error, "could not list compiled components");
                 return;
             }
         };
-        let mut total: u64 = files.iter().map(|(.., file)| file.bytes).sum();
-        files.sort_by(|a, b| (a.0, a.1, a.2.used).cmp(&(b.0, b.1, b.2.used)));
-        for (.., file) in files {
+        let mut total: u64 = files.iter().map(|file| file.bytes).sum();
+        files.sort_by_cached_key(|file| {
+            let last = (file.path == kept, loaded.contains(&file.path));
+            (last, file.used)
+        });
+        for file in files {
             if total <= self.bound {
                 return;
             }
@@ -313,7 +313,7 @@ pub(crate) fn load_compiled(
 }
 
 /// Tells engines apart whose code is not the same.
-fn fingerprint(engine: &Engine) -> [u8; 32] {
+pub(crate) fn fingerprint(engine: &Engine) -> [u8; 32] {
     struct Fields(Sha256);
     impl Hasher for Fields {
         fn write(&mut self, bytes: &[u8]) {

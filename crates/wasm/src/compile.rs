@@ -1,8 +1,12 @@
 //! Compiling components ahead of time: off the request's way, a bounded number at once.
 //!
-//! What is compiled is a stranger's (INV-8), and a compilation can't be stopped. What bounds it is the input, which
-//! [`crate::inspect`] has checked; what keeps it from others is that few run at once, on threads of their own that give
-//! way to those which serve requests. A caller waits for [`LONGEST`] at most, whatever the compiler does.
+//! What is compiled is a stranger's (INV-8): each compilation is a process of its own ([`process`]), which the kernel
+//! holds to a processor time and a memory that are the same for all; few run at once, and give way to what serves
+//! requests. A program that did not say that it can be started again compiles in its own process: for tests and tools,
+//! whose components are their own.
+//!
+//! The input alone can't bound a compilation: 5 kB that pass 900 values from call to call take 8 s, and 20 kB that keep
+//! 4,000 values alive at once as long.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -12,11 +16,15 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wasmtime::Engine;
 
+use crate::cache::fingerprint;
 use crate::program::Refusal;
 
-/// How long one compilation is waited for. A JavaScript engine of 12 MB takes 10 s on two cores; the largest component
-/// that is taken, 8 times as long.
-const LONGEST: Duration = Duration::from_secs(300);
+mod process;
+
+pub use process::run_compiler_if_asked;
+
+/// How long one compilation is waited for: longer than its processor time, since it takes what others leave.
+const LONGEST: Duration = Duration::from_secs(900);
 
 /// How long a turn is waited for.
 const LONGEST_WAIT: Duration = Duration::from_secs(900);
@@ -39,34 +47,23 @@ impl Artefact {
 /// The compiler.
 pub(crate) struct Compiler {
     engine: Engine,
-    threads: Arc<ThreadPool>,
+    fingerprint: [u8; 32],
     turns: Arc<Semaphore>,
 }
 
 /// Permission to hold a component in memory and to compile it.
-pub(crate) struct Turn(OwnedSemaphorePermit);
+pub(crate) struct Turn {
+    _permit: OwnedSemaphorePermit,
+}
 
 impl Compiler {
-    /// With `parallel` compilations at once, all on one set of threads, as many as there are processors.
-    ///
-    /// # Errors
-    /// If the host gives no threads.
-    pub(crate) fn new(engine: Engine, parallel: usize) -> std::io::Result<Self> {
-        let threads = ThreadPoolBuilder::new()
-            .thread_name(|thread| format!("wasm-compile-{thread}"))
-            .stack_size(STACK_BYTES)
-            .start_handler(|_| {
-                // On Linux the niceness of "process 0" is that of the calling thread alone. Without it, compilations
-                // are as important as requests: worth no error.
-                let _ = rustix::process::setpriority_process(None, NICENESS);
-            })
-            .build()
-            .map_err(std::io::Error::other)?;
-        Ok(Self {
+    /// With `parallel` compilations at once.
+    pub(crate) fn new(engine: Engine, parallel: usize) -> Self {
+        Self {
+            fingerprint: fingerprint(&engine),
             engine,
-            threads: Arc::new(threads),
             turns: Arc::new(Semaphore::new(parallel.max(1))),
-        })
+        }
     }
 
     /// Waits for a turn.
@@ -75,37 +72,73 @@ impl Compiler {
     /// If none comes: too much is being compiled. Safe to try again.
     pub(crate) async fn turn(&self) -> Result<Turn, Refusal> {
         match tokio::time::timeout(LONGEST_WAIT, self.turns.clone().acquire_owned()).await {
-            Ok(Ok(permit)) => Ok(Turn(permit)),
+            Ok(Ok(permit)) => Ok(Turn { _permit: permit }),
             _ => Err(Refusal::Internal(
                 "the node has too many components to compile: try again later".to_owned(),
             )),
         }
     }
 
-    /// Compiles a component. If the caller goes away or the wait is over, the compilation goes on to its end and keeps
-    /// its turn until then.
+    /// Compiles a component.
     ///
     /// # Errors
-    /// What the compiler says of the component; [`Refusal::Internal`] if it panics.
+    /// What the compiler says of the component, or which of its bounds it met; [`Refusal::Internal`] if it fails.
+    ///
+    /// # Cancel safety
+    /// Ends the compilation, and only then gives its turn back.
     pub(crate) async fn compile(
         &self,
         turn: Turn,
         component: Vec<u8>,
     ) -> Result<(Turn, Artefact), Refusal> {
-        let (engine, threads) = (self.engine.clone(), self.threads.clone());
-        let work = tokio::task::spawn_blocking(move || {
-            let compile = || threads.install(|| engine.precompile_component(&component));
-            (turn, guarded(compile))
-        });
-        match tokio::time::timeout(LONGEST, work).await {
-            Ok(Ok((turn, compiled))) => Ok((turn, compiled?)),
-            Ok(Err(stopped)) => Err(Refusal::Internal(format!("compile a component: {stopped}"))),
-            Err(_) => Err(Refusal::Invalid(format!(
-                "The component can't be compiled within {} s: make it smaller, or divide its largest functions.",
-                LONGEST.as_secs()
-            ))),
-        }
+        let work = async {
+            if process::is_possible() {
+                let artefact = process::compile(&component, &self.fingerprint).await?;
+                Ok((turn, artefact))
+            } else {
+                self.compile_here(turn, component).await
+            }
+        };
+        tokio::time::timeout(LONGEST, work)
+            .await
+            .unwrap_or_else(|_| {
+                Err(Refusal::Internal(format!(
+                    "a component was not compiled within {} s: the node has too much to do",
+                    LONGEST.as_secs()
+                )))
+            })
     }
+
+    /// Compiles in this process. It can't be stopped: it keeps its turn to its end, whoever waits for it.
+    async fn compile_here(
+        &self,
+        turn: Turn,
+        component: Vec<u8>,
+    ) -> Result<(Turn, Artefact), Refusal> {
+        let engine = self.engine.clone();
+        let work = tokio::task::spawn_blocking(move || {
+            let threads = threads()
+                .map_err(|error| Refusal::Internal(format!("start the compiler: {error}")))?;
+            let compile = || threads.install(|| engine.precompile_component(&component));
+            Ok((turn, guarded(compile)?))
+        });
+        work.await
+            .map_err(|stopped| Refusal::Internal(format!("compile a component: {stopped}")))?
+    }
+}
+
+/// Threads for one compilation, as many as there are processors.
+fn threads() -> std::io::Result<ThreadPool> {
+    ThreadPoolBuilder::new()
+        .thread_name(|thread| format!("wasm-compile-{thread}"))
+        .stack_size(STACK_BYTES)
+        .start_handler(|_| {
+            // On Linux the niceness of "process 0" is that of the calling thread alone. Without it, compilations are as
+            // important as requests: worth no error.
+            let _ = rustix::process::setpriority_process(None, NICENESS);
+        })
+        .build()
+        .map_err(std::io::Error::other)
 }
 
 /// Takes a compiler's word and a compiler's panic alike. Nothing is shared with it but the engine, which it only reads.

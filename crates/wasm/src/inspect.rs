@@ -1,8 +1,8 @@
 //! What a file is, before anything is compiled: a component that can be called and linked, or why not.
 //!
 //! The first reader of what a stranger uploaded (INV-8). It reads structure alone, in time and memory that grow with the
-//! file's size, and it bounds what the compiler is given: [`COMPONENT_BYTES`] and the limits below are what bounds the
-//! time of a compilation. Whether functions' bodies are valid is the compiler's to say.
+//! file's size, and bounds what is compiled, linked and kept in memory. Whether functions' bodies are valid is the
+//! compiler's to say.
 
 use wasmparser::component_types::ComponentEntityType;
 use wasmparser::types::TypesRef;
@@ -15,17 +15,6 @@ use crate::program::{Refusal, Shape};
 
 /// Bytes of a component. The largest seen are those of `componentize-py` with numerical libraries, about 50 MB.
 pub(crate) const COMPONENT_BYTES: u64 = 96 << 20;
-
-/// Bytes of one function's body. Cranelift's memory and time for one function grow faster than its size. The largest
-/// seen are CPython's and SpiderMonkey's interpreter loops, below 200 kB.
-const FUNCTION_BYTES: usize = 512 << 10;
-
-/// Local variables of one function. The largest seen has 2 thousand; each costs the compiler in each block.
-const FUNCTION_LOCALS: u64 = 10_000;
-
-/// Blocks, loops and conditions of one function times its local variables: the size of the table in which the compiler
-/// follows variables. CPython's interpreter loop is at about 4 million.
-const FUNCTION_WORK: u64 = 50_000_000;
 
 /// Functions of all core modules together. `componentize-js` has 25 thousand, CPython with libraries 60 thousand.
 const FUNCTIONS: u64 = 300_000;
@@ -167,7 +156,7 @@ fn import(types: TypesRef<'_>, name: String) -> Import {
     Import::of_interface(name, functions)
 }
 
-/// What costs the compiler time, counted while the file is read.
+/// What costs time and memory whenever a component is loaded, counted while the file is read.
 #[derive(Default)]
 struct Counts {
     modules: u64,
@@ -190,7 +179,6 @@ impl Counts {
             Payload::ComponentCanonicalSection(section) => {
                 self.canonical += u64::from(section.count());
             }
-            Payload::CodeSectionEntry(body) => return function(body),
             _ => {}
         }
         for (found, most, what) in [
@@ -205,75 +193,12 @@ impl Counts {
         ] {
             if found > most {
                 return Err(Refusal::Invalid(format!(
-                    "The component is too large to be compiled: it has {found} {what} or more, of at most {most}."
+                    "The component is too large: it has {found} {what} or more, of at most {most}."
                 )));
             }
         }
         Ok(())
     }
-}
-
-/// Bounds what one function costs the compiler.
-fn function(body: &wasmparser::FunctionBody<'_>) -> Result<(), Refusal> {
-    let refused = |what: String| {
-        let range = body.range();
-        Err(Refusal::Invalid(format!(
-            "A function of the component, at bytes {:#x} to {:#x}, is too large to be compiled: {what}. Divide it.",
-            range.start, range.end
-        )))
-    };
-    let bytes = body.range().len();
-    if bytes > FUNCTION_BYTES {
-        return refused(format!("{bytes} bytes, of at most {FUNCTION_BYTES}"));
-    }
-    let mut locals = 0_u64;
-    let reader = body.get_locals_reader().map_err(|error| damaged(&error))?;
-    for group in reader {
-        let (count, _) = group.map_err(|error| damaged(&error))?;
-        locals += u64::from(count);
-    }
-    if locals > FUNCTION_LOCALS {
-        return refused(format!(
-            "{locals} local variables, of at most {FUNCTION_LOCALS}"
-        ));
-    }
-    // Each block takes at least two bytes: only what could be over the bound is read.
-    if locals * (bytes as u64 / 2) > FUNCTION_WORK {
-        let blocks = blocks(body)?;
-        if locals * blocks > FUNCTION_WORK {
-            return refused(format!(
-                "{locals} local variables in {blocks} blocks, of which the product may be {FUNCTION_WORK}"
-            ));
-        }
-    }
-    Ok(())
-}
-
-/// Places of a function at which control flow begins, joins or parts.
-fn blocks(body: &wasmparser::FunctionBody<'_>) -> Result<u64, Refusal> {
-    use wasmparser::Operator::{
-        Block, Br, BrIf, BrOnNonNull, BrOnNull, BrTable, Else, If, Loop, TryTable,
-    };
-    let mut blocks = 0;
-    let reader = body
-        .get_operators_reader()
-        .map_err(|error| damaged(&error))?;
-    for operator in reader {
-        match operator.map_err(|error| damaged(&error))? {
-            BrTable { targets } => blocks += 1 + u64::from(targets.len()),
-            Block { .. }
-            | Loop { .. }
-            | If { .. }
-            | Else
-            | Br { .. }
-            | BrIf { .. }
-            | BrOnNull { .. }
-            | BrOnNonNull { .. }
-            | TryTable { .. } => blocks += 1,
-            _ => {}
-        }
-    }
-    Ok(blocks)
 }
 
 /// What `bytes` are instead of a component, and what to do.

@@ -45,6 +45,7 @@ mod ticker;
 mod wall;
 
 pub use call::{Call, CommandEnd, Ending, Failure, Output, OutputStream, Usage};
+pub use compile::run_compiler_if_asked;
 pub use either::{Body, Function};
 pub use grants::Grants;
 pub use host::{KeyValue, KeyValueError, KeyValueGrant};

@@ -65,10 +65,10 @@ impl std::fmt::Debug for Programs {
 }
 
 impl Programs {
-    /// Opens the cache and starts the compiler's threads.
+    /// Opens the cache.
     ///
     /// # Errors
-    /// If the folder can't be made or the host gives no threads.
+    /// If the folder can't be made.
     pub(crate) fn new(
         engine: Engine,
         linker: Linker<State>,
@@ -81,7 +81,7 @@ impl Programs {
             &engine,
         )?;
         Ok(Self(Arc::new(Inner {
-            compiler: Compiler::new(engine.clone(), options.parallel_compilations)?,
+            compiler: Compiler::new(engine.clone(), options.parallel_compilations),
             engine,
             linker,
             cache,
@@ -170,9 +170,9 @@ impl Programs {
         F: Future<Output = Result<P, Refusal>>,
     {
         let programs = self.clone();
-        let cached = blocking("load a component", move || programs.from_cache(&digest)).await?;
+        let cached = blocking("load a component", move || programs.load_kept(&digest)).await?;
         if let Some(program) = cached {
-            return Ok(self.keep(digest, program));
+            return Ok(self.enter(digest, program));
         }
         // From here on a component is in memory, perhaps twice: hence only those whose turn it is.
         let turn = self.0.compiler.turn().await?;
@@ -194,15 +194,15 @@ impl Programs {
         );
         let programs = self.clone();
         let program = blocking("keep a component", move || {
-            let program = programs.from_compiler(&digest, &artefact);
+            let program = programs.keep_compiled(&digest, &artefact);
             drop(turn);
             program
         })
         .await??;
-        Ok(self.keep(digest, program))
+        Ok(self.enter(digest, program))
     }
 
-    fn from_cache(&self, digest: &Digest) -> Option<Program> {
+    fn load_kept(&self, digest: &Digest) -> Option<Program> {
         let Mapped { component, bytes } = self.0.cache.load(&self.0.engine, digest)?;
         match self.link(&component, bytes) {
             Ok(program) => Some(program),
@@ -214,7 +214,7 @@ impl Programs {
         }
     }
 
-    fn from_compiler(&self, digest: &Digest, artefact: &Artefact) -> Result<Program, Refusal> {
+    fn keep_compiled(&self, digest: &Digest, artefact: &Artefact) -> Result<Program, Refusal> {
         let loaded: HashSet<Digest> = self.0.loaded.load().keys().copied().collect();
         let kept = self.0.cache.store(digest, artefact.bytes(), &loaded);
         if let Err(error) = &kept {
@@ -241,7 +241,7 @@ impl Programs {
 
     /// Puts a program among those that are loaded, and takes out those that were not used for the longest time and that
     /// nobody holds, if there are too many.
-    fn keep(&self, digest: Digest, program: Program) -> Arc<Program> {
+    fn enter(&self, digest: Digest, program: Program) -> Arc<Program> {
         let program = Arc::new(program);
         // Writers take turns: flights land one after the other.
         let _writers = self.flights();

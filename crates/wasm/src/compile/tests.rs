@@ -7,7 +7,7 @@ use crate::engine;
 
 fn compiler(parallel: usize) -> Compiler {
     let engine = engine::engine(1).expect("an engine");
-    Compiler::new(engine, parallel).expect("a compiler")
+    Compiler::new(engine, parallel)
 }
 
 #[tokio::test]
@@ -71,9 +71,8 @@ fn a_panic_of_the_compiler_is_the_nodes_fault_and_not_its_end() {
 
 #[test]
 fn the_compilers_threads_give_way() {
-    let compiler = compiler(1);
-    let nice = compiler
-        .threads
+    let nice = threads()
+        .expect("threads")
         .install(|| rustix::process::getpriority_process(None));
     assert!(nice.expect("a niceness") >= NICENESS);
 }
