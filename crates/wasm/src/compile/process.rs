@@ -26,11 +26,11 @@ use crate::program::Refusal;
 /// The argument that makes a program a compiler. After it come seconds of processor time and bytes of memory.
 const MARKER: &str = "--hearth-wasm-compile";
 
-/// Processor time of one compilation, seconds. A JavaScript engine of 12 MB takes about 20; a compiler that was built
-/// without optimisation, 100.
-const CPU_SECONDS: u64 = if cfg!(debug_assertions) { 600 } else { 120 };
+/// Processor time of one compilation, seconds. A JavaScript engine of 12 MB takes 27 of a compiler that was built with
+/// little optimisation.
+const CPU_SECONDS: u64 = 180;
 
-/// Memory of one compilation, bytes. A JavaScript engine of 12 MB takes 300 MB.
+/// Memory of one compilation, bytes. A JavaScript engine of 12 MB takes 360 MB.
 const MEMORY_BYTES: u64 = 2 << 30;
 
 /// Compiled code of one component, bytes: it is in the node's memory once.
