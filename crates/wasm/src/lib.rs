@@ -3,8 +3,9 @@
 //! On the request's way this is the last room, where `sandbox` stands for processes. It knows bytes of components,
 //! what a guest is granted and HTTP; it knows nothing of functions' names, owners, routes or of how a log is written.
 //!
-//! Reading order: [`options`], [`wall`] (the handle), [`program`] (a component, compiled and linked), [`grants`] (what
-//! one guest may have), [`function`] (a program with its grants: what is called), [`call`] (one call and its end).
+//! Reading order: [`options`], [`wall`] (the handle), [`program`] (a component, compiled and linked) and the way to it:
+//! [`programs`] (those that are loaded), [`inspect`], [`compile`], [`cache`] and [`seal`]; [`grants`] (what one guest may
+//! have), [`function`] (a program with its grants: what is called), [`call`] (one call and its end).
 //!
 //! What a guest does is hostile input (INV-8): its memory, time, stack, output, handles and host calls are bounded, and
 //! its end never takes more with it than its own instance.
