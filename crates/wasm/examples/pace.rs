@@ -4,7 +4,8 @@
 //! cargo run --release -p hearth-wasm --example pace -- tests/fixtures/wasm/hello.wasm
 //! ```
 //!
-//! Figures are microseconds for each of many calls one after another, and calls a second of all threads together.
+//! Figures are microseconds for each of many calls one after another, by the clock and of processor time, and calls a
+//! second of all threads together. `pool` as a second argument compares settings of Wasmtime's pool instead.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -35,12 +36,12 @@ fn main() -> Result<(), Error> {
     if arguments.next().as_deref() == Some("pool") {
         for (name, change) in variants() {
             let bare = runtime.block_on(bare(&component, change))?;
-            println!("bare, {name}: {}", micros(bare));
+            println!("bare, {name}: {bare}");
         }
         return Ok(());
     }
     let bare = runtime.block_on(bare(&component, |_, _| {}))?;
-    println!("bare instance, Wasmtime's defaults: {} us", micros(bare));
+    println!("bare instance, Wasmtime's defaults: {bare}");
     let folder = tempfile::tempdir()?;
     let wall = {
         let _inside = runtime.enter();
@@ -50,8 +51,7 @@ fn main() -> Result<(), Error> {
         let function = runtime.block_on(function(&wall, &component, reuse))?;
         let (whole, init) = runtime.block_on(one_after_another(&function))?;
         println!(
-            "reuse {reuse}: a call {} us, of which its instance {} us",
-            micros(whole),
+            "reuse {reuse}: a call {whole}; its instance {} us",
             micros(init)
         );
         for tasks in [1, 16, 64] {
@@ -105,6 +105,47 @@ fn micros(time: Duration) -> String {
     format!("{:.1}", time.as_secs_f64() * 1e6 / f64::from(ROUNDS))
 }
 
+/// Time by the clock, and of all processors for this process.
+#[derive(Clone, Copy)]
+struct Spent {
+    clock: Instant,
+    passed: Duration,
+    processor: Duration,
+}
+
+impl Spent {
+    fn now() -> Self {
+        Self {
+            clock: Instant::now(),
+            passed: Duration::ZERO,
+            processor: processor_time().unwrap_or_default(),
+        }
+    }
+
+    fn since(self) -> Self {
+        Self {
+            passed: self.clock.elapsed(),
+            processor: processor_time().unwrap_or_default() - self.processor,
+            ..self
+        }
+    }
+}
+
+impl std::fmt::Display for Spent {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (passed, processor) = (micros(self.passed), micros(self.processor));
+        write!(f, "{passed} us, {processor} us of processors")
+    }
+}
+
+/// `proc_pid_stat(5)`: the 14th and 15th field, hundredths of a second.
+fn processor_time() -> Option<Duration> {
+    let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
+    let mut next = || fields.next()?.parse::<u64>().ok();
+    Some(Duration::from_millis((next()? + next()?) * 10))
+}
+
 #[derive(Default)]
 struct State {
     table: ResourceTable,
@@ -152,7 +193,7 @@ impl WasiView for State {
 }
 
 /// Instances made and dropped, and nothing else.
-async fn bare(component: &Path, change: Change) -> Result<Duration, Error> {
+async fn bare(component: &Path, change: Change) -> Result<Spent, Error> {
     let mut config = Config::new();
     let mut pool = PoolingAllocationConfig::new();
     change(&mut config, &mut pool);
@@ -163,16 +204,16 @@ async fn bare(component: &Path, change: Change) -> Result<Duration, Error> {
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
     let pre = linker.instantiate_pre(&component)?;
-    let mut begin = Instant::now();
+    let mut begin = Spent::now();
     for round in 0..ROUNDS + 1000 {
         if round == 1000 {
-            begin = Instant::now();
+            begin = Spent::now();
         }
         let mut store = Store::new(&engine, State::default());
         store.set_epoch_deadline(1_000_000);
         pre.instantiate_async(&mut store).await?;
     }
-    Ok(begin.elapsed())
+    Ok(begin.since())
 }
 
 fn options(folder: &Path) -> WallOptions {
@@ -227,16 +268,16 @@ async fn call(function: &Function, init: Arc<std::sync::Mutex<Duration>>) -> Res
     Ok(())
 }
 
-async fn one_after_another(function: &Function) -> Result<(Duration, Duration), Error> {
+async fn one_after_another(function: &Function) -> Result<(Spent, Duration), Error> {
     let init = Arc::default();
     for _ in 0..1000 {
         call(function, Arc::default()).await?;
     }
-    let begin = Instant::now();
+    let begin = Spent::now();
     for _ in 0..ROUNDS {
         call(function, Arc::clone(&init)).await?;
     }
-    let whole = begin.elapsed();
+    let whole = begin.since();
     let init = *init.lock().map_err(|_| "poisoned")?;
     Ok((whole, init))
 }
