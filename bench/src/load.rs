@@ -8,6 +8,8 @@ use anyhow::{Context as _, bail};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
+use crate::process;
+
 /// What is asked, of whom, and what a right answer contains.
 #[derive(Clone)]
 pub(crate) struct Target {
@@ -24,6 +26,8 @@ pub(crate) struct Sample {
     pub(crate) p50: Duration,
     pub(crate) p99: Duration,
     pub(crate) per_second: f64,
+    /// Processor time of the server for one request, where it was measured.
+    pub(crate) processor: Option<Duration>,
 }
 
 impl Sample {
@@ -40,6 +44,7 @@ impl Sample {
             p50: at(0.50),
             p99: at(0.99),
             per_second: latencies.len() as f64 / elapsed.as_secs_f64(),
+            processor: None,
         }
     }
 }
@@ -51,6 +56,23 @@ pub(crate) async fn run(
     duration: Duration,
 ) -> anyhow::Result<Sample> {
     run_all(std::slice::from_ref(target), callers, duration).await
+}
+
+/// The same, with the processor time that `server` takes for a request: it tells more than the rate where others use the
+/// machine, too.
+pub(crate) async fn run_on(
+    server: u32,
+    target: &Target,
+    callers: usize,
+    duration: Duration,
+) -> anyhow::Result<Sample> {
+    let before = process::processor_time(server)?;
+    let start = Instant::now();
+    let mut sample = run(target, callers, duration).await?;
+    let taken = process::processor_time(server)?.saturating_sub(before);
+    let requests = sample.per_second * start.elapsed().as_secs_f64();
+    sample.processor = Some(taken.div_f64(requests.max(1.0)));
+    Ok(sample)
 }
 
 /// The same for targets of one server, each asked in turn.

@@ -74,3 +74,20 @@ pub(crate) fn memory(process: u32) -> anyhow::Result<u64> {
     }
     Ok(bytes)
 }
+
+/// Processor time that a process has taken with all its threads, in user and kernel mode; its children do not count.
+pub(crate) fn processor_time(process: u32) -> anyhow::Result<Duration> {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat"))
+        .with_context(|| format!("read the processor time of process {process}"))?;
+    // proc(5): the second field is a name in brackets, which may hold anything; utime and stime are fields 14 and 15.
+    let fields = stat.rsplit(')').next().unwrap_or_default();
+    let ticks = fields
+        .split_whitespace()
+        .skip(11)
+        .take(2)
+        .map(str::parse::<u64>)
+        .sum::<Result<u64, _>>()
+        .with_context(|| format!("read the processor time of process {process}"))?;
+    // USER_HZ is 100 on every architecture that Hearth runs on.
+    Ok(Duration::from_millis(ticks * 10))
+}

@@ -53,6 +53,13 @@ impl Line {
         Sample {
             p50: middle(self.rounds.iter().map(|round| round.p50)),
             p99: middle(self.rounds.iter().map(|round| round.p99)),
+            processor: {
+                let rounds = self.rounds.iter().filter_map(|round| round.processor);
+                self.rounds
+                    .first()
+                    .and_then(|round| round.processor)
+                    .map(|_| middle(rounds))
+            },
             per_second: {
                 let mut rates: Vec<f64> =
                     self.rounds.iter().map(|round| round.per_second).collect();

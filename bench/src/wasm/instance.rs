@@ -43,7 +43,7 @@ pub(crate) async fn measure(suite: &Suite<'_>) -> anyhow::Result<Instance> {
         anyhow::Ok(Sample {
             p50: nanoseconds(0)?,
             p99: nanoseconds(1)?,
-            per_second: 0.0,
+            ..Sample::default()
         })
     };
     Ok(Instance {

@@ -43,18 +43,21 @@ pub(crate) fn markdown(results: &Results) -> String {
 
 fn under_load(head: &str, lines: &Lines) -> String {
     let mut text = format!(
-        "| {head} | what | callers | p50 µs | p99 µs | per second |\n|---|---|---:|---:|---:|---:|\n"
+        "| {head} | what | callers | p50 µs | p99 µs | per second | processor µs |\n|---|---|---:|---:|---:|---:|---:|\n"
     );
     for line in &lines.0 {
         let sample = line.median();
         text += &format!(
-            "| {} | {} | {} | {:.0} | {:.0} | {:.0} |\n",
+            "| {} | {} | {} | {:.0} | {:.0} | {:.0} | {} |\n",
             line.group,
             line.name,
             line.callers,
             micros(sample.p50),
             micros(sample.p99),
             sample.per_second,
+            sample
+                .processor
+                .map_or_else(String::new, |taken| format!("{:.0}", micros(taken))),
         );
     }
     text + "\n"
@@ -62,14 +65,16 @@ fn under_load(head: &str, lines: &Lines) -> String {
 
 fn ratios(lines: &Lines) -> String {
     let mut text = String::from(
-        "| component | Hearth's rate over a peer's | 1 | 16 | 64 |\n|---|---|---:|---:|---:|\n",
+        "| component | Hearth over a peer | rate, 1 caller | 16 | 64 | processor time, 1 caller | 16 | 64 |\n|---|---|---:|---:|---:|---:|---:|---:|\n",
     );
     for (group, ours, peer) in AGAINST {
-        let cells: Vec<String> = warm::CALLERS
-            .iter()
-            .filter_map(|callers| rate(lines, group, ours, peer, *callers))
-            .map(|ratio| format!("{ratio:.2}"))
-            .collect();
+        let cells = |ratio: Ratio| -> Vec<String> {
+            let ratios = warm::CALLERS
+                .iter()
+                .filter_map(|callers| compare(lines, group, ours, peer, *callers, ratio));
+            ratios.map(|ratio| format!("{ratio:.2}")).collect()
+        };
+        let cells = [cells(rates), cells(processor_times)].concat();
         if !cells.is_empty() {
             text += &format!("| {group} | {ours} / {peer} | {} |\n", cells.join(" | "));
         }
@@ -77,10 +82,27 @@ fn ratios(lines: &Lines) -> String {
     text + "\n"
 }
 
-fn rate(lines: &Lines, group: &str, ours: &str, peer: &str, callers: usize) -> Option<f64> {
-    let ours = lines.median(group, ours, callers)?;
-    let peer = lines.median(group, peer, callers)?;
+/// A ratio of ours to a peer's.
+type Ratio = fn(&Sample, &Sample) -> Option<f64>;
+
+fn rates(ours: &Sample, peer: &Sample) -> Option<f64> {
     Some(ours.per_second / peer.per_second)
+}
+
+fn processor_times(ours: &Sample, peer: &Sample) -> Option<f64> {
+    Some(ours.processor?.div_duration_f64(peer.processor?))
+}
+
+fn compare(
+    lines: &Lines,
+    group: &str,
+    ours: &str,
+    peer: &str,
+    callers: usize,
+    ratio: Ratio,
+) -> Option<f64> {
+    let ours = lines.median(group, ours, callers)?;
+    ratio(&ours, &lines.median(group, peer, callers)?)
 }
 
 fn over(ours: &Sample, other: &Sample) -> f64 {
@@ -154,7 +176,7 @@ fn aims(results: &Results) -> String {
         ];
         for (mode, ours, peer) in pairs {
             for callers in warm::CALLERS {
-                if let Some(ratio) = rate(lines, warm::RUST, ours, peer, callers) {
+                if let Some(ratio) = compare(lines, warm::RUST, ours, peer, callers, rates) {
                     aims.push((
                         format!(
                             "rate over `wasmtime serve`, {mode}, {callers} callers: 1.0 or more"

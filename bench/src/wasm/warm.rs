@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Suite;
 use super::floor::Floor;
-use super::functions::{self, Package, Settings, Url};
+use super::functions::{self, Package, Settings};
 use super::peers::{self, Setting};
 use crate::load::{self, Target};
 use crate::report::Lines;
@@ -28,16 +28,18 @@ pub(crate) const SERVE_TUNED: &str = "wasmtime serve, tuned, fresh";
 pub(crate) const SERVE_REUSED: &str = "wasmtime serve, tuned, reused 128";
 pub(crate) const WORKERD: &str = "workerd";
 
+/// The function whose instances are reused.
+const REUSED: &str = "rust-reused";
+
 /// Which peer a line of Hearth's is held against.
-pub(crate) const AGAINST: [(&str, &str, &str); 8] = [
+pub(crate) const AGAINST: [(&str, &str, &str); 7] = [
     (RUST, URL_FRESH, SERVE_DEFAULT),
     (RUST, URL_FRESH, SERVE_TUNED),
     (RUST, INVOKE_FRESH, SERVE_TUNED),
     (RUST, URL_REUSED, SERVE_REUSED),
     (RUST, INVOKE_REUSED, SERVE_REUSED),
     (JAVASCRIPT, URL_FRESH, SERVE_TUNED),
-    (JAVASCRIPT, URL_REUSED, SERVE_REUSED),
-    (JAVASCRIPT, URL_REUSED, WORKERD),
+    (JAVASCRIPT, URL_FRESH, WORKERD),
 ];
 
 /// How a line's request comes to be: an invocation is signed anew for each round, as a signature ages.
@@ -50,74 +52,69 @@ struct Asked {
     group: &'static str,
     name: &'static str,
     how: How,
+    /// The process that answers.
+    server: u32,
 }
 
 /// Deploys, starts the peers and measures all of them in turn.
 pub(crate) async fn measure(suite: &Suite<'_>) -> anyhow::Result<Lines> {
     let node = &suite.node;
+    let id = node.id()?;
     let folder = tempfile::tempdir()?;
     let floor = Floor::start().await?;
     let mut asked = Vec::new();
     let mut running = Vec::new();
-    let mut components = vec![(RUST, suite.component("hello.wasm"), ["rust", "rust-reused"])];
+    let mut components = vec![(RUST, suite.component("hello.wasm"), "rust")];
     if let Some(javascript) = &suite.options.javascript {
-        components.push((JAVASCRIPT, javascript.clone(), ["js", "js-reused"]));
+        components.push((JAVASCRIPT, javascript.clone(), "javascript"));
     }
-    for (group, component, [fresh, reused]) in components {
+    // What is held against each other is asked one right after the other.
+    for (group, component, function) in components {
+        // Compiled before, as Hearth has done on deployment: for JavaScript that takes long.
+        let compiled = folder.path().join(format!("{function}.cwasm"));
+        suite.wasmtime.compile(&component, &compiled).await?;
+        let mut add = |name, (how, server)| {
+            asked.push(Asked {
+                group,
+                name,
+                how,
+                server,
+            });
+        };
+        let mut serve = async |setting| {
+            let peer = suite.wasmtime.serve(&compiled, setting).await?;
+            let how = (How::Always(peer.target.clone()), peer.id()?);
+            running.push(peer);
+            anyhow::Ok(how)
+        };
         let package = Package::read(&component)?;
+        functions::deploy(node, function, &package, &Settings::default()).await?;
+        let url = functions::url(&node.access, function).await?;
+        if group == RUST {
+            add(SERVE_DEFAULT, serve(Setting::Default).await?);
+        }
+        add(URL_FRESH, (How::Always(url.target(node, "/")), id));
+        add(SERVE_TUNED, serve(Setting::Tuned).await?);
+        if group == JAVASCRIPT {
+            // An instance of componentize-js takes one fetch event in its life: there is nothing to reuse.
+            if let Some(npm) = &suite.options.places.npm {
+                let source = suite.root().join("bench/functions/javascript/hello.js");
+                let peer = peers::workerd(npm, &source, folder.path()).await?;
+                add(WORKERD, (How::Always(peer.target.clone()), peer.id()?));
+                running.push(peer);
+            }
+            continue;
+        }
+        add(INVOKE_FRESH, (How::Invoke(function), id));
         let reuse = Settings {
             reuse: Some(128),
             ..Settings::default()
         };
-        functions::deploy(node, fresh, &package, &Settings::default()).await?;
-        functions::deploy(node, reused, &package, &reuse).await?;
-        let url = async |name| functions::url(&node.access, name).await;
-        let always = |name, url: Url| Asked {
-            group,
-            name,
-            how: How::Always(url.target(node, "/")),
-        };
-        let (fresh_url, reused_url) = (url(fresh).await?, url(reused).await?);
-        // Compiled before, as Hearth has done on deployment: for JavaScript that takes long.
-        let compiled = folder.path().join(format!("{fresh}.cwasm"));
-        suite.wasmtime.compile(&component, &compiled).await?;
-        let mut serve = async |name, setting| {
-            let peer = suite.wasmtime.serve(&compiled, setting).await?;
-            let target = peer.target.clone();
-            running.push(peer);
-            anyhow::Ok(Asked {
-                group,
-                name,
-                how: How::Always(target),
-            })
-        };
-        // What is held against each other is asked one right after the other.
-        if group == RUST {
-            asked.push(serve(SERVE_DEFAULT, Setting::Default).await?);
-        }
-        asked.push(always(URL_FRESH, fresh_url));
-        asked.push(serve(SERVE_TUNED, Setting::Tuned).await?);
-        let invoke = |name, function| Asked {
-            group,
-            name,
-            how: How::Invoke(function),
-        };
-        if group == RUST {
-            asked.push(invoke(INVOKE_FRESH, fresh));
-            asked.push(invoke(INVOKE_REUSED, reused));
-        }
-        asked.push(serve(SERVE_REUSED, Setting::Reused).await?);
-        asked.push(always(URL_REUSED, reused_url));
-        if let (JAVASCRIPT, Some(npm)) = (group, &suite.options.places.npm) {
-            let source = suite.root().join("bench/functions/javascript/hello.js");
-            let peer = peers::workerd(npm, &source, folder.path()).await?;
-            asked.push(Asked {
-                group,
-                name: WORKERD,
-                how: How::Always(peer.target.clone()),
-            });
-            running.push(peer);
-        }
+        functions::deploy(node, REUSED, &package, &reuse).await?;
+        let url = functions::url(&node.access, REUSED).await?;
+        add(INVOKE_REUSED, (How::Invoke(REUSED), id));
+        add(SERVE_REUSED, serve(Setting::Reused).await?);
+        add(URL_REUSED, (How::Always(url.target(node, "/")), id));
     }
     let lines = rounds(suite, &floor, &asked).await?;
     for peer in running {
@@ -142,7 +139,7 @@ async fn rounds(suite: &Suite<'_>, floor: &Floor, asked: &[Asked]) -> anyhow::Re
                     lines.add(asked.group, FLOOR, callers, sample);
                 }
                 load::run(&target, callers, duration / 4).await?;
-                let sample = load::run(&target, callers, duration).await?;
+                let sample = load::run_on(asked.server, &target, callers, duration).await?;
                 lines.add(asked.group, asked.name, callers, sample);
             }
         }
