@@ -16,6 +16,10 @@ use crate::machine::Machine;
 
 /// What a guest may compute on its caller's thread, all slices together; then it goes on among the long computations.
 /// Long enough for ordinary requests of an interpreter, short beside what a caller notices.
+///
+/// It has to be used up twice: on the clock first, which is cheap to read but runs on while a busy host lets the thread
+/// wait, and then in processor time, which takes a system call and is asked for from there on only. By the clock
+/// alone, quick calls on a busy host would be taken for long ones and made to wait longer still.
 const FRONT: Duration = Duration::from_millis(5);
 
 /// [`Weight`] from which a function's calls begin among the long computations.
@@ -85,6 +89,7 @@ impl Guest {
             run,
             machine: Arc::clone(&machine),
             weight,
+            spent: Duration::ZERO,
             computed: Duration::ZERO,
             learned: false,
         };
@@ -162,7 +167,9 @@ struct Sliced {
     run: Run,
     machine: Arc<Machine>,
     weight: Arc<Weight>,
-    /// How long it has computed.
+    /// How long it has had a thread, by the clock.
+    spent: Duration,
+    /// How long it has computed since that passed [`FRONT`], in processor time.
     computed: Duration,
     /// The function's weight knows of it.
     learned: bool,
@@ -174,10 +181,14 @@ impl Future for Sliced {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         let computing = this.machine.ticker.computing();
+        let measured = (this.spent > FRONT).then(processor_time);
         let begin = Instant::now();
         // A panic of the host's part must not take more with it than this guest.
         let polled = catch_unwind(AssertUnwindSafe(|| this.run.as_mut().poll(cx)));
-        this.computed += begin.elapsed();
+        this.spent += begin.elapsed();
+        if let Some(before) = measured {
+            this.computed += processor_time().saturating_sub(before);
+        }
         drop(computing);
         // A long call is known as one before it ends: it may never do so by itself.
         let ended = !matches!(polled, Ok(Poll::Pending));
@@ -191,6 +202,16 @@ impl Future for Sliced {
             )))
         })
     }
+}
+
+/// Processor time of this thread so far.
+fn processor_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    // Neither is negative.
+    Duration::new(
+        time.tv_sec.unsigned_abs(),
+        time.tv_nsec.unsigned_abs() as u32,
+    )
 }
 
 /// A guest among the long computations.
