@@ -5,7 +5,9 @@
 //!
 //! Reading order: [`options`], [`wall`] (the handle), [`program`] (a component, compiled and linked) and the way to it:
 //! [`programs`] (those that are loaded), [`inspect`], [`compile`], [`cache`] and [`seal`]; [`grants`] (what one guest may
-//! have), [`function`] (a program with its grants: what is called), [`call`] (one call and its end).
+//! have), [`function`] (a program with its grants: what is called), [`call`] (one call and its end). Then what a call
+//! meets: [`machine`] (slots and memory), [`instance`], [`guest`] (whose thread it runs on, and until when), `http` and
+//! [`command`] (how it is handed over), [`body`] (its response while it goes on), [`idle`].
 //!
 //! What a guest does is hostile input (INV-8): its memory, time, stack, output, handles and host calls are bounded, and
 //! its end never takes more with it than its own instance.
