@@ -173,7 +173,7 @@ impl LocalFunction {
             Box::pin(run),
         );
         let end = guest.await.map(|instance| {
-            instance.bury();
+            instance.bury(&self.shared.machine);
             result.take()
         });
         tell.end(end.as_ref().err().cloned());
@@ -261,7 +261,7 @@ impl Shared {
             Some(instance)
         };
         if let Some(instance) = spare {
-            instance.bury();
+            instance.bury(&self.machine);
         }
     }
 }

@@ -93,13 +93,20 @@ impl Instance {
         self.served
     }
 
-    /// Drops it behind the caller's back: giving its memory back takes longer than many a call.
-    pub(crate) fn bury(self: Box<Self>) {
-        match tokio::runtime::Handle::try_current() {
-            Ok(runtime) => {
-                runtime.spawn(async move { drop(self) });
+    /// Drops it behind the caller's back: giving its memory back takes longer than many a call. If as many are being
+    /// dropped as there are processors it is dropped here and now: instances go as fast as they come.
+    pub(crate) fn bury(self: Box<Self>, machine: &Arc<Machine>) {
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+            return drop(self);
+        };
+        match machine.burial() {
+            Some(burial) => {
+                runtime.spawn(async move {
+                    drop(self);
+                    drop(burial);
+                });
             }
-            Err(_) => drop(self),
+            None => drop(self),
         }
     }
 }

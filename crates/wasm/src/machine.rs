@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread::available_parallelism;
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
@@ -35,6 +36,8 @@ pub(crate) struct Machine {
     pub(crate) egress: Arc<Egress>,
     /// Where guests finish whose caller has what it came for.
     pub(crate) runtime: Handle,
+    /// Instances that may be dropped behind their callers' backs at the same time.
+    burials: Arc<Semaphore>,
     slots: Arc<Semaphore>,
     waiting: AtomicU32,
     most_waiting: u32,
@@ -59,6 +62,7 @@ impl Machine {
             egress: Arc::new(Egress::new(options.outside.clone())),
             runtime: Handle::current(),
             slots: Arc::new(Semaphore::new(options.instances as usize)),
+            burials: Arc::new(Semaphore::new(available_parallelism()?.get())),
             waiting: AtomicU32::new(0),
             most_waiting: options.instances.saturating_mul(WAITING_PER_SLOT),
             wait: options.wait,
@@ -117,6 +121,11 @@ impl Machine {
         timeout_at(until.into(), freed)
             .await
             .map_err(|_| Failure::NoRoom)
+    }
+
+    /// Leave to drop an instance behind its caller's back.
+    pub(crate) fn burial(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.burials).try_acquire_owned().ok()
     }
 
     /// A place in the queue for room.
