@@ -21,6 +21,7 @@
 
 mod alias;
 mod answers;
+mod capacity_provider;
 mod code_source;
 mod concurrency;
 mod constraints;

@@ -12,8 +12,8 @@ use hearth_types::wire::lambda::{
     SnapStartResponse, TracingConfig,
 };
 
-use crate::LayerVersionDescription;
 use crate::settings::architecture_name;
+use crate::{LayerVersionDescription, capacity_provider};
 
 /// What the service says of everything that is being made ready.
 const CREATING: &str = "The function is being created.";
@@ -164,6 +164,10 @@ pub(crate) fn version(
                     .unwrap_or_else(|| format!("/aws/lambda/{}", key.name)),
             ),
         },
+        capacity_provider_config: configuration
+            .capacity_provider
+            .as_ref()
+            .map(capacity_provider::show),
     }
 }
 

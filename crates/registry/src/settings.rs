@@ -14,11 +14,12 @@ use hearth_types::limits::{
 use hearth_types::name::FunctionKey;
 use hearth_types::walls::Isolation;
 use hearth_types::wire::lambda::{
-    CreateFunctionRequest, LoggingConfig, UpdateFunctionConfigurationRequest,
+    CapacityProviderConfig, CreateFunctionRequest, LoggingConfig,
+    UpdateFunctionConfigurationRequest,
 };
 
 use crate::constraints::Constraints;
-use crate::{RuntimePolicy, environment, runtimes};
+use crate::{RuntimePolicy, capacity_provider, environment, runtimes};
 
 const ROLE_PATTERN: &str = r"arn:(aws[a-zA-Z-]*)?:iam::\d{12}:role/?[a-zA-Z_0-9+=,.@\-_/]+";
 const HANDLER_PATTERN: &str = r"[^\s]+";
@@ -46,6 +47,7 @@ pub(crate) struct Settings {
     logging: Option<LoggingConfig>,
     /// ARNs of layer versions.
     pub(crate) layers: Option<Vec<String>>,
+    capacity_provider: Option<CapacityProviderConfig>,
     /// The first thing asked for that Hearth doesn't do.
     beyond: Option<&'static str>,
 }
@@ -93,10 +95,6 @@ macro_rules! settings_of {
                 "SnapStart for PublishedVersions",
             ),
             (filled(&request.kms_key_arn), "KMSKeyArn"),
-            (
-                request.capacity_provider_config.is_some(),
-                "CapacityProviderConfig",
-            ),
             (request.durable_config.is_some(), "DurableConfig"),
             (request.runtime_config.is_some(), "RuntimeConfig"),
             (request.accelerator_config.is_some(), "AcceleratorConfig"),
@@ -124,6 +122,7 @@ macro_rules! settings_of {
                 .and_then(|tracing| tracing.mode),
             logging: request.logging_config.take(),
             layers: request.layers.take(),
+            capacity_provider: request.capacity_provider_config.take(),
             beyond,
         }
     }};
@@ -200,6 +199,9 @@ impl Settings {
         if let Some(logging) = &self.logging {
             check_logging(logging, constraints);
         }
+        if let Some(config) = &self.capacity_provider {
+            capacity_provider::check(config, constraints);
+        }
     }
 
     /// Refuses what the shapes allow and the account or this node does not. Reads nothing that other requests change.
@@ -265,6 +267,7 @@ impl Settings {
             code,
             tracing_active: false,
             logging: Logging::default(),
+            capacity_provider: None,
         };
         self.over(&base, policy, Some(layers))
     }
@@ -311,6 +314,10 @@ impl Settings {
             logging: match &self.logging {
                 Some(logging) => logging_over(logging, &base.logging)?,
                 None => base.logging.clone(),
+            },
+            capacity_provider: match &self.capacity_provider {
+                Some(config) => capacity_provider::read(config),
+                None => base.capacity_provider.clone(),
             },
         };
         check_runtime(&configuration)?;

@@ -201,6 +201,23 @@ pub struct Configuration {
     pub tracing_active: bool,
     /// `LoggingConfig`.
     pub logging: Logging,
+    /// `CapacityProviderConfig`. Records from before there was one have none, and read and write as they did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub capacity_provider: Option<CapacityProvider>,
+}
+
+/// `LambdaManagedInstancesCapacityProviderConfig` of a function.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CapacityProvider {
+    /// Which fleet runs the function. Kept as it was given: there is one, the node.
+    pub arn: String,
+    /// Invocations of one environment at the same time ([`crate::limits::ENVIRONMENT_CONCURRENCY`]).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_concurrency: Option<u32>,
+    /// Memory of an environment for each of its virtual processors, GiB. Kept as it was given: shares of the processor
+    /// follow from the memory alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_gib_per_vcpu: Option<serde_json::Number>,
 }
 
 /// Environment variables that the platform sets itself and no function can (developer guide, "Defined runtime
@@ -299,6 +316,17 @@ pub struct Deployment {
     pub configuration: Configuration,
     /// How it must be walled: from the function's tags.
     pub walls: Walls,
+}
+
+impl Deployment {
+    /// Invocations that one environment may run at the same time, if the function says: its tag, or else its
+    /// `CapacityProviderConfig`.
+    pub fn concurrency(&self) -> Option<u32> {
+        let provider = self.configuration.capacity_provider.as_ref();
+        self.walls
+            .concurrency
+            .or_else(|| provider.and_then(|provider| provider.max_concurrency))
+    }
 }
 
 #[cfg(test)]

@@ -52,6 +52,13 @@ pub const DESCRIPTION_CHARS: usize = 256;
 /// Characters of a handler.
 pub const HANDLER_CHARS: usize = 128;
 
+/// Invocations of one environment at the same time (service model, `PerExecutionEnvironmentMaxConcurrency`).
+pub const ENVIRONMENT_CONCURRENCY: RangeInclusive<u32> = 1..=1_600;
+/// Memory of an environment for each virtual processor, GiB (service model, `ExecutionEnvironmentMemoryGiBPerVCpu`).
+pub const MEMORY_GIB_PER_VCPU: RangeInclusive<f64> = 2.0..=8.0;
+/// Characters of a capacity provider's ARN (service model, `CapacityProviderArn`).
+pub const CAPACITY_PROVIDER_ARN_CHARS: usize = 140;
+
 /// Concurrent executions of an account in a region (default quota).
 pub const ACCOUNT_CONCURRENCY: u32 = 1_000;
 /// Part of the account's concurrency that reservations must leave alone.

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
 use crate::function::Runtime;
+use crate::limits::ENVIRONMENT_CONCURRENCY;
 use crate::network::{Hosts, HostsError};
 
 /// A wall.
@@ -37,6 +38,9 @@ pub struct Walls {
     pub network: NetworkAccess,
     /// What only a WebAssembly component can be granted.
     pub component: ComponentGrants,
+    /// Invocations that one environment may run at the same time (tag `hearth:concurrency`); `None`: there is no such
+    /// tag.
+    pub concurrency: Option<u32>,
 }
 
 /// The outgoing network of a function.
@@ -96,18 +100,22 @@ impl Walls {
     /// The tag that gives a component key-value stores: `function`, or names separated by spaces; see
     /// [`is_store_name`].
     pub const KEYVALUE_TAG: &'static str = "hearth:keyvalue";
+    /// The tag that lets one environment run several invocations at once: a number in
+    /// [`ENVIRONMENT_CONCURRENCY`].
+    pub const CONCURRENCY_TAG: &'static str = "hearth:concurrency";
 
     /// Requests that one instance of a component may serve. The upper end is Hearth's own: an instance that lives
     /// longer saves nothing more.
     pub const REUSE: RangeInclusive<u32> = 1..=10_000;
 
-    const KNOWN: [&'static str; 6] = [
+    const KNOWN: [&'static str; 7] = [
         Self::ISOLATION_TAG,
         Self::NETWORK_TAG,
         Self::REUSE_TAG,
         Self::ALLOWED_HOSTS_TAG,
         Self::TMP_TAG,
         Self::KEYVALUE_TAG,
+        Self::CONCURRENCY_TAG,
     ];
 
     /// Reads a function's tags; others than Hearth's are not looked at.
@@ -154,6 +162,7 @@ impl Walls {
                 tmp: value(Self::TMP_TAG).map(tmp).transpose()?,
                 keyvalue: value(Self::KEYVALUE_TAG).map(keyvalue).transpose()?,
             },
+            concurrency: value(Self::CONCURRENCY_TAG).map(concurrency).transpose()?,
         })
     }
 
@@ -187,6 +196,15 @@ impl Walls {
             (Self::TMP_TAG, self.component.tmp.is_some()),
             (Self::KEYVALUE_TAG, self.component.keyvalue.is_some()),
         ];
+        let only_processes = [(Self::CONCURRENCY_TAG, self.concurrency.is_some())];
+        if let (Isolation::Wasm, Some((tag, _))) =
+            (wall, only_processes.iter().find(|(_, asked)| *asked))
+        {
+            return Err(format!(
+                "The tag {tag} is for functions that run as processes, and would have no effect on a WebAssembly \
+                 component; leave it out."
+            ));
+        }
         match (wall, only_components.iter().find(|(_, asked)| *asked)) {
             (Isolation::Process, Some((tag, _))) => Err(format!(
                 "The tag {tag} is for WebAssembly components alone, and would have no effect on this function; leave \
@@ -218,6 +236,13 @@ fn reuse(text: &str) -> Result<u32, String> {
         .ok()
         .filter(|number| Walls::REUSE.contains(number))
         .ok_or_else(|| bad(Walls::REUSE_TAG, text, "use a number from 1 to 10000"))
+}
+
+fn concurrency(text: &str) -> Result<u32, String> {
+    text.parse()
+        .ok()
+        .filter(|number| ENVIRONMENT_CONCURRENCY.contains(number))
+        .ok_or_else(|| bad(Walls::CONCURRENCY_TAG, text, "use a number from 1 to 1600"))
 }
 
 fn hosts(text: &str) -> Result<Hosts, String> {
@@ -291,6 +316,8 @@ mod tests {
             (Walls::REUSE_TAG, "0"),
             (Walls::REUSE_TAG, "10001"),
             (Walls::REUSE_TAG, "many"),
+            (Walls::CONCURRENCY_TAG, "0"),
+            (Walls::CONCURRENCY_TAG, "1601"),
             (Walls::TMP_TAG, ""),
             (Walls::KEYVALUE_TAG, ""),
             (Walls::KEYVALUE_TAG, "function other"),
@@ -357,6 +384,11 @@ mod tests {
             walls.check_runtime(&provided).unwrap();
             walls.check(Isolation::Process).unwrap_err();
         }
+        let many = walls(Walls::CONCURRENCY_TAG, "1600").unwrap();
+        assert_eq!(many.concurrency, Some(1600));
+        many.check_runtime(&python).unwrap();
+        many.check_runtime(&provided).unwrap();
+        many.check_runtime(&Runtime::Wasm).unwrap_err();
         let process = walls(Walls::ISOLATION_TAG, "process").unwrap();
         process.check_runtime(&python).unwrap();
         assert!(

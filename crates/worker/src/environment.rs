@@ -4,7 +4,7 @@
 //! [`crate::life`]'s business.
 
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
@@ -45,9 +45,10 @@ pub(crate) struct Environment {
     /// Where the sandbox comes from.
     launcher: Arc<Launcher>,
     session: Session,
-    events: mpsc::Receiver<Event>,
+    /// Nobody waits for it: the Runtime API hands out one invocation at a time.
+    events: tokio::sync::Mutex<mpsc::Receiver<Event>>,
     log: Arc<EnvironmentLog>,
-    meter: Meter,
+    meter: Mutex<Meter>,
     /// Serves the Runtime API and the door, and follows the output; ends with the environment.
     _servants: JoinSet<()>,
     /// Keep the folders that are mounted inside.
@@ -90,7 +91,7 @@ impl Turn {
     /// Begins: writes START; time runs.
     pub(crate) fn begin(job: Job, log: &EnvironmentLog, init: Option<Duration>) -> Self {
         let invocation = &job.invocation;
-        log.begin(invocation.log_tail);
+        log.begin(&invocation.request_id, invocation.log_tail);
         log.platform(&logs::Event::Start {
             request_id: &invocation.request_id,
             version: invocation.deployment.version,
@@ -133,14 +134,15 @@ impl Turn {
             }
             End::Failure(failure) => (failure.body(request_id), unhandled()),
             End::Platform(error) => {
-                let _ = self.job.reply.send(Err(error));
+                log.end(request_id);
+                self.job.refuse(error);
                 return;
             }
         };
         let outcome = Outcome {
             payload,
             error,
-            log_tail: log.end(),
+            log_tail: log.end(request_id),
             report,
         };
         // The caller may have gone.
@@ -150,6 +152,12 @@ impl Turn {
 
 const fn unhandled() -> Option<FunctionError> {
     Some(FunctionError::Unhandled)
+}
+
+/// Invocations that one environment of a deployment runs at the same time: one, because the Runtime API hands out one
+/// at a time.
+pub(crate) fn places(_deployment: &Deployment) -> usize {
+    1
 }
 
 /// The function's timeout.
@@ -168,7 +176,7 @@ impl Environment {
         turn: Option<OwnedSemaphorePermit>,
         kill: &CancellationToken,
     ) -> Result<Self, StartError> {
-        let mut environment = Self::launch(shared, deployment, log, log_stream).await?;
+        let environment = Self::launch(shared, deployment, log, log_stream).await?;
         let init = environment.init(deadline, turn);
         let failed = match kill.run_until_cancelled(init).await {
             Some(Ok(())) => {
@@ -176,9 +184,7 @@ impl Environment {
                 return Ok(environment);
             }
             Some(Err(End::Platform(error))) => StartError::Platform(error),
-            Some(Err(end)) => {
-                StartError::Init(end, environment.meter.peak_mib(&environment.sandbox, true))
-            }
+            Some(Err(end)) => StartError::Init(end, environment.peak_mib(true)),
             None => StartError::Platform(shutting_down()),
         };
         environment.destroy().await;
@@ -266,11 +272,11 @@ impl Environment {
         let follower = Arc::clone(log);
         servants.spawn(async move { follower.follow().await });
         Ok(Self {
-            meter: Meter::new(configuration.memory_mib),
+            meter: Mutex::new(Meter::new(configuration.memory_mib)),
             sandbox,
             launcher,
             session,
-            events,
+            events: tokio::sync::Mutex::new(events),
             log: Arc::clone(log),
             _servants: servants,
             _folders: (code, layers),
@@ -278,18 +284,15 @@ impl Environment {
     }
 
     /// Waits until the runtime asks for its first invocation.
-    async fn init(
-        &mut self,
-        deadline: Instant,
-        turn: Option<OwnedSemaphorePermit>,
-    ) -> Result<(), End> {
+    async fn init(&self, deadline: Instant, turn: Option<OwnedSemaphorePermit>) -> Result<(), End> {
         let began = Instant::now();
         let mut turn = turn;
+        let mut events = self.events.lock().await;
         loop {
             let turn_ends = began + START_TURN;
             tokio::select! {
                 biased;
-                event = self.events.recv() => return match event {
+                event = events.recv() => return match event {
                     Some(Event::InitFailed(answer)) => Err(End::Answer(answer)),
                     // `Answered` cannot come before an invocation was offered.
                     Some(Event::Next | Event::Answered(_)) | None => {
@@ -299,7 +302,7 @@ impl Environment {
                     }
                 },
                 exit = self.sandbox.wait() => {
-                    return Err(match self.last_words().await {
+                    return Err(match last_words(&mut events).await {
                         Some(Event::InitFailed(answer)) => End::Answer(answer),
                         _ => self.exited(exit).await,
                     });
@@ -315,7 +318,8 @@ impl Environment {
 
     /// Runs one invocation; `answered` is told how long it took, before the caller is. Gives whether the environment
     /// can be used again.
-    pub(crate) async fn run(&mut self, turn: Turn, answered: impl FnOnce(Duration)) -> bool {
+    pub(crate) async fn run(&self, turn: Turn, answered: impl FnOnce(Duration)) -> bool {
+        let mut events = self.events.lock().await;
         let deadline = turn.deadline;
         let left = deadline.saturating_duration_since(Instant::now());
         let invocation = &turn.job.invocation;
@@ -325,12 +329,12 @@ impl Environment {
         );
         let end = tokio::select! {
             biased;
-            event = self.events.recv() => match event {
+            event = events.recv() => match event {
                 Some(Event::Answered(answer)) => End::Answer(answer),
                 // The session lets nothing else happen between an offer and its answer.
                 Some(Event::Next | Event::InitFailed(_)) | None => End::Failure(Failure::Exit(Exit::Signal(9))),
             },
-            exit = self.sandbox.wait() => match self.last_words().await {
+            exit = self.sandbox.wait() => match last_words(&mut events).await {
                 Some(Event::Answered(answer)) => End::Answer(answer),
                 _ => self.exited(exit).await,
             },
@@ -341,17 +345,17 @@ impl Environment {
         };
         let took = turn.began.elapsed();
         let reusable = matches!(end, End::Answer(_));
-        let max_memory_mib = self.meter.peak_mib(&self.sandbox, !reusable);
+        let max_memory_mib = self.peak_mib(!reusable);
         answered(took);
         turn.end(end, took, max_memory_mib, &self.log);
-        reusable && self.asks_again(deadline).await
+        reusable && self.asks_again(&mut events, deadline).await
     }
 
     /// Waits until the runtime asks for the next invocation, which belongs to the time of the one that it answered.
-    async fn asks_again(&mut self, deadline: Instant) -> bool {
+    async fn asks_again(&self, events: &mut mpsc::Receiver<Event>, deadline: Instant) -> bool {
         tokio::select! {
             biased;
-            event = self.events.recv() => matches!(event, Some(Event::Next)),
+            event = events.recv() => matches!(event, Some(Event::Next)),
             _ = self.sandbox.wait() => false,
             () = tokio::time::sleep_until(deadline.into()) => false,
         }
@@ -376,11 +380,16 @@ impl Environment {
         }
     }
 
-    async fn last_words(&mut self) -> Option<Event> {
-        tokio::time::timeout(LAST_WORDS, self.events.recv())
-            .await
-            .ok()?
+    /// The most memory used so far, MiB: measured now if `now` says so, or a moment ago.
+    fn peak_mib(&self, now: bool) -> u32 {
+        let mut meter = self.meter.lock().unwrap_or_else(PoisonError::into_inner);
+        meter.peak_mib(&self.sandbox, now)
     }
+}
+
+/// What a runtime that has ended said last.
+async fn last_words(events: &mut mpsc::Receiver<Event>) -> Option<Event> {
+    tokio::time::timeout(LAST_WORDS, events.recv()).await.ok()?
 }
 
 /// The function's own bootstrap, as a path inside.

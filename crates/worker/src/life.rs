@@ -8,14 +8,16 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
 use hearth_types::function::Deployment;
 use hearth_types::{ApiError, ErrorKind};
 use tokio_util::sync::CancellationToken;
 
-use crate::capacity::NeverFits;
+use crate::capacity::{Capacity, NeverFits};
 use crate::environment::{self, Environment, StartError, Turn};
 use crate::logs::{self, EnvironmentLog, InitPhase, Wording};
-use crate::pool::{Member, Ready};
+use crate::pool::{Job, Jobs, Member, Ready};
 use crate::shared::Shared;
 
 /// Lives. When it returns nothing of the environment is left.
@@ -94,7 +96,7 @@ impl Life<'_> {
             Ok(environment) => {
                 let init = began.elapsed();
                 member.initialised(init);
-                self.serve(environment, member, &log, began, Some(init))
+                self.serve(environment, member, &log, began, Some(init), None)
                     .await;
             }
             Err(StartError::Platform(error)) => refuse(&mut member, error),
@@ -142,18 +144,12 @@ impl Life<'_> {
         )
         .await;
         match started {
-            Ok(mut environment) => {
+            Ok(environment) => {
                 member.initialised(born.elapsed());
-                let run = environment.run(turn, |took| member.answered(took));
-                if self.kill.run_until_cancelled(run).await == Some(true) {
-                    self.serve(environment, member, log, born, None).await;
-                } else {
-                    environment.destroy().await;
-                }
+                self.serve(environment, member, log, born, None, Some(turn))
+                    .await;
             }
-            Err(StartError::Platform(error)) => {
-                let _ = turn.job.reply.send(Err(error));
-            }
+            Err(StartError::Platform(error)) => turn.job.refuse(error),
             Err(StartError::Hopeless(failure)) => {
                 let took = turn.began.elapsed();
                 turn.end(environment::End::Failure(failure), took, 0, log);
@@ -171,86 +167,168 @@ impl Life<'_> {
         }
     }
 
-    /// Runs invocations until there is a reason to end.
+    /// Runs invocations until there is a reason to end; `first` is one that has begun.
     async fn serve(
         &self,
-        mut environment: Environment,
+        environment: Environment,
         mut member: Member,
         log: &EnvironmentLog,
         born: Instant,
         init: Option<Duration>,
+        first: Option<Turn>,
     ) {
         let expires = born + self.shared.options.max_lifetime;
-        self.kill
-            .run_until_cancelled(self.turns(&mut environment, &mut member, log, expires, init))
-            .await;
+        let coming = member.pool().places() - usize::from(first.is_some());
+        let mut jobs = member.enter(coming, expires);
+        let service = Service {
+            capacity: &self.shared.capacity,
+            environment: &environment,
+            member: &member,
+            log,
+            expires,
+            ready_at: Instant::now(),
+        };
+        let turns = async {
+            if member.pool().places() == 1 {
+                service.one_by_one(&mut jobs, first, init).await;
+            } else {
+                service.at_once(&mut jobs, first, coming, init).await;
+            }
+        };
+        self.kill.run_until_cancelled(turns).await;
+        member.leave(&mut jobs);
         environment.destroy().await;
     }
+}
 
-    async fn turns(
-        &self,
-        environment: &mut Environment,
-        member: &mut Member,
-        log: &EnvironmentLog,
-        expires: Instant,
-        init: Option<Duration>,
-    ) {
-        let capacity = &self.shared.capacity;
-        let id = member.pool().deployment.id;
-        let memory_mib = u64::from(member.pool().deployment.configuration.memory_mib);
-        let ready_at = Instant::now();
+/// An environment that serves.
+struct Service<'a> {
+    capacity: &'a Capacity,
+    environment: &'a Environment,
+    member: &'a Member,
+    log: &'a EnvironmentLog,
+    /// When it is too old.
+    expires: Instant,
+    /// When its Init was over.
+    ready_at: Instant,
+}
+
+impl Service<'_> {
+    /// One invocation after the other.
+    async fn one_by_one(&self, jobs: &mut Jobs, first: Option<Turn>, init: Option<Duration>) {
         let mut init = init;
-        let mut served = false;
+        let mut served = first.is_some();
+        let mut begun = first;
         loop {
-            let yields = capacity.should_yield(id);
-            if yields {
-                capacity.expect(memory_mib);
-            }
-            let now = Instant::now();
-            // A new one serves whoever waited for it, even if it is too old by now.
-            let too_old = served && expires <= now;
-            let job = match member.ready(now, expires, yields || too_old) {
-                Ready::Run(job) => job,
-                Ready::Leave => return,
-                Ready::Idle(mut wake) => {
-                    if capacity.wanted() {
-                        capacity.press();
-                    }
-                    let job = tokio::select! {
-                        biased;
-                        job = &mut wake => job.ok(),
-                        _ = environment.exit() => {
-                            wake.close();
-                            if let Ok(job) = wake.try_recv() {
-                                // It never saw the invocation: another one can have it.
-                                member.woken();
-                                member.pool().put_back(job);
-                            }
-                            None
+            let turn = match begun.take() {
+                Some(turn) => turn,
+                None => {
+                    let job = match self.ready(served, false) {
+                        Ready::Run(job) => job,
+                        Ready::Leave => return,
+                        Ready::Idle => {
+                            let job = tokio::select! {
+                                biased;
+                                job = jobs.recv() => job,
+                                _ = self.environment.exit() => None,
+                            };
+                            let Some(job) = job else {
+                                return;
+                            };
+                            job
                         }
                     };
-                    let Some(job) = job else {
-                        return;
-                    };
-                    member.woken();
-                    job
+                    self.begin(job, &mut init)
                 }
             };
             served = true;
-            // Whoever came while Init ran has waited for it.
-            let waited_for = init.take().filter(|_| job.since < ready_at);
-            let turn = Turn::begin(job, log, waited_for);
-            if !environment.run(turn, |took| member.answered(took)).await {
+            if !self.run(turn).await {
                 return;
             }
         }
+    }
+
+    /// As many at the same time as there are places, `coming` of which are free. Whatever ends the environment lets
+    /// those that run in it end first.
+    async fn at_once(
+        &self,
+        jobs: &mut Jobs,
+        first: Option<Turn>,
+        coming: usize,
+        init: Option<Duration>,
+    ) {
+        let mut init = init;
+        let mut coming = coming;
+        let mut served = first.is_some();
+        let mut leaves = false;
+        let mut running = FuturesUnordered::new();
+        running.extend(first.map(|turn| self.run(turn)));
+        loop {
+            while coming > 0 {
+                coming -= 1;
+                match self.ready(served, leaves) {
+                    Ready::Run(job) => running.push(self.run(self.begin(job, &mut init))),
+                    Ready::Idle => {}
+                    Ready::Leave => leaves = true,
+                }
+            }
+            served = true;
+            if leaves {
+                self.member.leave(jobs);
+                if running.is_empty() {
+                    return;
+                }
+            }
+            tokio::select! {
+                biased;
+                Some(reusable) = running.next(), if !running.is_empty() => {
+                    coming += usize::from(reusable);
+                    leaves |= !reusable;
+                }
+                job = jobs.recv(), if !leaves => match job {
+                    Some(job) => running.push(self.run(self.begin(job, &mut init))),
+                    None => leaves = true,
+                },
+                // Those that run notice by themselves.
+                _ = self.environment.exit(), if running.is_empty() => return,
+            }
+        }
+    }
+
+    /// A place can take an invocation.
+    fn ready(&self, served: bool, leaves: bool) -> Ready {
+        let deployment = &self.member.pool().deployment;
+        let yields = !leaves && self.capacity.should_yield(deployment.id);
+        if yields {
+            let memory_mib = u64::from(deployment.configuration.memory_mib);
+            self.capacity.expect(memory_mib);
+        }
+        let now = Instant::now();
+        // A new one serves whoever waited for it, even if it is too old by now.
+        let too_old = served && self.expires <= now;
+        let ready = self.member.ready(now, leaves || yields || too_old);
+        if matches!(ready, Ready::Idle) && self.capacity.wanted() {
+            self.capacity.press();
+        }
+        ready
+    }
+
+    /// An invocation begins. `init` goes to the first one, if it came while Init ran and so has waited for it.
+    fn begin(&self, job: Job, init: &mut Option<Duration>) -> Turn {
+        let waited_for = init.take().filter(|_| job.since < self.ready_at);
+        Turn::begin(job, self.log, waited_for)
+    }
+
+    async fn run(&self, turn: Turn) -> bool {
+        let answered = |took| self.member.answered(took);
+        self.environment.run(turn, answered).await
     }
 }
 
 /// Ends the invocation that has waited longest with a failure of the platform.
 fn refuse(member: &mut Member, error: ApiError) {
     if let Some(job) = member.take_waiting() {
-        let _ = job.reply.send(Err(error));
+        job.refuse(error);
     }
 }
 

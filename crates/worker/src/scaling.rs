@@ -8,6 +8,8 @@
 //! 2. No start that cannot help: many callers of a function of one millisecond are served sooner by the few
 //!    environments there are than by new ones.
 //! 3. Never more environments starting than invocations waiting.
+//!
+//! An environment with several places counts for as many servers: what is said of a place holds for each of them.
 
 use std::time::Duration;
 
@@ -37,9 +39,11 @@ pub(crate) struct Snapshot {
     pub(crate) quiet: Duration,
     /// Environments on their way to their first invocation.
     pub(crate) starting: usize,
-    /// Environments that run an invocation.
+    /// Invocations that one environment runs at the same time.
+    pub(crate) places: usize,
+    /// Places that run an invocation.
     pub(crate) busy: usize,
-    /// Environments that have answered and are about to ask for the next invocation.
+    /// Places that have answered and are about to ask for the next invocation.
     pub(crate) finishing: usize,
     /// Recent time of the usual invocation, once one has ended.
     pub(crate) usual_duration: Option<Duration>,
@@ -73,15 +77,16 @@ pub(crate) fn decide(now: &Snapshot) -> Decision {
     let again = patience
         .saturating_sub(now.longest_wait)
         .max(LEAST_PATIENCE);
-    if now.waiting <= now.starting {
+    let coming = now.starting.saturating_mul(now.places);
+    if now.waiting <= coming {
         return Decision::Hold(again);
     }
     // As long as the queue moves, the expected wait below is the better judge: on a busy host everybody waits for
     // long, and a start for each would make it worse.
-    if now.overdue > now.starting && now.quiet >= patience {
+    if now.overdue > coming && now.quiet >= patience {
         return Decision::Start;
     }
-    if now.waiting <= now.starting + now.finishing {
+    if now.waiting <= coming + now.finishing {
         return Decision::Hold(again);
     }
     let warm = now.busy + now.finishing;
@@ -89,9 +94,7 @@ pub(crate) fn decide(now: &Snapshot) -> Decision {
         return Decision::Start;
     };
     // The last in the queue waits until all before it are served; environments that are starting will help.
-    let servers = u32::try_from(warm + now.starting)
-        .unwrap_or(u32::MAX)
-        .max(1);
+    let servers = u32::try_from(warm + coming).unwrap_or(u32::MAX).max(1);
     let ahead = u32::try_from(now.waiting - now.finishing).unwrap_or(u32::MAX);
     let expected = usual.saturating_mul(ahead) / servers;
     if expected.saturating_mul(CLEARLY_SHORTER) < patience {
@@ -131,6 +134,7 @@ mod tests {
         Snapshot {
             usual_duration: Some(Duration::from_millis(1)),
             mean_init: Some(INIT),
+            places: 1,
             ..Snapshot::default()
         }
     }
@@ -152,6 +156,7 @@ mod tests {
     fn the_first_invocation_of_a_function_starts_an_environment() {
         let cold = Snapshot {
             waiting: 1,
+            places: 1,
             ..Snapshot::default()
         };
         assert_eq!(starts(cold), 1);
@@ -251,6 +256,34 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn an_environment_is_started_for_as_many_as_it_has_places() {
+        let now = Snapshot {
+            waiting: 25,
+            places: 10,
+            busy: 10,
+            usual_duration: Some(Duration::from_secs(2)),
+            ..snapshot()
+        };
+        assert_eq!(starts(now), 3);
+        let cold = Snapshot {
+            waiting: 10,
+            places: 10,
+            ..Snapshot::default()
+        };
+        assert_eq!(starts(cold), 1);
+        let stuck = Snapshot {
+            waiting: 11,
+            overdue: 11,
+            longest_wait: INIT,
+            quiet: INIT,
+            busy: 10,
+            places: 10,
+            ..snapshot()
+        };
+        assert_eq!(starts(stuck), 2);
     }
 
     #[test]

@@ -12,12 +12,12 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::capacity::{Bounds, Capacity};
-use crate::life;
 use crate::options::WorkerOptions;
 use crate::pool::Pool;
 use crate::runtimes::Runtimes;
 use crate::walls::Walls;
 use crate::wasm::{Components, Processes};
+use crate::{environment, life};
 
 /// An immutable table that is replaced as a whole: reading it takes no lock (INV-9).
 type Table = imbl::HashMap<DeploymentId, Arc<Pool>>;
@@ -85,7 +85,8 @@ impl Shared {
         if let Some(pool) = self.table.load().get(&deployment.id) {
             return Ok(Arc::clone(pool));
         }
-        let new = Pool::new(Arc::clone(deployment), self.options.queue_length);
+        let places = environment::places(deployment);
+        let new = Pool::new(Arc::clone(deployment), places, self.options.queue_length);
         let mut pool = Arc::clone(&new);
         self.table.rcu(|table| {
             if let Some(there) = table.get(&deployment.id) {

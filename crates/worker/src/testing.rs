@@ -39,6 +39,7 @@ pub(crate) fn deployment(runtime: Runtime) -> Deployment {
             },
             tracing_active: false,
             logging: Logging::default(),
+            capacity_provider: None,
         },
         walls: Walls::default(),
     }

@@ -1,8 +1,9 @@
 //! Requests that are refused: each with its kind and a sentence that says what to do, and nothing changed.
 
 use hearth_types::wire::lambda::{
-    DeadLetterConfig, DurableConfig, Environment, EphemeralStorage, FileSystemConfig, ImageConfig,
-    LoggingConfig, SnapStart, TracingConfig, Unexamined, VpcConfig,
+    CapacityProviderConfig, DeadLetterConfig, DurableConfig, Environment, EphemeralStorage,
+    FileSystemConfig, ImageConfig, LoggingConfig, ManagedInstancesConfig, SnapStart, TracingConfig,
+    Unexamined, VpcConfig,
 };
 
 use super::*;
@@ -22,6 +23,18 @@ fn text(value: &str) -> Option<String> {
 fn variables(name: &str, value: &str) -> Option<Environment> {
     Some(Environment {
         variables: Some([(name.to_owned(), value.to_owned())].into()),
+    })
+}
+
+const FLEET: &str = "arn:aws:lambda:us-east-1:000000000000:capacity-provider:fleet";
+
+fn capacity_provider(arn: &str, concurrency: i64) -> Option<CapacityProviderConfig> {
+    Some(CapacityProviderConfig {
+        lambda_managed_instances_capacity_provider_config: Some(ManagedInstancesConfig {
+            capacity_provider_arn: text(arn),
+            per_execution_environment_max_concurrency: Some(concurrency),
+            execution_environment_memory_gib_per_vcpu: None,
+        }),
     })
 }
 
@@ -331,9 +344,27 @@ const ROWS: &[Row] = &[
     ),
     (
         "capacity",
-        |r| r.capacity_provider_config = Some(Unexamined {}),
-        INVALID,
-        "CapacityProviderConfig",
+        |r| r.capacity_provider_config = Some(CapacityProviderConfig::default()),
+        VALIDATION,
+        "lambdaManagedInstancesCapacityProviderConfig",
+    ),
+    (
+        "fleet",
+        |r| r.capacity_provider_config = capacity_provider("arn:aws:lambda:x", 1),
+        VALIDATION,
+        "capacityProviderArn",
+    ),
+    (
+        "crowded",
+        |r| r.capacity_provider_config = capacity_provider(FLEET, 1_601),
+        VALIDATION,
+        "less than or equal to 1600",
+    ),
+    (
+        "nobody",
+        |r| r.capacity_provider_config = capacity_provider(FLEET, 0),
+        VALIDATION,
+        "greater than or equal to 1",
     ),
     (
         "durable",

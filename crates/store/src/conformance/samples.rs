@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use hearth_types::arn::LayerVersionArn;
 use hearth_types::digest::Digest;
 use hearth_types::function::{
-    Architecture, Configuration, DeploymentId, LayerUse, LogFormat, Logging, Package, Reason,
-    Runtime, State, UpdateStatus,
+    Architecture, CapacityProvider, Configuration, DeploymentId, LayerUse, LogFormat, Logging,
+    Package, Reason, Runtime, State, UpdateStatus,
 };
 use hearth_types::function_url::cors::Cors;
 use hearth_types::function_url::{InvokeMode, UrlAuth, UrlId};
@@ -71,6 +71,11 @@ pub fn configuration(tag: u64) -> Configuration {
             system_level: None,
             group: None,
         },
+        capacity_provider: (tag % 3 == 0).then(|| CapacityProvider {
+            arn: "arn:aws:lambda:us-east-1:000000000000:capacity-provider:sample".to_owned(),
+            max_concurrency: (tag % 2 == 0).then_some(64),
+            memory_gib_per_vcpu: serde_json::Number::from_f64(2.5),
+        }),
     }
 }
 

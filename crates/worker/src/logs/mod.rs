@@ -26,7 +26,7 @@ use tokio::net::unix::pipe;
 use crate::failure::Failure;
 use lines::LineSplitter;
 pub(crate) use platform::{Event, InitPhase, Status, Wording};
-use tail::Tail;
+use tail::Tails;
 
 /// Bytes taken from a pipe at once.
 const READ_BYTES: usize = 16 * 1024;
@@ -59,7 +59,8 @@ pub(crate) struct EnvironmentLog {
 struct Inner {
     /// Standard output and error.
     outputs: [Output; 2],
-    tail: Option<Tail>,
+    /// Of the invocations that run and asked for it.
+    tails: Tails,
 }
 
 #[derive(Debug, Default)]
@@ -87,7 +88,7 @@ impl EnvironmentLog {
             wording,
             inner: Mutex::new(Inner {
                 outputs: Default::default(),
-                tail: None,
+                tails: Tails::default(),
             }),
         }
     }
@@ -141,12 +142,12 @@ impl EnvironmentLog {
     /// Takes what the function wrote to its standard output (0) or error (1), where no pipe carries it.
     pub(crate) fn push(&self, which: usize, bytes: &[u8]) {
         let mut inner = self.lock();
-        let Inner { outputs, tail } = &mut *inner;
+        let Inner { outputs, tails } = &mut *inner;
         if let Some(output) = outputs.get_mut(which) {
             let mut at = None;
             output
                 .lines
-                .push(bytes, |line| self.write(line, &mut at, tail));
+                .push(bytes, |line| self.write(line, &mut at, tails));
         }
     }
 
@@ -154,13 +155,16 @@ impl EnvironmentLog {
     pub(crate) fn platform(&self, event: &Event<'_>) {
         let now = Timestamp::from(SystemTime::now());
         if let Some(line) = self.wording.line(now, event) {
-            self.write(line.as_bytes(), &mut Some(now), &mut self.lock().tail);
+            self.write(line.as_bytes(), &mut Some(now), &mut self.lock().tails);
         }
     }
 
-    /// Begins an invocation's log, with its last 4 KB kept if `tail` says so.
-    pub(crate) fn begin(&self, tail: bool) {
-        self.lock().tail = tail.then(Tail::default);
+    /// Begins an invocation's log, with its last 4 KB kept if `tail` says so. Where several run at the same time each
+    /// has the lines of all: which wrote what is not known.
+    pub(crate) fn begin(&self, request_id: &RequestId, tail: bool) {
+        if tail {
+            self.lock().tails.begin(request_id);
+        }
     }
 
     /// Takes what the function has written so far, an unfinished line included. Does not wait.
@@ -168,10 +172,10 @@ impl EnvironmentLog {
         for which in 0..2 {
             self.take(which, DRAIN_BYTES);
             let mut inner = self.lock();
-            let Inner { outputs, tail } = &mut *inner;
+            let Inner { outputs, tails } = &mut *inner;
             if let Some(output) = outputs.get_mut(which) {
                 let mut at = None;
-                output.lines.flush(|line| self.write(line, &mut at, tail));
+                output.lines.flush(|line| self.write(line, &mut at, tails));
             }
         }
     }
@@ -208,14 +212,14 @@ impl EnvironmentLog {
     }
 
     /// Ends an invocation's log: the tail, if it was kept.
-    pub(crate) fn end(&self) -> Option<Bytes> {
-        self.lock().tail.take().map(Tail::into_bytes)
+    pub(crate) fn end(&self, request_id: &RequestId) -> Option<Bytes> {
+        self.lock().tails.end(request_id)
     }
 
     /// Takes up to `most` bytes of a pipe that are there now.
     fn take(&self, which: usize, most: usize) -> Taken {
         let mut inner = self.lock();
-        let Inner { outputs, tail } = &mut *inner;
+        let Inner { outputs, tails } = &mut *inner;
         let Some(Output { pipe: slot, lines }) = outputs.get_mut(which) else {
             return Taken::All;
         };
@@ -228,13 +232,13 @@ impl EnvironmentLog {
         while taken < most {
             match rustix::io::read(end, &mut buffer[..]) {
                 Ok(0) => {
-                    lines.flush(|line| self.write(line, &mut at, tail));
+                    lines.flush(|line| self.write(line, &mut at, tails));
                     *slot = None;
                     return Taken::All;
                 }
                 Ok(count) => {
                     let bytes = buffer.get(..count).unwrap_or_default();
-                    lines.push(bytes, |line| self.write(line, &mut at, tail));
+                    lines.push(bytes, |line| self.write(line, &mut at, tails));
                     // A short read does not mean that the pipe is empty: in packet mode, which the guest may turn on
                     // (pipe(2), O_DIRECT), each read gives one write.
                     taken += count;
@@ -252,12 +256,10 @@ impl EnvironmentLog {
     }
 
     /// Writes one line of the function. Lines taken together get one time, `at`: the clock is read for the first.
-    fn write(&self, line: &[u8], at: &mut Option<Timestamp>, tail: &mut Option<Tail>) {
+    fn write(&self, line: &[u8], at: &mut Option<Timestamp>, tails: &mut Tails) {
         let now = *at.get_or_insert_with(|| SystemTime::now().into());
         self.stream.write(now, line);
-        if let Some(tail) = tail {
-            tail.push(line);
-        }
+        tails.push(line);
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {

@@ -43,7 +43,7 @@ impl Turn {
     ) -> Result<Self, ApiError> {
         let counted = components.count()?;
         let lane = guest.take();
-        lane.log.begin(log_tail);
+        lane.log.begin(&request_id, log_tail);
         lane.log.platform(&Event::Start {
             request_id: &request_id,
             version: guest.deployment.version,
@@ -138,7 +138,7 @@ impl Turn {
             Some(Fault::Platform(_)) => Conclusion::Error("Runtime.Unknown"),
         };
         lane.log.conclude(&self.request_id, &report, conclusion);
-        let tail = lane.log.end();
+        let tail = lane.log.end(&self.request_id);
         self.guest.give_back(lane.clone());
         (report, tail)
     }

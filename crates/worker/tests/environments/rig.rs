@@ -154,6 +154,7 @@ impl Rig {
             code,
             tracing_active: false,
             logging: Logging::default(),
+            capacity_provider: None,
         };
         change(&mut configuration);
         Arc::new(Deployment {

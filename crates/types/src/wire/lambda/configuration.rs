@@ -159,6 +159,36 @@ pub struct DurableConfig {
     pub retention_period_in_days: Option<i64>,
 }
 
+/// `CapacityProviderConfig` of requests and responses.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct CapacityProviderConfig {
+    /// The one kind of provider that there is.
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "super::structure::optional"
+    )]
+    pub lambda_managed_instances_capacity_provider_config: Option<ManagedInstancesConfig>,
+}
+
+/// `LambdaManagedInstancesCapacityProviderConfig`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct ManagedInstancesConfig {
+    /// The fleet's ARN.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub capacity_provider_arn: Option<String>,
+    /// Invocations of one environment at the same time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub per_execution_environment_max_concurrency: Option<i64>,
+    /// Memory of an environment for each virtual processor, GiB.
+    #[serde(
+        rename = "ExecutionEnvironmentMemoryGiBPerVCpu",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub execution_environment_memory_gib_per_vcpu: Option<serde_json::Number>,
+}
+
 /// A structure whose members are not looked at: what it asks for is not to be had.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Concurrency, DeadLetterConfig, DurableConfig, Environment, EphemeralStorage, FileSystemConfig,
-    FunctionCode, FunctionCodeLocation, ImageConfig, Layer, LoggingConfig, RuntimeVersionConfig,
-    SnapStart, SnapStartResponse, TracingConfig, Unexamined, VpcConfig, structure,
+    CapacityProviderConfig, Concurrency, DeadLetterConfig, DurableConfig, Environment,
+    EphemeralStorage, FileSystemConfig, FunctionCode, FunctionCodeLocation, ImageConfig, Layer,
+    LoggingConfig, RuntimeVersionConfig, SnapStart, SnapStartResponse, TracingConfig, Unexamined,
+    VpcConfig, structure,
 };
 
 /// Body of `CreateFunction`.
@@ -121,7 +122,7 @@ pub struct CreateFunctionRequest {
         skip_serializing_if = "Option::is_none",
         deserialize_with = "structure::optional"
     )]
-    pub capacity_provider_config: Option<Unexamined>,
+    pub capacity_provider_config: Option<CapacityProviderConfig>,
     /// Durable executions.
     #[serde(
         skip_serializing_if = "Option::is_none",
@@ -232,7 +233,7 @@ pub struct UpdateFunctionConfigurationRequest {
         skip_serializing_if = "Option::is_none",
         deserialize_with = "structure::optional"
     )]
-    pub capacity_provider_config: Option<Unexamined>,
+    pub capacity_provider_config: Option<CapacityProviderConfig>,
     /// Durable executions.
     #[serde(
         skip_serializing_if = "Option::is_none",
@@ -366,6 +367,9 @@ pub struct FunctionConfiguration {
     pub runtime_version_config: Option<RuntimeVersionConfig>,
     /// Logging.
     pub logging_config: LoggingConfig,
+    /// The fleet that runs it, if it names one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub capacity_provider_config: Option<CapacityProviderConfig>,
 }
 
 /// Answer of `GetFunction`.

@@ -32,9 +32,9 @@ pub use alias::{
 pub use blob::Blob;
 pub use code::{FunctionCode, FunctionCodeLocation, UpdateFunctionCodeRequest};
 pub use configuration::{
-    DeadLetterConfig, DurableConfig, Environment, EphemeralStorage, FileSystemConfig, ImageConfig,
-    Layer, LoggingConfig, RuntimeVersionConfig, SnapStart, SnapStartResponse, TracingConfig,
-    Unexamined, VpcConfig,
+    CapacityProviderConfig, DeadLetterConfig, DurableConfig, Environment, EphemeralStorage,
+    FileSystemConfig, ImageConfig, Layer, LoggingConfig, ManagedInstancesConfig,
+    RuntimeVersionConfig, SnapStart, SnapStartResponse, TracingConfig, Unexamined, VpcConfig,
 };
 pub use function::{
     CreateFunctionRequest, FunctionConfiguration, FunctionState, GetFunctionResponse,
@@ -85,6 +85,7 @@ mod tests {
             r#"{"Environment": []}"#,
             r#"{"Code": {"ZipFile": 7}}"#,
             r#"{"DurableConfig": true}"#,
+            r#"{"CapacityProviderConfig": []}"#,
             r#"{"Code": [null]}"#,
             "[]",
             "null",
