@@ -1,15 +1,17 @@
 //! The main process's handle on one running sandbox.
 
-use std::net::TcpListener;
+use std::io;
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use tokio::net::TcpSocket;
 use tokio::sync::watch;
 
 use crate::cgroup;
 use crate::launcher::Orders;
-use crate::network::Slot;
+use crate::network::{Preparer, Slot};
 use crate::protocol::{Meter, Request};
 use crate::spec::{Exit, Usage};
 
@@ -22,6 +24,9 @@ pub struct Sandbox {
     door: Option<TcpListener>,
     stdout: Option<OwnedFd>,
     stderr: Option<OwnedFd>,
+    preparer: Preparer,
+    /// Sockets in its network that are not connected yet.
+    spare: tokio::sync::Mutex<Vec<OwnedFd>>,
 }
 
 /// What the handle and the task that hears the launcher share.
@@ -74,6 +79,12 @@ impl Life {
         self.release();
     }
 
+    /// Its network namespace; `None` once no process is left.
+    fn netns(&self) -> Option<io::Result<OwnedFd>> {
+        let slot = self.slot.lock().unwrap_or_else(PoisonError::into_inner);
+        slot.as_ref().map(|slot| slot.netns.try_clone())
+    }
+
     fn release(&self) {
         let slot = self
             .slot
@@ -90,6 +101,7 @@ impl Sandbox {
         orders: Orders,
         [runtime_api, door]: [TcpListener; 2],
         [stdout, stderr]: [OwnedFd; 2],
+        preparer: Preparer,
     ) -> Self {
         Self {
             life,
@@ -98,6 +110,8 @@ impl Sandbox {
             door: Some(door),
             stdout: Some(stdout),
             stderr: Some(stderr),
+            preparer,
+            spare: tokio::sync::Mutex::default(),
         }
     }
 
@@ -120,6 +134,37 @@ impl Sandbox {
     /// The read end of the function's standard error, like [`Sandbox::take_stdout`].
     pub fn take_stderr(&mut self) -> Option<OwnedFd> {
         self.stderr.take()
+    }
+
+    /// Connects to `127.0.0.1:port` inside, as a process in there would. The connection is not delayed (`TCP_NODELAY`).
+    /// Each takes one descriptor, and a few more are kept for those to come. Cancel safe.
+    ///
+    /// # Errors
+    /// `ConnectionRefused` while nothing listens there; `NotConnected` once no process is left; others are the host's
+    /// fault.
+    pub async fn connect(&self, port: u16) -> io::Result<tokio::net::TcpStream> {
+        let socket = TcpSocket::from_std_stream(TcpStream::from(self.socket().await?));
+        let stream = socket.connect((Ipv4Addr::LOCALHOST, port).into()).await?;
+        stream.set_nodelay(true)?;
+        Ok(stream)
+    }
+
+    /// A socket in its network.
+    async fn socket(&self) -> io::Result<OwnedFd> {
+        // Held while more are fetched: whoever comes meanwhile takes one of those.
+        let mut spare = self.spare.lock().await;
+        if let Some(socket) = spare.pop() {
+            return Ok(socket);
+        }
+        let netns = self.life.netns().ok_or(io::ErrorKind::NotConnected)??;
+        let mut sockets = self
+            .preparer
+            .sockets(netns)
+            .await
+            .map_err(io::Error::other)?;
+        let socket = sockets.pop().ok_or(io::ErrorKind::NotConnected)?;
+        *spare = sockets;
+        Ok(socket)
     }
 
     /// The process number of the sandbox's pid 1 as the host sees it.

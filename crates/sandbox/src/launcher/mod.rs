@@ -181,6 +181,7 @@ impl Launcher {
                     shared.orders.clone(),
                     [runtime_api, door],
                     [stdout, stderr],
+                    shared.preparer.clone(),
                 ))
             }
             Ok(Err(failure)) => Err(LaunchError::from_failure(failure, &spec)),

@@ -2,17 +2,17 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, oneshot, watch};
 
 use super::dns::{self, Relay};
-use super::prepare::{self, Answer};
+use super::prepare::{self, Answer, Ask};
 use super::{Network, NetworkError, NetworkOptions, NetworkReport, Slot};
 use crate::channel::Channel;
 
-/// Requests on their way at once, both kinds together: small enough that neither side ever waits for room on the line
+/// Requests on their way at once, all kinds together: small enough that neither side ever waits for room on the line
 /// while the other does.
 const MAX_REQUESTED: usize = 32;
 
@@ -41,6 +41,7 @@ struct Core {
 struct State {
     none: Queue,
     egress: Queue,
+    sockets: Sockets,
     /// No request can be answered any more.
     ended: bool,
     /// No handle is left.
@@ -55,6 +56,22 @@ struct Queue {
     requested: usize,
     /// Whether to keep some in store. Off until the first is taken, and from a failure until the next is.
     stock: bool,
+}
+
+/// Sockets in networks that are in use: answered in the order in which they were asked for.
+#[derive(Debug, Default)]
+struct Sockets {
+    waiting: VecDeque<(OwnedFd, oneshot::Sender<MadeSockets>)>,
+    requested: VecDeque<oneshot::Sender<MadeSockets>>,
+}
+
+type MadeSockets = Result<Vec<OwnedFd>, NetworkError>;
+
+/// What is asked for next.
+enum Next {
+    Network(Network),
+    /// In this namespace.
+    Sockets(OwnedFd),
 }
 
 /// A network whose resolver does not run yet.
@@ -72,10 +89,17 @@ impl State {
         }
     }
 
-    /// The kind of which one more should be asked for now.
-    fn next_request(&mut self, pool_size: usize) -> Option<Network> {
-        if self.none.requested + self.egress.requested >= MAX_REQUESTED {
+    /// What should be asked for now.
+    fn next_request(&mut self, pool_size: usize) -> Option<Next> {
+        let requested = self.none.requested + self.egress.requested + self.sockets.requested.len();
+        if requested >= MAX_REQUESTED {
             return None;
+        }
+        while let Some((netns, tell)) = self.sockets.waiting.pop_front() {
+            if !tell.is_closed() {
+                self.sockets.requested.push_back(tell);
+                return Some(Next::Sockets(netns));
+            }
         }
         // Who waits goes before the store.
         for store in [0, pool_size] {
@@ -85,7 +109,7 @@ impl State {
                 let store = if queue.stock { store } else { 0 };
                 if queue.ready.len() + queue.requested < queue.waiting.len() + store {
                     queue.requested += 1;
-                    return Some(kind);
+                    return Some(Next::Network(kind));
                 }
             }
         }
@@ -166,6 +190,25 @@ impl Preparer {
         self.begin_use(unused)
     }
 
+    /// TCP sockets in the network of an environment, not connected, non-blocking: one at least, or a few at once. Cancel
+    /// safe.
+    ///
+    /// # Errors
+    /// [`NetworkError`]: the host's fault, most likely out of descriptors; safe to retry unless the preparer is gone.
+    pub(crate) async fn sockets(&self, netns: OwnedFd) -> Result<Vec<OwnedFd>, NetworkError> {
+        let core = &self.shared.core;
+        let (tell, told) = oneshot::channel();
+        {
+            let mut state = core.state();
+            if state.ended {
+                return Err(NetworkError::Gone);
+            }
+            state.sockets.waiting.push_back((netns, tell));
+        }
+        core.wake.notify_one();
+        told.await.map_err(|_| NetworkError::Gone)?
+    }
+
     /// What this host offers; waits until the preparer has found out, milliseconds after its start.
     pub async fn report(&self) -> NetworkReport {
         let mut report = self.shared.report.clone();
@@ -206,11 +249,15 @@ async fn run(channel: Channel, core: Arc<Core>, report: watch::Sender<Option<Net
             }
             state.next_request(core.pool_size)
         };
-        if let Some(kind) = next {
-            if channel.send(&kind, &[]).await.is_err() {
-                break;
-            }
-            continue;
+        let sent = match &next {
+            None => None,
+            Some(Next::Network(kind)) => Some(channel.send(&Ask::Network(*kind), &[]).await),
+            Some(Next::Sockets(netns)) => Some(channel.send(&Ask::Sockets, &[netns.as_fd()]).await),
+        };
+        match sent {
+            Some(Ok(())) => continue,
+            Some(Err(_)) => break,
+            None => {}
         }
         tokio::select! {
             () = core.wake.notified() => {}
@@ -251,6 +298,8 @@ fn hear(
             unpack(descriptors).map_err(|error| NetworkError::Failed(error.to_string())),
         ),
         Answer::Failed(kind, why) => (kind, Err(NetworkError::Failed(why))),
+        Answer::Sockets => return hear_sockets(core, Ok(descriptors)),
+        Answer::NoSockets(why) => return hear_sockets(core, Err(NetworkError::Failed(why))),
     };
     let mut state = core.state();
     let queue = state.queue(kind);
@@ -270,6 +319,12 @@ fn hear(
         // Comes back if that one waits no more.
         made = waiting.send(result).err();
     }
+}
+
+fn hear_sockets(core: &Core, made: MadeSockets) {
+    let tell = core.state().sockets.requested.pop_front();
+    // Whoever waited may have gone; the sockets close then.
+    let _ = tell.map(|tell| tell.send(made));
 }
 
 /// The descriptors of [`Answer::Made`].
@@ -299,7 +354,6 @@ fn unpack(descriptors: Vec<OwnedFd>) -> io::Result<Unused> {
 mod tests {
     use super::*;
     use crate::channel;
-    use std::os::fd::AsFd;
 
     /// A preparer's end that answers each request with plain descriptors.
     fn pool(pool_size: usize) -> (Preparer, Channel) {
@@ -313,7 +367,10 @@ mod tests {
     }
 
     async fn asked(far: &Channel) -> Network {
-        far.receive::<Network>().await.unwrap().unwrap().0
+        match far.receive::<Ask>().await.unwrap().unwrap().0 {
+            Ask::Network(kind) => kind,
+            Ask::Sockets => panic!("nobody asked for sockets"),
+        }
     }
 
     async fn answer(far: &Channel, kind: Network) {
@@ -383,6 +440,35 @@ mod tests {
         let other = preparer.clone();
         drop(preparer);
         drop(other);
-        assert!(far.receive::<Network>().await.unwrap().is_none());
+        assert!(far.receive::<Ask>().await.unwrap().is_none());
+    }
+
+    #[tokio::test]
+    async fn sockets_come_in_the_order_of_the_questions_and_a_failure_to_who_asked() {
+        let (preparer, far) = pool(0);
+        let (other, _) = channel::pair().unwrap();
+        let netns = other.try_clone().unwrap();
+        let first = preparer.clone();
+        let first = tokio::spawn(async move { first.sockets(netns).await });
+        let (asked, descriptors) = far.receive::<Ask>().await.unwrap().unwrap();
+        assert_eq!((asked, descriptors.len()), (Ask::Sockets, 1));
+        let second = tokio::spawn(async move { preparer.sockets(other).await });
+        far.send(&Answer::NoSockets("none left".to_owned()), &[])
+            .await
+            .unwrap();
+        assert!(
+            first
+                .await
+                .unwrap()
+                .unwrap_err()
+                .to_string()
+                .contains("none left")
+        );
+        let (asked, descriptors) = far.receive::<Ask>().await.unwrap().unwrap();
+        assert_eq!(asked, Ask::Sockets);
+        far.send(&Answer::Sockets, &[descriptors[0].as_fd()])
+            .await
+            .unwrap();
+        assert_eq!(second.await.unwrap().unwrap().len(), 1);
     }
 }

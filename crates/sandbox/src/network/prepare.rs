@@ -20,6 +20,19 @@ use crate::{DOOR_PORT, RUNTIME_API_PORT};
 /// The number of the loopback interface in every namespace (`LOOPBACK_IFINDEX` in the kernel's net/core/dev.c).
 const LOOPBACK_INDEX: u32 = 1;
 
+/// What the preparer is asked for.
+#[derive(Debug, Deserialize, PartialEq, Serialize)]
+pub(super) enum Ask {
+    /// A network for one environment.
+    Network(Network),
+    /// Sockets in a network; its namespace comes along as descriptor.
+    Sockets,
+}
+
+/// What one request for sockets gives: enough for most servers, few enough for one message
+/// ([`crate::channel::MAX_DESCRIPTORS`]).
+pub(super) const SOCKETS: usize = 8;
+
 /// What the preparer says. The first message is the report; then one answer for each request, in order.
 #[derive(Debug, Deserialize, Serialize)]
 pub(super) enum Answer {
@@ -30,9 +43,13 @@ pub(super) enum Answer {
     Made(Network),
     /// Nothing was made, and why.
     Failed(Network, String),
+    /// Descriptors: TCP sockets, not connected, non-blocking.
+    Sockets,
+    /// There are none, and why.
+    NoSockets(String),
 }
 
-/// Serves requests ([`Network`]) until the other side of `line` is gone, then removes what it made and returns. For a
+/// Serves requests until the other side of `line` is gone, then removes what it made and returns. For a
 /// process of its own, single-threaded until now, that is root or "root" of a user namespace of its own.
 pub fn preparer_main(line: OwnedFd, options: NetworkOptions) {
     // There is something to clean up after the end of whoever forked this process; the end of the line tells.
@@ -48,7 +65,7 @@ pub fn preparer_main(line: OwnedFd, options: NetworkOptions) {
 
 /// What wakes the preparer.
 enum Event {
-    Asked(io::Result<Option<Network>>),
+    Asked(io::Result<Option<(Ask, Vec<OwnedFd>)>>),
     Freed(Cable),
     HostChanged,
     UplinkRestarted,
@@ -96,13 +113,19 @@ async fn answer_requests(
                 biased;
                 Some(cable) = freed.recv() => Event::Freed(cable),
                 () = changes.notified() => Event::HostChanged,
-                asked = line.receive::<Network>() => Event::Asked(asked.map(|m| m.map(|(kind, _)| kind))),
+                asked = line.receive::<Ask>() => Event::Asked(asked),
                 () = uplink => Event::UplinkRestarted,
             }
         };
         match event {
             Event::Asked(asked) => {
-                let Some(kind) = asked? else { return Ok(()) };
+                let Some((asked, descriptors)) = asked? else {
+                    return Ok(());
+                };
+                let Ask::Network(kind) = asked else {
+                    give_sockets(line, descriptors.first()).await?;
+                    continue;
+                };
                 match make(kind, router.as_mut(), &free).await {
                     Ok(made) => {
                         let descriptors: Vec<_> = made.iter().map(AsFd::as_fd).collect();
@@ -128,6 +151,33 @@ async fn answer_requests(
             }
             Event::UplinkRestarted => {}
         }
+    }
+}
+
+/// Opens sockets in a namespace. They stay in it, wherever they are used from.
+async fn give_sockets(line: &Channel, netns: Option<&OwnedFd>) -> io::Result<()> {
+    let opened = match netns {
+        Some(netns) => netns::inside(netns.as_fd(), || {
+            (0..SOCKETS)
+                .map(|_| {
+                    let socket = rustix::net::socket_with(
+                        rustix::net::AddressFamily::INET,
+                        rustix::net::SocketType::STREAM,
+                        rustix::net::SocketFlags::CLOEXEC | rustix::net::SocketFlags::NONBLOCK,
+                        None,
+                    )?;
+                    Ok(socket)
+                })
+                .collect::<io::Result<Vec<OwnedFd>>>()
+        }),
+        None => Err(io::Error::other("no namespace came with the request")),
+    };
+    match opened {
+        Ok(sockets) => {
+            let sockets: Vec<_> = sockets.iter().map(AsFd::as_fd).collect();
+            line.send(&Answer::Sockets, &sockets).await
+        }
+        Err(error) => line.send(&Answer::NoSockets(error.to_string()), &[]).await,
     }
 }
 

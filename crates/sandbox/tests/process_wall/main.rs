@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod ends;
+mod inward;
 mod limits;
 mod runtimes;
 mod view;
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
         view::tests(),
         limits::tests(),
         ends::tests(),
+        inward::tests(),
         runtimes::tests(),
     ]
     .concat();
