@@ -446,3 +446,74 @@ async fn reservations_leave_a_hundred_to_the_others() {
         .unwrap();
     assert_eq!(none.reserved_concurrent_executions, None);
 }
+
+#[tokio::test]
+async fn a_capacity_provider_is_kept_and_given_back() {
+    use hearth_types::wire::lambda::{CapacityProviderConfig, ManagedInstancesConfig};
+    let world = World::new().await;
+    let config = |concurrency| CapacityProviderConfig {
+        lambda_managed_instances_capacity_provider_config: Some(ManagedInstancesConfig {
+            capacity_provider_arn: Some(
+                "arn:aws:lambda:us-east-1:000000000000:capacity-provider:any".to_owned(),
+            ),
+            per_execution_environment_max_concurrency: Some(concurrency),
+            execution_environment_memory_gib_per_vcpu: serde_json::Number::from_f64(2.5),
+        }),
+    };
+    let request = CreateFunctionRequest {
+        capacity_provider_config: Some(config(64)),
+        ..create("f")
+    };
+    let created = world
+        .registry
+        .create_function(&world.scope, request)
+        .await
+        .unwrap();
+    assert_eq!(created.capacity_provider_config, Some(config(64)));
+    world.settled("f").await;
+    let concurrency = || {
+        let resolved = world
+            .registry
+            .resolve(&world.scope, &function("f"), None, 0.0)
+            .unwrap();
+        resolved.deployment.concurrency()
+    };
+    assert_eq!(concurrency(), Some(64));
+    let name = function("f");
+    let update = |request| {
+        world
+            .registry
+            .update_function_configuration(&world.scope, &name, request)
+    };
+    let kept = update(UpdateFunctionConfigurationRequest {
+        description: Some("another".to_owned()),
+        ..UpdateFunctionConfigurationRequest::default()
+    });
+    assert_eq!(
+        kept.await.unwrap().capacity_provider_config,
+        Some(config(64))
+    );
+    world.settled("f").await;
+    let changed = update(UpdateFunctionConfigurationRequest {
+        capacity_provider_config: Some(config(2)),
+        ..UpdateFunctionConfigurationRequest::default()
+    });
+    assert_eq!(
+        changed.await.unwrap().capacity_provider_config,
+        Some(config(2))
+    );
+    world.settled("f").await;
+    assert_eq!(concurrency(), Some(2));
+    // The tag has the last word.
+    let tags = hearth_types::wire::lambda::TagResourceRequest {
+        tags: Some([("hearth:concurrency".to_owned(), "7".to_owned())].into()),
+    };
+    world
+        .registry
+        .tag_resource(&world.scope, &created.function_arn, tags)
+        .await
+        .unwrap();
+    assert_eq!(concurrency(), Some(7));
+    let without = world.function("g").await;
+    assert_eq!(without.capacity_provider_config, None);
+}
