@@ -19,6 +19,7 @@ pub mod name;
 pub mod network;
 pub mod time;
 pub mod walls;
+pub mod web;
 pub mod wire;
 
 pub use error::{ApiError, ErrorKind};

@@ -9,6 +9,7 @@ use std::ops::RangeInclusive;
 use crate::function::Runtime;
 use crate::limits::ENVIRONMENT_CONCURRENCY;
 use crate::network::{Hosts, HostsError};
+use crate::web::WebPort;
 
 /// A wall.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -41,6 +42,8 @@ pub struct Walls {
     /// Invocations that one environment may run at the same time (tag `hearth:concurrency`); `None`: there is no such
     /// tag.
     pub concurrency: Option<u32>,
+    /// Whether the function is a web server (tag `hearth:web`); `None`: there is no such tag.
+    pub web: Option<WebPort>,
 }
 
 /// The outgoing network of a function.
@@ -103,12 +106,14 @@ impl Walls {
     /// The tag that lets one environment run several invocations at once: a number in
     /// [`ENVIRONMENT_CONCURRENCY`].
     pub const CONCURRENCY_TAG: &'static str = "hearth:concurrency";
+    /// The tag of a function that is a web server: `on`, or the port at which it listens ([`crate::web::PORTS`]).
+    pub const WEB_TAG: &'static str = "hearth:web";
 
     /// Requests that one instance of a component may serve. The upper end is Hearth's own: an instance that lives
     /// longer saves nothing more.
     pub const REUSE: RangeInclusive<u32> = 1..=10_000;
 
-    const KNOWN: [&'static str; 7] = [
+    const KNOWN: [&'static str; 8] = [
         Self::ISOLATION_TAG,
         Self::NETWORK_TAG,
         Self::REUSE_TAG,
@@ -116,6 +121,7 @@ impl Walls {
         Self::TMP_TAG,
         Self::KEYVALUE_TAG,
         Self::CONCURRENCY_TAG,
+        Self::WEB_TAG,
     ];
 
     /// Reads a function's tags; others than Hearth's are not looked at.
@@ -163,6 +169,7 @@ impl Walls {
                 keyvalue: value(Self::KEYVALUE_TAG).map(keyvalue).transpose()?,
             },
             concurrency: value(Self::CONCURRENCY_TAG).map(concurrency).transpose()?,
+            web: value(Self::WEB_TAG).map(web).transpose()?,
         })
     }
 
@@ -196,7 +203,10 @@ impl Walls {
             (Self::TMP_TAG, self.component.tmp.is_some()),
             (Self::KEYVALUE_TAG, self.component.keyvalue.is_some()),
         ];
-        let only_processes = [(Self::CONCURRENCY_TAG, self.concurrency.is_some())];
+        let only_processes = [
+            (Self::CONCURRENCY_TAG, self.concurrency.is_some()),
+            (Self::WEB_TAG, self.web.is_some()),
+        ];
         if let (Isolation::Wasm, Some((tag, _))) =
             (wall, only_processes.iter().find(|(_, asked)| *asked))
         {
@@ -236,6 +246,16 @@ fn reuse(text: &str) -> Result<u32, String> {
         .ok()
         .filter(|number| Walls::REUSE.contains(number))
         .ok_or_else(|| bad(Walls::REUSE_TAG, text, "use a number from 1 to 10000"))
+}
+
+fn web(text: &str) -> Result<WebPort, String> {
+    WebPort::read(text).ok_or_else(|| {
+        bad(
+            Walls::WEB_TAG,
+            text,
+            "use 'on', or a port from 1024 to 65535 except 9001 and 9002",
+        )
+    })
 }
 
 fn concurrency(text: &str) -> Result<u32, String> {
@@ -318,6 +338,8 @@ mod tests {
             (Walls::REUSE_TAG, "many"),
             (Walls::CONCURRENCY_TAG, "0"),
             (Walls::CONCURRENCY_TAG, "1601"),
+            (Walls::WEB_TAG, "off"),
+            (Walls::WEB_TAG, "80"),
             (Walls::TMP_TAG, ""),
             (Walls::KEYVALUE_TAG, ""),
             (Walls::KEYVALUE_TAG, "function other"),
@@ -389,6 +411,10 @@ mod tests {
         many.check_runtime(&python).unwrap();
         many.check_runtime(&provided).unwrap();
         many.check_runtime(&Runtime::Wasm).unwrap_err();
+        let web = walls(Walls::WEB_TAG, "3000").unwrap();
+        assert_eq!(web.web, Some(WebPort::Number(3000)));
+        web.check_runtime(&python).unwrap();
+        web.check_runtime(&Runtime::Wasm).unwrap_err();
         let process = walls(Walls::ISOLATION_TAG, "process").unwrap();
         process.check_runtime(&python).unwrap();
         assert!(

@@ -4,6 +4,7 @@
 //! [`crate::life`]'s business.
 
 use std::io;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -13,6 +14,7 @@ use hearth_sandbox::{Exit, LaunchError, Launcher, Network, Sandbox, Spec, StartC
 use hearth_types::function::{Deployment, Runtime};
 use hearth_types::invoke::{FunctionError, Outcome, Report};
 use hearth_types::walls::NetworkAccess;
+use hearth_types::web::DEFAULT_CONCURRENCY;
 use hearth_types::{ApiError, ErrorKind};
 use tokio::net::TcpListener;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
@@ -28,6 +30,7 @@ use crate::runtime_api::{self, Answer, Event, Session};
 use crate::shared::{Shared, shutting_down};
 use crate::variables::{Surroundings, variables};
 use crate::walls;
+use crate::web::{self, Server};
 
 /// Where a function's own bootstrap is looked for, in this order.
 const OWN_BOOTSTRAPS: [&str; 2] = ["/var/task/bootstrap", "/opt/bootstrap"];
@@ -41,13 +44,15 @@ const LAST_WORDS: Duration = Duration::from_millis(20);
 /// A running environment.
 #[derive(Debug)]
 pub(crate) struct Environment {
-    sandbox: Sandbox,
+    sandbox: Arc<Sandbox>,
     /// Where the sandbox comes from.
     launcher: Arc<Launcher>,
     session: Session,
     /// Nobody waits for it: the Runtime API hands out one invocation at a time.
     events: tokio::sync::Mutex<mpsc::Receiver<Event>>,
-    log: Arc<EnvironmentLog>,
+    /// The web server in it, if the function is one: nobody asks its Runtime API then.
+    server: Option<Arc<Server>>,
+    pub(crate) log: Arc<EnvironmentLog>,
     meter: Mutex<Meter>,
     /// Serves the Runtime API and the door, and follows the output; ends with the environment.
     _servants: JoinSet<()>,
@@ -146,7 +151,7 @@ impl Turn {
             report,
         };
         // The caller may have gone.
-        let _ = self.job.reply.send(Ok(outcome));
+        self.job.reply.send(Ok(outcome));
     }
 }
 
@@ -154,10 +159,14 @@ const fn unhandled() -> Option<FunctionError> {
     Some(FunctionError::Unhandled)
 }
 
-/// Invocations that one environment of a deployment runs at the same time: one, because the Runtime API hands out one
-/// at a time.
-pub(crate) fn places(_deployment: &Deployment) -> usize {
-    1
+/// Invocations that one environment of a deployment runs at the same time. A function that takes events runs one: the
+/// Runtime API hands out one at a time.
+pub(crate) fn places(deployment: &Deployment) -> usize {
+    if !deployment.is_web() {
+        return 1;
+    }
+    let places = deployment.concurrency().unwrap_or(DEFAULT_CONCURRENCY);
+    usize::try_from(places).unwrap_or(1)
 }
 
 /// The function's timeout.
@@ -217,10 +226,23 @@ impl Environment {
             tracing::error!(function = %deployment.key, %error, "unpack a function's code");
             StartError::Platform(ApiError::from(error))
         })?;
+        let hopeless = |why: String| StartError::Hopeless(Failure::Entrypoint(why.into()));
+        let settings = deployment.web_server().transpose().map_err(hopeless)?;
+        let program = if settings.is_some() {
+            let program = shared.runtimes.for_web(&configuration.runtime, program);
+            let language = shared.runtimes.language(&configuration.runtime);
+            web::program(deployment, program, language, code.path()).map_err(hopeless)?
+        } else {
+            program
+        };
         let mut argv = program.argv;
+        let wrapper = configuration
+            .environment
+            .get("AWS_LAMBDA_EXEC_WRAPPER")
+            .filter(|path| !deployment.is_web_wrapper(path));
         if argv.is_empty() {
             argv.push(own_bootstrap(&code, layers.as_ref())?);
-        } else if let Some(wrapper) = configuration.environment.get("AWS_LAMBDA_EXEC_WRAPPER") {
+        } else if let Some(wrapper) = wrapper {
             // The developer guide's "wrapper scripts": started in the runtime's place, with its command line.
             argv.insert(0, wrapper.clone());
         }
@@ -235,7 +257,7 @@ impl Environment {
             code: code.path().to_path_buf(),
             layers: layers.as_ref().map(|layers| layers.path().to_path_buf()),
             mounts: program.mounts,
-            env: variables(deployment, around),
+            env: variables(deployment, settings.as_ref(), around),
             argv,
             memory_mib: configuration.memory_mib,
             tmp_mib: configuration.tmp_mib,
@@ -258,7 +280,8 @@ impl Environment {
         };
         let (session, events) = Session::new();
         let mut servants = JoinSet::new();
-        if let Some(listener) = sandbox.take_runtime_api() {
+        // A web server has nobody to ask there.
+        if let Some(listener) = sandbox.take_runtime_api().filter(|_| settings.is_none()) {
             let listener = TcpListener::from_std(listener).map_err(broken)?;
             servants.spawn(runtime_api::serve(listener, session.clone()));
         }
@@ -271,10 +294,20 @@ impl Environment {
             .map_err(broken)?;
         let follower = Arc::clone(log);
         servants.spawn(async move { follower.follow().await });
+        let sandbox = Arc::new(sandbox);
+        let server = settings.map(|settings| {
+            Server::new(
+                Arc::clone(&sandbox),
+                settings,
+                places(deployment),
+                shared.upgraded.clone(),
+            )
+        });
         Ok(Self {
             meter: Mutex::new(Meter::new(configuration.memory_mib)),
             sandbox,
             launcher,
+            server,
             session,
             events: tokio::sync::Mutex::new(events),
             log: Arc::clone(log),
@@ -287,6 +320,9 @@ impl Environment {
     async fn init(&self, deadline: Instant, turn: Option<OwnedSemaphorePermit>) -> Result<(), End> {
         let began = Instant::now();
         let mut turn = turn;
+        if let Some(server) = &self.server {
+            return self.init_server(server, deadline, turn).await;
+        }
         let mut events = self.events.lock().await;
         loop {
             let turn_ends = began + START_TURN;
@@ -316,9 +352,44 @@ impl Environment {
         }
     }
 
+    /// Waits until the web server is ready.
+    async fn init_server(
+        &self,
+        server: &Server,
+        deadline: Instant,
+        turn: Option<OwnedSemaphorePermit>,
+    ) -> Result<(), End> {
+        let began = Instant::now();
+        let mut turn = turn;
+        let impression = web::Impression::default();
+        let mut ready = pin!(web::wait_until_ready(server, &impression));
+        loop {
+            let turn_ends = began + START_TURN;
+            tokio::select! {
+                biased;
+                () = &mut ready => {
+                    self.log.drain();
+                    return Ok(());
+                }
+                exit = self.sandbox.wait() => return Err(self.exited(exit).await),
+                () = tokio::time::sleep_until(deadline.into()) => {
+                    self.sandbox.kill();
+                    let waited = deadline.saturating_duration_since(began).as_secs_f64();
+                    let seen = impression.text();
+                    let why = format!("The web server was not ready after {waited:.2} seconds: {seen}");
+                    return Err(End::Failure(Failure::NotReady(why.into())));
+                }
+                () = tokio::time::sleep_until(turn_ends.into()), if turn.is_some() => turn = None,
+            }
+        }
+    }
+
     /// Runs one invocation; `answered` is told how long it took, before the caller is. Gives whether the environment
     /// can be used again.
     pub(crate) async fn run(&self, turn: Turn, answered: impl FnOnce(Duration)) -> bool {
+        if let Some(server) = &self.server {
+            return web::attend(self, server, turn, answered).await;
+        }
         let mut events = self.events.lock().await;
         let deadline = turn.deadline;
         let left = deadline.saturating_duration_since(Instant::now());
@@ -369,10 +440,17 @@ impl Environment {
     /// Ends everything inside, and waits until nothing of it is left.
     pub(crate) async fn destroy(self) {
         self.log.drain();
-        self.sandbox.destroy().await;
+        if let Some(server) = &self.server {
+            server.end();
+        }
+        self.sandbox.kill();
+        self.sandbox.wait().await;
+        // What it said while it was told to go, or why it went.
+        self.log.drain();
     }
 
-    async fn exited(&self, exit: Exit) -> End {
+    /// What the end of the sandbox means for what ran in it.
+    pub(crate) async fn exited(&self, exit: Exit) -> End {
         if walls::fell(&self.launcher, exit).await {
             End::Platform(walls::gone())
         } else {
@@ -381,7 +459,7 @@ impl Environment {
     }
 
     /// The most memory used so far, MiB: measured now if `now` says so, or a moment ago.
-    fn peak_mib(&self, now: bool) -> u32 {
+    pub(crate) fn peak_mib(&self, now: bool) -> u32 {
         let mut meter = self.meter.lock().unwrap_or_else(PoisonError::into_inner);
         meter.peak_mib(&self.sandbox, now)
     }

@@ -1,7 +1,7 @@
-//! Events as requests, and responses as results: what `Invoke` is to a component that takes HTTP.
+//! Events as requests, and responses as results: what `Invoke` is to a function that takes HTTP.
 //!
 //! An event of a function URL (payload format 2.0) becomes the request that it tells of, and the response becomes a
-//! result of the same format. Any other payload becomes `POST /` with the payload as its body; if the response is a
+//! result of the same format. Any other payload becomes a `POST` with the payload as its body; if the response is a
 //! success with a JSON body then that body is the result, as it is for a function that returns a value, and otherwise
 //! the result is the response in payload format 2.0.
 
@@ -36,24 +36,27 @@ const OF_CONNECTION: [HeaderName; 6] = [
 
 /// What a payload was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Form {
+pub(crate) enum Form {
     /// An event of a function URL.
     Url,
     /// Anything else.
     Plain,
 }
 
-/// The request that a payload stands for.
+/// The request that a payload stands for. What is no event of a function URL goes to `path`.
 ///
 /// # Errors
 /// [`ErrorKind::InvalidRequestContent`] for an event of a function URL that tells of no possible request.
-pub(super) fn request(payload: Bytes) -> Result<(Request<Full<Bytes>>, Form), ApiError> {
+pub(crate) fn request(
+    payload: Bytes,
+    path: &str,
+) -> Result<(Request<Full<Bytes>>, Form), ApiError> {
     match url_event(&payload) {
         Some(event) => Ok((of_event(event).map_err(impossible)?, Form::Url)),
         None => {
             let mut request = Request::new(Full::new(payload));
             *request.method_mut() = Method::POST;
-            *request.uri_mut() = uri(Scheme::HTTP, None, None).map_err(impossible)?;
+            *request.uri_mut() = uri(Scheme::HTTP, None, path.parse().ok()).map_err(impossible)?;
             let headers = request.headers_mut();
             headers.insert(HOST, HeaderValue::from_static(LOCALHOST));
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -63,7 +66,7 @@ pub(super) fn request(payload: Bytes) -> Result<(Request<Full<Bytes>>, Form), Ap
 }
 
 /// The result that a response stands for.
-pub(super) fn result(form: Form, head: &response::Parts, body: Bytes) -> Bytes {
+pub(crate) fn result(form: Form, head: &response::Parts, body: Bytes) -> Bytes {
     match form {
         Form::Plain if head.status.is_success() && body.is_empty() => Bytes::from_static(b"null"),
         Form::Plain if head.status.is_success() && is_json(&head.headers, &body) => body,
@@ -221,7 +224,7 @@ mod tests {
     use super::*;
 
     async fn made(payload: Value) -> (http::request::Parts, Bytes, Form) {
-        let (request, form) = request(payload.to_string().into()).unwrap();
+        let (request, form) = request(payload.to_string().into(), "/").unwrap();
         let (head, body) = request.into_parts();
         (head, body.collect().await.unwrap().to_bytes(), form)
     }
@@ -309,7 +312,7 @@ mod tests {
                 "requestContext": {"http": {"method": "GET"}},
             });
             event[member] = value;
-            let error = request(event.to_string().into()).unwrap_err();
+            let error = request(event.to_string().into(), "/").unwrap_err();
             assert_eq!(error.kind, ErrorKind::InvalidRequestContent);
             assert!(error.message.contains(part), "{}", error.message);
         }
@@ -318,7 +321,7 @@ mod tests {
             "requestContext": {"http": {"method": "G T"}},
             "body": "!",
         });
-        assert!(request(event.to_string().into()).is_err());
+        assert!(request(event.to_string().into(), "/").is_err());
     }
 
     #[test]

@@ -24,12 +24,14 @@ pub(crate) enum Failure {
     Memory,
     /// A component ended without a response.
     NoResponse,
-    /// A component's response is none that HTTP can carry, or an error instead of one; the text says which.
+    /// A response of a component or a web server is none that HTTP can carry, or an error instead of one; the text says which.
     BadResponse(Cow<'static, str>),
     /// A command ended with this exit code; the text is the last line of its standard error.
     ExitCode(u8, String),
     /// Its caller went away, which ended it.
     Abandoned,
+    /// A web server was not ready in time; the text says after what time and what it did.
+    NotReady(Cow<'static, str>),
     /// There is no program to start, or it can't be executed; the text is the reason.
     Entrypoint(Cow<'static, str>),
 }
@@ -54,6 +56,7 @@ impl Failure {
             Self::BadResponse(_) => "Runtime.InvalidResponse",
             Self::Abandoned => "Runtime.Abandoned",
             Self::ResponseTooLarge => "Function.ResponseSizeTooLarge",
+            Self::NotReady(_) => "Runtime.ServerNotReady",
             Self::Entrypoint(_) => "Runtime.InvalidEntrypoint",
         }
     }
@@ -83,7 +86,7 @@ impl Failure {
             ),
             Self::Trap(how) => format!("Runtime exited with error: {how}"),
             Self::Memory => "Runtime exited with error: out of memory".to_owned(),
-            Self::BadResponse(why) => why.clone().into_owned(),
+            Self::BadResponse(why) | Self::NotReady(why) => why.clone().into_owned(),
             Self::ExitCode(code, last_line) if last_line.is_empty() => {
                 format!("Runtime exited with error: exit status {code}")
             }

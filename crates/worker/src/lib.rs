@@ -2,13 +2,14 @@
 //!
 //! On the request's way between whoever asks (the gateway, through [`hearth_types::invoke::Invoker`]) and the wall:
 //! [`Worker`] finds the deployment's [`pool`], which hands the invocation to a warm [`environment`] or has one started;
-//! the [`runtime_api`] carries it to the function and its answer back. Functions that are WebAssembly components take
-//! another way, through [`wasm`].
+//! the [`runtime_api`] carries it to the function and its answer back. Functions that are web servers go through
+//! [`web`], and those that are WebAssembly components take another way, through [`wasm`].
 //!
 //! Reading order: [`worker`] (the handle), [`pool`] (who runs what), [`scaling`] (when there is one more; pure),
 //! [`life`] (one environment from start to end), [`environment`] (Init and one invocation), [`runtime_api`], [`logs`],
-//! [`capacity`] and [`reaper`] (bounds of the host), [`runtimes`] (what is installed), [`variables`], [`door`], [`walls`]; and [`wasm`], which shares
-//! with these the logs, the failures' words and the variables.
+//! [`capacity`] and [`reaper`] (bounds of the host), [`runtimes`] (what is installed), [`variables`], [`door`], [`walls`];
+//! [`web`], with [`event`] and [`stamp`]; and [`wasm`], which shares with these the logs, the failures' words and the
+//! variables.
 //!
 //! An environment serves one deployment for its whole life (INV-1). Every queue is bounded and every wait ends
 //! (INV-3). A warm invocation takes no lock that another function's takes, and costs the same however many functions
@@ -18,6 +19,7 @@
 mod capacity;
 mod door;
 mod environment;
+mod event;
 mod failure;
 mod life;
 mod logs;
@@ -29,11 +31,13 @@ mod runtime_api;
 mod runtimes;
 mod scaling;
 mod shared;
+mod stamp;
 #[cfg(test)]
 mod testing;
 mod variables;
 mod walls;
 mod wasm;
+mod web;
 mod worker;
 
 pub use options::{

@@ -20,14 +20,51 @@ use slab::Slab;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::scaling::{self, Decision, Snapshot};
+use crate::web::{Unserved, Visit};
 
 /// An invocation and who waits for its end.
 #[derive(Debug)]
 pub(crate) struct Job {
     pub(crate) invocation: Invocation,
-    pub(crate) reply: oneshot::Sender<Result<Outcome, ApiError>>,
+    pub(crate) reply: Reply,
     /// When it came.
     pub(crate) since: Instant,
+}
+
+/// What whoever waits for an invocation wants.
+#[derive(Debug)]
+pub(crate) enum Reply {
+    /// Its end.
+    Outcome(oneshot::Sender<Result<Outcome, ApiError>>),
+    /// To be let in, for a request that the caller makes itself.
+    Visit(oneshot::Sender<Result<Visit, Unserved>>),
+}
+
+impl Reply {
+    /// Tells the end; a caller who has gone hears nothing.
+    pub(crate) fn send(self, end: Result<Outcome, ApiError>) {
+        match self {
+            Self::Outcome(caller) => drop(caller.send(end)),
+            Self::Visit(caller) => drop(caller.send(Err(match end {
+                Ok(outcome) => Unserved::Function(outcome),
+                Err(error) => Unserved::Platform(error),
+            }))),
+        }
+    }
+
+    /// Lets whoever wanted it in. Without effect (which ends the visit) if nobody did, or nobody is there any more.
+    pub(crate) fn let_in(self, visit: Visit) {
+        if let Self::Visit(caller) = self {
+            drop(caller.send(Ok(visit)));
+        }
+    }
+
+    fn is_closed(&self) -> bool {
+        match self {
+            Self::Outcome(caller) => caller.is_closed(),
+            Self::Visit(caller) => caller.is_closed(),
+        }
+    }
 }
 
 impl Job {
@@ -42,8 +79,7 @@ impl Job {
 
     /// Ends it with a failure of the platform.
     pub(crate) fn refuse(self, error: ApiError) {
-        // The caller may have gone.
-        let _ = self.reply.send(Err(error));
+        self.reply.send(Err(error));
     }
 }
 
@@ -590,7 +626,7 @@ mod tests {
         };
         let job = Job {
             invocation,
-            reply,
+            reply: Reply::Outcome(reply),
             since: Instant::now(),
         };
         (job, answer)

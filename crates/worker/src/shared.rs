@@ -32,6 +32,8 @@ pub(crate) struct Shared {
     pub(crate) components: Components,
     /// Turns to start.
     pub(crate) starts: Arc<Semaphore>,
+    /// Ends connections that have become another protocol's, when shutdown begins: they would not end by themselves.
+    pub(crate) upgraded: CancellationToken,
     /// Ends all environments at once.
     pub(crate) kill: CancellationToken,
     /// Counts environments, so that shutdown can wait for their end.
@@ -67,6 +69,7 @@ impl Shared {
             ),
             starts: Arc::new(Semaphore::new(options.parallel_starts.max(1))),
             locale: crate::variables::locale(),
+            upgraded: CancellationToken::new(),
             kill: CancellationToken::new(),
             lives: TaskTracker::new(),
             started: AtomicU64::new(0),
@@ -137,6 +140,7 @@ impl Shared {
     /// Nothing new begins from here on.
     pub(crate) fn close(&self) {
         self.closing.store(true, Ordering::SeqCst);
+        self.upgraded.cancel();
         let error = shutting_down();
         for pool in self.pools().values() {
             pool.close(&error);

@@ -5,8 +5,14 @@ use std::path::Path;
 
 use hearth_sandbox::{DOOR_PORT, RUNTIME_API_PORT};
 use hearth_types::function::{Deployment, LogFormat, RESERVED_VARIABLES, Runtime};
+use hearth_types::web::WebServer;
 
 use crate::options::Credentials;
+
+/// Where programs are found.
+const PATH: &str = "/var/lang/bin:/usr/local/bin:/usr/bin/:/bin:/opt/bin";
+/// Where those of web servers are found before.
+const COMMANDS: &str = "/var/runtime/bin:/var/task/node_modules/.bin:/var/task/bin";
 
 /// What differs between environments of one function, or between hosts.
 #[derive(Clone, Copy, Debug)]
@@ -20,6 +26,7 @@ pub(crate) struct Surroundings<'a> {
 /// The whole environment of a function, each name once, in order.
 pub(crate) fn variables(
     deployment: &Deployment,
+    web: Option<&WebServer>,
     around: Surroundings<'_>,
 ) -> Vec<(String, String)> {
     let configuration = &deployment.configuration;
@@ -29,10 +36,7 @@ pub(crate) fn variables(
     };
     set("LANG", around.locale);
     set("TZ", ":UTC");
-    set(
-        "PATH",
-        "/var/lang/bin:/usr/local/bin:/usr/bin/:/bin:/opt/bin",
-    );
+    set("PATH", PATH);
     set(
         "LD_LIBRARY_PATH",
         "/var/lang/lib:/lib64:/usr/lib64:/var/runtime:/var/runtime/lib:/var/task:/var/task/lib:/opt/lib",
@@ -48,6 +52,18 @@ pub(crate) fn variables(
         ),
         Runtime::Provided(_) | Runtime::Wasm => {}
     }
+    if web.is_some() {
+        // The interpreter as a command, and what packages bring with them.
+        set("PATH", &format!("{COMMANDS}:{PATH}"));
+        if let Runtime::Python { minor } = configuration.runtime {
+            // Without Hearth's bootstrap, which has paths and standard output of its own.
+            set(
+                "PYTHONPATH",
+                &format!("/var/task:/opt/python:/opt/python/lib/python3.{minor}/site-packages"),
+            );
+            set("PYTHONUNBUFFERED", "1");
+        }
+    }
     // Where X-Ray's daemon would be; nothing listens there, and its SDK is told to take that lightly.
     set("AWS_XRAY_CONTEXT_MISSING", "LOG_ERROR");
     set("AWS_XRAY_DAEMON_ADDRESS", "169.254.100.1:2000");
@@ -55,6 +71,10 @@ pub(crate) fn variables(
     set("_AWS_XRAY_DAEMON_PORT", "2000");
     set("AWS_ENDPOINT_URL", &format!("http://127.0.0.1:{DOOR_PORT}"));
     own_and_identity(deployment, &mut set);
+    if let Some(server) = web {
+        // The one at which it is looked for, whatever the function's own variables say.
+        set("PORT", &server.port.to_string());
+    }
     set("LAMBDA_TASK_ROOT", "/var/task");
     set("LAMBDA_RUNTIME_DIR", "/var/runtime");
     set("AWS_ACCESS_KEY_ID", &around.credentials.access_key_id);
@@ -159,7 +179,10 @@ mod tests {
             credentials: &credentials,
             locale: "C.UTF-8",
         };
-        variables(&deployment, around).into_iter().collect()
+        let web = deployment.web_server().transpose().unwrap();
+        variables(&deployment, web.as_ref(), around)
+            .into_iter()
+            .collect()
     }
 
     #[test]
@@ -198,6 +221,20 @@ mod tests {
         for name in ["PATH", "AWS_ENDPOINT_URL", "MINE"] {
             assert_eq!(all.get(name).map(String::as_str), Some("user"), "{name}");
         }
+    }
+
+    #[test]
+    fn a_web_server_gets_its_port_and_its_commands() {
+        let all = built(|deployment| {
+            let variables = &mut deployment.configuration.environment;
+            variables.insert("AWS_LWA_PORT".to_owned(), "3000".to_owned());
+            variables.insert("PORT".to_owned(), "4000".to_owned());
+        });
+        assert_eq!(all.get("PORT").map(String::as_str), Some("3000"));
+        assert!(all["PATH"].starts_with("/var/runtime/bin:"));
+        assert!(all["PYTHONPATH"].starts_with("/var/task:"));
+        let none = built(|_| {});
+        assert!(!none.contains_key("PORT") && none["PYTHONPATH"] == "/var/runtime");
     }
 
     #[test]

@@ -15,12 +15,14 @@ use hearth_types::{ApiError, ErrorKind};
 use tokio::sync::oneshot;
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::event;
 use crate::options::WorkerOptions;
-use crate::pool::{Job, Placed, Pool};
+use crate::pool::{Job, Placed, Pool, Reply};
 use crate::reaper;
 use crate::runtimes::Runtimes;
 use crate::shared::{Shared, shutting_down};
 use crate::wasm::{self, Guest};
+use crate::web::{self, Unserved, Visit};
 
 /// Runs functions on this host. Cheap to clone; all clones are one worker.
 #[derive(Clone)]
@@ -153,6 +155,9 @@ impl Worker {
 
     async fn run(&self, invocation: Invocation) -> Result<Outcome, ApiError> {
         match self.wall(&invocation.deployment).await? {
+            Wall::Process if invocation.deployment.is_web() => {
+                self.run_as_request(invocation).await
+            }
             Wall::Process => self.run_in_process(invocation).await,
             Wall::Component(guest, loading) => {
                 wasm::invoke(&self.shared.components, guest, loading, invocation).await
@@ -166,6 +171,10 @@ impl Worker {
         request: http::Request<Body>,
     ) -> Result<Served, ApiError> {
         match self.wall(&invocation.deployment).await? {
+            Wall::Process if invocation.deployment.is_web() => {
+                let visit = self.visit(visitor(&invocation)).await;
+                web::serve(visit, invocation, request).await
+            }
             Wall::Process => Ok(Served::TakesEvents(request)),
             Wall::Component(guest, loading) => {
                 wasm::serve(&self.shared.components, guest, loading, invocation, request).await
@@ -174,7 +183,37 @@ impl Worker {
     }
 
     async fn run_in_process(&self, invocation: Invocation) -> Result<Outcome, ApiError> {
-        let (reply, mut answer) = oneshot::channel();
+        let (reply, answer) = oneshot::channel();
+        self.queue(invocation, Reply::Outcome(reply), answer).await
+    }
+
+    /// An event for a web server: a request is made of it.
+    async fn run_as_request(&self, invocation: Invocation) -> Result<Outcome, ApiError> {
+        let path = match invocation.deployment.web_server() {
+            Some(Ok(server)) => server.pass_through_path,
+            // Why it can't be started is said where it is.
+            Some(Err(_)) | None => "/".to_owned(),
+        };
+        let (request, form) = event::request(invocation.payload.clone(), &path)?;
+        let (request_id, trace_id) = (invocation.request_id, invocation.trace_id.clone());
+        let visit = self.visit(invocation).await;
+        web::invoke(visit, request_id, trace_id, request, form).await
+    }
+
+    /// A place in an environment for a request to its web server.
+    async fn visit(&self, invocation: Invocation) -> Result<Visit, Unserved> {
+        let (reply, answer) = oneshot::channel();
+        self.queue(invocation, Reply::Visit(reply), answer).await
+    }
+
+    /// Waits for a place in an environment, and for what comes of it.
+    async fn queue<T, E: From<ApiError>>(
+        &self,
+        invocation: Invocation,
+        reply: Reply,
+        mut answer: oneshot::Receiver<Result<T, E>>,
+    ) -> Result<T, E> {
+        let lost = || Err(shutting_down().into());
         let since = Instant::now();
         let request_id = invocation.request_id;
         let deployment = Arc::clone(&invocation.deployment);
@@ -186,12 +225,13 @@ impl Worker {
         let pool = loop {
             let pool = self.shared.pool(&deployment)?;
             match pool.place(job) {
-                Placed::Running => return answer.await.unwrap_or_else(|_| Err(shutting_down())),
+                Placed::Running => return answer.await.unwrap_or_else(|_| lost()),
                 Placed::Queued => break pool,
                 Placed::Full => {
-                    return Err(ApiError::throttled(
+                    let error = ApiError::throttled(
                         hearth_types::error::ThrottleReason::ConcurrentInvocationLimitExceeded,
-                    ));
+                    );
+                    return Err(error.into());
                 }
                 // The reaper closed it a moment ago and forgets it now.
                 Placed::Closed(back) => {
@@ -211,19 +251,20 @@ impl Worker {
             tokio::select! {
                 biased;
                 answer = &mut answer => {
-                    return answer.unwrap_or_else(|_| Err(shutting_down()));
+                    return answer.unwrap_or_else(|_| lost());
                 }
                 () = tokio::time::sleep_until(again.min(give_up).into()) => {}
             }
             if Instant::now() >= give_up {
                 if place.leave() {
-                    return Err(ApiError::new(
+                    let error = ApiError::new(
                         ErrorKind::ServiceUnavailable,
                         "The node has no room for another execution environment at the moment. Try again later.",
-                    ));
+                    );
+                    return Err(error.into());
                 }
                 // An environment has it: its own deadline holds.
-                return answer.await.unwrap_or_else(|_| Err(shutting_down()));
+                return answer.await.unwrap_or_else(|_| lost());
             }
         }
     }
@@ -234,6 +275,19 @@ enum Wall {
     Process,
     /// A component, and how long it was waited for if it had to be loaded.
     Component(Arc<Guest>, Option<Duration>),
+}
+
+/// A request as what waits in a queue.
+fn visitor(invocation: &HttpInvocation) -> Invocation {
+    Invocation {
+        request_id: invocation.request_id,
+        deployment: Arc::clone(&invocation.deployment),
+        invoked_arn: String::new(),
+        payload: bytes::Bytes::new(),
+        client_context: None,
+        trace_id: String::new(),
+        log_tail: false,
+    }
 }
 
 /// An invocation's place in the queue: left when the caller gives up.

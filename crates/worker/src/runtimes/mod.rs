@@ -3,11 +3,12 @@
 
 mod bootstraps;
 mod choose;
+mod commands;
 mod discover;
 
 use std::collections::HashSet;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use hearth_sandbox::Mount;
 use hearth_types::function::{Reason, Runtime};
@@ -73,6 +74,14 @@ impl Interpreter {
         }
     }
 
+    /// Where it is inside: one from outside of `/usr` is mounted.
+    fn inside(&self) -> PathBuf {
+        match self.executable.strip_prefix(&self.prefix) {
+            Ok(relative) if !self.prefix.starts_with("/usr") => Path::new(LANG).join(relative),
+            _ => self.executable.clone(),
+        }
+    }
+
     fn version_text(&self) -> String {
         self.version.map(|part| part.to_string()).join(".")
     }
@@ -109,6 +118,10 @@ impl Runtimes {
             .await
             .map_err(io::Error::other)??;
         let installed = discover::discover(&options).await;
+        let (dir, programs) = (options.runtime_dir.clone(), installed.clone());
+        tokio::task::spawn_blocking(move || commands::write(&dir, &programs))
+            .await
+            .map_err(io::Error::other)??;
         Ok(Self {
             options,
             installed,
@@ -175,6 +188,43 @@ impl Runtimes {
         Ok(())
     }
 
+    /// The language whose interpreter runs `runtime`.
+    pub(crate) fn language(&self, runtime: &Runtime) -> Option<Language> {
+        match self.interpreter(runtime) {
+            Ok(Some((interpreter, _))) => Some(interpreter.language),
+            Ok(None) | Err(_) => None,
+        }
+    }
+
+    /// A function's program as that of a web server: the interpreter alone, and its commands in the bootstrap's place.
+    pub(crate) fn for_web(&self, runtime: &Runtime, program: Program) -> Program {
+        let Ok(Some((interpreter, _))) = self.interpreter(runtime) else {
+            return program;
+        };
+        let commands = commands::folder(&self.options.runtime_dir, interpreter);
+        let mounts = program.mounts.into_iter().map(|mount| {
+            if mount.target == Path::new(RUNTIME) {
+                Mount {
+                    source: commands.clone(),
+                    ..mount
+                }
+            } else {
+                mount
+            }
+        });
+        let mut argv = vec![interpreter.inside().to_string_lossy().into_owned()];
+        argv.extend(
+            commands::options(interpreter)
+                .iter()
+                .map(|&option| option.to_owned()),
+        );
+        Program {
+            argv,
+            mounts: mounts.collect(),
+            ..program
+        }
+    }
+
     /// How to start a function of `runtime`.
     ///
     /// # Errors
@@ -196,17 +246,13 @@ impl Runtimes {
             source: self.options.runtime_dir.join(folder),
             target: RUNTIME.into(),
         }];
-        let relative = interpreter.executable.strip_prefix(&interpreter.prefix);
-        let executable = match relative {
-            Ok(relative) if !interpreter.prefix.starts_with("/usr") => {
-                mounts.push(Mount {
-                    source: interpreter.prefix.clone(),
-                    target: LANG.into(),
-                });
-                std::path::Path::new(LANG).join(relative)
-            }
-            _ => interpreter.executable.clone(),
-        };
+        let executable = interpreter.inside();
+        if executable != interpreter.executable {
+            mounts.push(Mount {
+                source: interpreter.prefix.clone(),
+                target: LANG.into(),
+            });
+        }
         let mut argv = vec![executable.to_string_lossy().into_owned()];
         argv.extend(arguments.iter().map(|argument| (*argument).to_owned()));
         let name = match interpreter.language {

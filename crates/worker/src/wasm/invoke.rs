@@ -10,13 +10,14 @@ use hearth_types::limits::RESPONSE_PAYLOAD_BYTES;
 use hearth_wasm::{Body, Ending, Shape};
 use http_body_util::BodyExt as _;
 
+use super::command;
 use super::fault::Fault;
 use super::guest::Guest;
-use super::serve::stamp;
 use super::table::Components;
 use super::turn::Turn;
-use super::{command, event};
+use crate::event;
 use crate::failure::Failure;
+use crate::stamp::stamp;
 
 /// Why there is no answer.
 #[derive(Debug)]
@@ -49,7 +50,7 @@ async fn http(
     loading: Option<Duration>,
     invocation: Invocation,
 ) -> Result<Outcome, ApiError> {
-    let (mut request, form) = event::request(invocation.payload)?;
+    let (mut request, form) = event::request(invocation.payload, "/")?;
     let request_id = invocation.request_id;
     stamp(request.headers_mut(), &request_id, invocation.trace_id);
     let turn = Turn::begin(

@@ -8,7 +8,7 @@
 //!
 //! Reading order: [`table`] (which deployments are loaded), [`load`] and [`recognise`] (package to program, off the
 //! request's way), [`grants`] (what a component may have), [`guest`] and [`lane`] (what an execution environment is on
-//! this wall), [`turn`] (one call), [`serve`], [`invoke`] with [`event`], and [`command`] (the ways in), [`fault`] (what
+//! this wall), [`turn`] (one call), [`serve`], [`invoke`] with [`crate::event`], and [`command`] (the ways in), [`fault`] (what
 //! goes wrong, in Lambda's words); [`processes`] and [`process`], where guests have a process of their account's.
 //!
 //! A *lane* serves one call at a time and has one log stream, so that lines of concurrent calls never mix in a stream;
@@ -19,7 +19,6 @@
 //! their `Duration`: an Init in each REPORT would say that every start is a cold one, and none is.
 
 mod command;
-mod event;
 mod fault;
 mod grants;
 mod guest;

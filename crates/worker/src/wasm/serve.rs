@@ -4,20 +4,15 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use hearth_types::ApiError;
-use hearth_types::invoke::{Body, FunctionError, HttpInvocation, Outcome, RequestId, Served};
+use hearth_types::invoke::{Body, FunctionError, HttpInvocation, Outcome, Served};
 use hearth_wasm::Shape;
-use http::header::{HeaderMap, HeaderName, HeaderValue};
 use http_body_util::BodyExt as _;
 
 use super::fault::Fault;
 use super::guest::Guest;
 use super::table::Components;
 use super::turn::Turn;
-
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
-const TRACE_ID: HeaderName = HeaderName::from_static("x-amzn-trace-id");
-/// What the Runtime API calls its own fields: a guest may take one for the platform's word.
-const PLATFORM: &str = "lambda-runtime-";
+use crate::stamp::stamp;
 
 /// Hands a request over. `loading` is how long it waited for the program, if it did.
 ///
@@ -58,66 +53,5 @@ pub(crate) async fn serve(
             // The wall tells how a call ended before it says that it failed.
             Some((_, None)) | None => Err(ApiError::service("The invocation was lost. Try again.")),
         },
-    }
-}
-
-/// Sets the platform's own fields, whatever the client said in their place.
-pub(super) fn stamp(headers: &mut HeaderMap, request_id: &RequestId, trace_id: String) {
-    let spoofed = |name: &HeaderName| name.as_str().starts_with(PLATFORM);
-    if headers.keys().any(spoofed) {
-        let names: Vec<_> = headers
-            .keys()
-            .filter(|name| spoofed(name))
-            .cloned()
-            .collect();
-        for name in names {
-            headers.remove(name);
-        }
-    }
-    if let Ok(value) = HeaderValue::from_str(request_id.as_str()) {
-        headers.insert(REQUEST_ID, value);
-    }
-    match HeaderValue::try_from(trace_id) {
-        Ok(value) => {
-            headers.insert(TRACE_ID, value);
-        }
-        Err(_) => {
-            headers.remove(TRACE_ID);
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn spoofed_fields_are_replaced_or_removed() {
-        let id = RequestId::from_random([0; 16]);
-        let mut headers = HeaderMap::new();
-        for (name, value) in [
-            ("x-amzn-requestid", "a"),
-            ("x-amzn-requestid", "b"),
-            ("x-amzn-trace-id", "c"),
-            ("lambda-runtime-deadline-ms", "d"),
-            ("lambda-runtime-aws-request-id", "e"),
-            ("x-other", "f"),
-        ] {
-            headers.append(name, HeaderValue::from_static(value));
-        }
-        stamp(&mut headers, &id, "Root=1".to_owned());
-        let mut all: Vec<_> = headers
-            .iter()
-            .map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()))
-            .collect();
-        all.sort();
-        assert_eq!(
-            all,
-            [
-                format!("x-amzn-requestid: {id}"),
-                "x-amzn-trace-id: Root=1".to_owned(),
-                "x-other: f".to_owned()
-            ]
-        );
     }
 }

@@ -42,7 +42,7 @@ async fn an_environment_is_used_again() {
 }
 
 /// A door that answers only when as many have asked as `barrier` says.
-fn meeting(barrier: Arc<Barrier>) -> impl FnOnce(&mut WorkerOptions) {
+pub(crate) fn meeting(barrier: Arc<Barrier>) -> impl FnOnce(&mut WorkerOptions) {
     move |options| {
         let door: Door = Arc::new(move |_, mut stream| {
             let barrier = Arc::clone(&barrier);

@@ -15,6 +15,7 @@ mod logs;
 mod processes;
 mod rig;
 mod speed;
+mod web;
 
 use std::process::ExitCode;
 
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
         languages::tests(),
         logs::tests(),
         processes::tests(),
+        web::tests(),
     ]
     .concat();
     let mut trials: Vec<Trial> = tests
