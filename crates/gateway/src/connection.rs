@@ -86,7 +86,7 @@ impl Gateway {
             async move { gateway.answer(request, &peer).await }
         });
         let stream = TokioIo::new(Opening::new(stream, bounds.head));
-        let connection = http.serve_connection(stream, service);
+        let connection = http.serve_connection_with_upgrades(stream, service);
         tokio::pin!(connection);
         let ended = tokio::select! {
             ended = connection.as_mut() => ended,

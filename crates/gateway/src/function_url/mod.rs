@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! host or path ─▶ the URL, one look-up ─▶ CORS preflight, or who may ask ─▶ what runs ─▶ admission
-//!   ─▶ a function that takes HTTP: request and response stream through (`direct`)
+//!   ─▶ a function that takes HTTP: request and response stream through (`direct`), or a WebSocket does (`upgrade`)
 //!   ─▶ a function that takes events: the request as an event, the result as a response (`events`)
 //! ```
 //!
@@ -16,6 +16,7 @@ mod events;
 mod refusal;
 mod signed;
 mod target;
+mod upgrade;
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::SystemTime;
@@ -28,7 +29,7 @@ use hearth_types::wire::function_url::Iam;
 use http::header::{HOST, HeaderName, HeaderValue, ORIGIN};
 use http::request::Parts;
 use http::uri::PathAndQuery;
-use http::{Method, Request, Response, Uri};
+use http::{Method, Request, Response, StatusCode, Uri};
 use http_body::Body as _;
 use http_body_util::{BodyExt as _, Empty, Full};
 use hyper::body::Incoming;
@@ -37,6 +38,7 @@ use tokio::sync::OwnedSemaphorePermit;
 pub use self::domain::UrlDomain;
 use self::refusal::Refusal;
 use self::target::BadHost;
+use self::upgrade::Handshake;
 use crate::gateway::{Parted, discard};
 use crate::response_body::{Held, ResponseBody};
 use crate::{body, error_response, random, trace_id};
@@ -211,9 +213,16 @@ impl Parted {
                 return Err(error.into());
             }
         };
+        let handshake = Handshake::of(&mut parts);
+        if handshake.is_some() && !resolved.deployment.is_web() {
+            return Err(Refusal::no_websocket());
+        }
         let sampled = resolved.deployment.configuration.tracing_active;
         let trace_id = trace_id::of_request(&parts.headers, sampled, at);
         self.rewrite(&mut parts, prefix, peer, &trace_id)?;
+        if handshake.is_some() {
+            Handshake::ask(&mut parts);
+        }
         let is_head = parts.method == Method::HEAD;
         let (body, memory) = arriving.into_body();
         let invocation = HttpInvocation {
@@ -224,7 +233,12 @@ impl Parted {
         let held = Held { admitted, memory };
         let request = Request::from_parts(parts, body);
         match self.invoker.serve(invocation, request).await? {
-            Served::Response(response) => direct::answer(response, is_head, held, url, request_id),
+            Served::Response(response) => match handshake {
+                Some(handshake) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
+                    handshake.switch(response, held, request_id)
+                }
+                _ => direct::answer(response, is_head, held, url, request_id),
+            },
             Served::Failed(_) => Err(Refusal::function_failed()),
             Served::TakesEvents(request) => {
                 let asker = Asker {

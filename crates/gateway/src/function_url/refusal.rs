@@ -87,12 +87,21 @@ impl Refusal {
         )
     }
 
+    /// Only a web server speaks it.
+    pub(super) fn no_websocket() -> Self {
+        Self::new(
+            501,
+            ErrorKind::NotImplemented.code(),
+            "The function takes no WebSockets: only functions that are web servers do.",
+        )
+    }
+
     /// The URL streams, the function does not.
     pub(super) fn does_not_stream() -> Self {
         Self::new(
             501,
             ErrorKind::NotImplemented.code(),
-            "InvokeMode RESPONSE_STREAM is not available for this function yet: only WebAssembly components stream.",
+            "InvokeMode RESPONSE_STREAM is not available for this function yet: only web servers and WebAssembly components stream.",
         )
     }
 
