@@ -2,9 +2,11 @@
 //!
 //! - [`detect`]: what the content tells
 //! - [`component`]: from source files to a WebAssembly component
+//! - [`web`]: how a web server is started
 
 mod component;
 mod detect;
+mod web;
 
 use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
@@ -53,6 +55,8 @@ pub(crate) struct Wanted<'a> {
     /// [`WASM`] makes a component of source files.
     pub(crate) runtime: Option<&'a str>,
     pub(crate) handler: Option<&'a str>,
+    /// It is a web server, and the handler is the file that starts it.
+    pub(crate) web: bool,
 }
 
 /// Makes a package of `path`. Runtime and handler are `None` where the content does not tell: the caller then needs
@@ -84,7 +88,17 @@ pub(crate) fn build(path: &Path, wanted: Wanted<'_>) -> anyhow::Result<Package> 
         } else {
             &[]
         };
-        let entries = list(&path, also_left_out)?;
+        let mut entries = list(&path, also_left_out)?;
+        if wanted.web {
+            let (found, written) = tell_web(&entries, wanted)?;
+            entries.extend(written);
+            return Ok(Package {
+                zip: zip_entries(&entries)?,
+                runtime: found.runtime,
+                handler: found.handler,
+                name,
+            });
+        }
         if wanted.runtime == Some(WASM) && detect::component(&entries)?.is_none() {
             let content = component::of_sources(&path, &entries, wanted.handler)?;
             return component_package(name, &content);
@@ -100,7 +114,15 @@ pub(crate) fn build(path: &Path, wanted: Wanted<'_>) -> anyhow::Result<Package> 
     let content = std::fs::read(&path).with_context(|| format!("read {}", path.display()))?;
     if content.starts_with(b"PK\x03\x04") {
         let entries = zip_listing(&content).with_context(|| format!("read {}", path.display()))?;
-        let found = detect(&entries)?;
+        let found = if wanted.web {
+            let (found, written) = tell_web(&entries, wanted)?;
+            if written.is_some() {
+                bail!("the zip has no start script: add a run.sh to it, or deploy the folder");
+            }
+            found
+        } else {
+            detect(&entries)?
+        };
         return Ok(Package {
             zip: content,
             runtime: found.runtime,
@@ -133,7 +155,11 @@ pub(crate) fn build(path: &Path, wanted: Wanted<'_>) -> anyhow::Result<Package> 
         let content = component::of_sources(folder, &entries, wanted.handler)?;
         return component_package(name, &content);
     }
-    let found = detect(&entries)?;
+    let found = if wanted.web {
+        tell_web(&entries, wanted)?.0
+    } else {
+        detect(&entries)?
+    };
     if found.runtime.is_none() {
         bail!(
             "can't tell the runtime of {}: expected a .py, .js, .mjs or .cjs file, an executable, a .wasm component, a .zip or a folder",
@@ -146,6 +172,21 @@ pub(crate) fn build(path: &Path, wanted: Wanted<'_>) -> anyhow::Result<Package> 
         handler: found.handler,
         name,
     })
+}
+
+/// How a web server is started, as far as the user does not say.
+fn tell_web(
+    entries: &[Entry],
+    wanted: Wanted<'_>,
+) -> anyhow::Result<(detect::Found, Option<Entry>)> {
+    match web::detect(entries) {
+        // Whatever the content tells or does not.
+        Err(_) if wanted.runtime.is_some() && wanted.handler.is_some() => {
+            Ok((detect::Found::default(), None))
+        }
+        Ok((found, _)) if wanted.handler.is_some() => Ok((found, None)),
+        other => other,
+    }
 }
 
 /// A package of one component.

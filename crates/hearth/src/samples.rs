@@ -16,9 +16,9 @@ pub(crate) struct Sample {
 /// What `examples/wasm-rust` builds.
 const COMPONENT: &[u8] = include_bytes!("../../../examples/wasm-rust/prebuilt.wasm");
 
-/// One for each kind of runtime, and for each way in which instances of a component can serve: a fresh one for every
+/// One for each kind of runtime, a web server, and one for each way in which instances of a component can serve: a fresh one for every
 /// request, and one for many.
-pub(crate) const SAMPLES: [Sample; 5] = [
+pub(crate) const SAMPLES: [Sample; 6] = [
     Sample {
         name: "python-hello",
         runtime: package::DEFAULT_PYTHON,
@@ -50,6 +50,17 @@ pub(crate) const SAMPLES: [Sample; 5] = [
             "bootstrap",
             include_bytes!(concat!(env!("OUT_DIR"), "/bootstrap")),
             true,
+        )],
+    },
+    Sample {
+        name: "web-hello",
+        runtime: package::DEFAULT_PYTHON,
+        handler: Some("server.py"),
+        tags: &[("hearth:web", "on")],
+        files: &[(
+            "server.py",
+            include_bytes!("../../../examples/python-web/server.py"),
+            false,
         )],
     },
     Sample {

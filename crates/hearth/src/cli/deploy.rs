@@ -9,7 +9,7 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Map, Value, json};
 
-use super::{Done, output};
+use super::{Done, output, url};
 use crate::client::{self, Call, CallError, Client, Connection, encode};
 use crate::package;
 
@@ -48,10 +48,20 @@ pub(super) struct DeployArgs {
     /// ARN of the role [default: a role of the node's account]
     #[arg(long, value_name = "ARN")]
     role: Option<String>,
+    /// The package is a web server: it is served as it is (tag hearth:web=on). How it starts is found from the content:
+    /// run.sh, the start script of package.json, server.js, app.py
+    #[arg(long)]
+    web: bool,
+    /// Give the function a URL that everyone may use
+    #[arg(long)]
+    public: bool,
     /// Publish a version
     #[arg(long)]
     publish: bool,
 }
+
+/// The tag of a function that is a web server.
+const WEB_TAG: &str = "hearth:web";
 
 fn key_value(text: &str) -> Result<(String, String), String> {
     let (key, value) = text
@@ -67,11 +77,15 @@ fn key_value(text: &str) -> Result<(String, String), String> {
 pub(super) async fn run(
     client: &Client,
     connection: &Connection,
-    args: DeployArgs,
+    mut args: DeployArgs,
 ) -> Result<Done, CallError> {
+    if args.web && !args.tag.iter().any(|(key, _)| key == WEB_TAG) {
+        args.tag.push((WEB_TAG.to_owned(), "on".to_owned()));
+    }
     let wanted = package::Wanted {
         runtime: args.runtime.as_deref(),
         handler: args.handler.as_deref(),
+        web: args.web,
     };
     let package = package::build(&args.path, wanted)?;
     let name = args.name.clone().unwrap_or_else(|| package.name.clone());
@@ -132,7 +146,16 @@ pub(super) async fn run(
             .await?;
     }
     progress.finish();
+    let url = if args.public {
+        let made = url::public(client, &name).await?;
+        Some(output::member(&made, "FunctionUrl"))
+    } else {
+        None
+    };
     if connection.json {
+        if let (Some(url), Some(object)) = (url, configuration.as_object_mut()) {
+            object.insert("FunctionUrl".to_owned(), json!(url));
+        }
         output::print_json(&configuration);
         return Ok(Done::Ok);
     }
@@ -144,7 +167,13 @@ pub(super) async fn run(
     ];
     let about: Vec<String> = about.into_iter().filter(|part| !part.is_empty()).collect();
     output::print(&format!("{verb} {name} ({})", about.join(", ")));
-    output::note(&format!("try: hearth invoke {name} --data '{{}}'"));
+    match url {
+        Some(url) => output::print(&url),
+        None if args.web => {
+            output::note(&format!("try: hearth url create {name} --public"));
+        }
+        None => output::note(&format!("try: hearth invoke {name} --data '{{}}'")),
+    }
     Ok(Done::Ok)
 }
 

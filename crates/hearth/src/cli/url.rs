@@ -34,7 +34,7 @@ enum UrlCommand {
         /// Let pages of this origin use it from a browser; * for all; may be given several times
         #[arg(long, value_name = "ORIGIN")]
         cors: Vec<String>,
-        /// Stream responses (WebAssembly components do so anyway)
+        /// Stream responses (web servers and WebAssembly components do so anyway)
         #[arg(long)]
         stream: bool,
     },
@@ -53,6 +53,46 @@ enum UrlCommand {
     },
 }
 
+/// Gives a function a URL that everyone may use, and describes it.
+pub(super) async fn public(client: &Client, name: &str) -> Result<Value, CallError> {
+    make(client, name, None, true, &[], false).await
+}
+
+/// Gives a function a URL, or changes the one that it has.
+async fn make(
+    client: &Client,
+    name: &str,
+    alias: Option<&str>,
+    public: bool,
+    cors: &[String],
+    stream: bool,
+) -> Result<Value, CallError> {
+    let mut body = json!({
+        "AuthType": if public { "NONE" } else { "AWS_IAM" },
+        "InvokeMode": if stream { "RESPONSE_STREAM" } else { "BUFFERED" },
+    });
+    if !cors.is_empty() {
+        body["Cors"] = json!({
+            "AllowOrigins": cors,
+            "AllowMethods": ["*"],
+            "AllowHeaders": ["*"],
+        });
+    }
+    let target = config(name, alias);
+    let made = match client.lambda("POST", target.clone(), Some(&body)).await {
+        Err(CallError::Api { status: 409, .. }) => {
+            client.lambda("PUT", target, Some(&body)).await?
+        }
+        other => other?,
+    };
+    if public {
+        let_everyone_in(client, name, alias).await?;
+    } else {
+        shut_everyone_out(client, name, alias).await?;
+    }
+    Ok(made)
+}
+
 pub(super) async fn run(
     client: &Client,
     connection: &Connection,
@@ -66,29 +106,7 @@ pub(super) async fn run(
             cors,
             stream,
         } => {
-            let mut body = json!({
-                "AuthType": if public { "NONE" } else { "AWS_IAM" },
-                "InvokeMode": if stream { "RESPONSE_STREAM" } else { "BUFFERED" },
-            });
-            if !cors.is_empty() {
-                body["Cors"] = json!({
-                    "AllowOrigins": cors,
-                    "AllowMethods": ["*"],
-                    "AllowHeaders": ["*"],
-                });
-            }
-            let target = config(&name, alias.as_deref());
-            let made = match client.lambda("POST", target.clone(), Some(&body)).await {
-                Err(CallError::Api { status: 409, .. }) => {
-                    client.lambda("PUT", target, Some(&body)).await?
-                }
-                other => other?,
-            };
-            if public {
-                let_everyone_in(client, &name, alias.as_deref()).await?;
-            } else {
-                shut_everyone_out(client, &name, alias.as_deref()).await?;
-            }
+            let made = make(client, &name, alias.as_deref(), public, &cors, stream).await?;
             if connection.json {
                 output::print_json(&made);
             } else {
