@@ -88,9 +88,9 @@ impl Server {
         let cut = self.gone.child_token();
         let until = cut.clone();
         tokio::spawn(async move {
-            match until.run_until_cancelled(connection.with_upgrades()).await {
-                Some(Err(error)) => tracing::trace!(%error, "a connection to a web server ended"),
-                Some(Ok(())) | None => {}
+            let ended = until.run_until_cancelled(connection.with_upgrades()).await;
+            if let Some(Err(error)) = ended {
+                tracing::trace!(%error, "a connection to a web server ended");
             }
         });
         Ok(Connection {
