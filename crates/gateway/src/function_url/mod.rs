@@ -46,6 +46,9 @@ const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto")
 const FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
 const TRACE: HeaderName = HeaderName::from_static(trace_id::HEADER);
 
+/// Fields that a request comes to have on its way: host, trace, request identifier, and the three `X-Forwarded-*`.
+const OWN_FIELDS: usize = 6;
+
 /// The other end of a connection.
 #[derive(Clone, Debug)]
 pub(crate) struct Peer {
@@ -248,6 +251,8 @@ impl Parted {
         trace_id: &str,
     ) -> Result<(), Refusal> {
         fields::strip_request(&mut parts.headers);
+        // A map that grows moves everything that is in it.
+        parts.headers.reserve(OWN_FIELDS);
         if let Some(authority) = parts.uri.authority()
             && !parts.headers.contains_key(HOST)
         {
