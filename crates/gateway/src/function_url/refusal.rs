@@ -23,7 +23,7 @@ pub(crate) struct Refusal {
     /// The rest of the request can't be told from the next one.
     close: bool,
     /// A header field that goes with it.
-    field: Option<(HeaderName, HeaderValue)>,
+    field: Option<Box<(HeaderName, HeaderValue)>>,
 }
 
 impl Refusal {
@@ -141,7 +141,7 @@ impl Refusal {
     /// The same with a header field.
     pub(crate) fn with(self, name: HeaderName, value: HeaderValue) -> Self {
         Self {
-            field: Some((name, value)),
+            field: Some(Box::new((name, value))),
             ..self
         }
     }
@@ -165,7 +165,8 @@ impl Refusal {
         let mut answer = error_response::json(self.status, Protocol::RestJson, &body, request_id);
         let headers = answer.headers_mut();
         error_response::set_code(headers, self.code, self.retry_after);
-        if let Some((name, value)) = self.field {
+        if let Some(field) = self.field {
+            let (name, value) = *field;
             headers.insert(name, value);
         }
         if self.close && version < Version::HTTP_2 {

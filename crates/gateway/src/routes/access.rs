@@ -92,7 +92,7 @@ impl Parted {
                 return Err(refusal);
             }
         };
-        let caller = if !route.limits_callers() {
+        let caller = if !route.is_limited() {
             Vec::new()
         } else if caller.is_empty() {
             network(peer.address)

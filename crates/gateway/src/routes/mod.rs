@@ -12,7 +12,7 @@ mod access;
 mod find;
 mod token;
 
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use hearth_registry::{FixedResponse, NewPath, Route, RouteTarget};
 use hearth_types::ErrorKind;
@@ -86,7 +86,9 @@ impl Parted {
         let route = chosen.route;
         let at = Timestamp::from(SystemTime::now());
         let visitor = self.let_in(&route, &mut parts, body, at, peer).await?;
-        if let Err(throttled) = route.take_token(&visitor.caller) {
+        if route.is_limited()
+            && let Err(throttled) = route.take_token(&visitor.caller, Instant::now())
+        {
             visitor.arriving.discard(&parts);
             let refusal = Refusal::new(
                 429,

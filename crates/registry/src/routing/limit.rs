@@ -1,21 +1,19 @@
 //! Token buckets: how fast a route may be asked, by all and by each.
 //!
-//! A bucket is one number, the instant at which it would be full again (GCRA, by the crate `governor`); taking a token
-//! from a route's is one compare-and-swap. Callers' buckets are in shards of the route's own, so that no lock is shared
-//! by routes, and they are bounded: of those that are too many, the fullest is forgotten, which forgives its caller the
-//! least.
+//! A bucket is one number, the moment at which it will be full again (the generic cell rate algorithm: ITU-T I.371,
+//! annex A); taking a token from a route's is one compare-and-swap. Callers' buckets are in shards of the route's own, so
+//! that no lock is shared by routes, and they are bounded: of those that are too many, the fullest is forgotten, which
+//! forgives its caller the least. (The crate `governor` does the arithmetic too, but neither bounds callers nor builds
+//! without a second hash table, a timer and sinks.)
+//!
+//! Time is passed in.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher as _, RandomState};
-use std::num::NonZeroU32;
-use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
-use governor::clock::{Clock, MonotonicClock};
-use governor::middleware::NoOpMiddleware;
-use governor::nanos::Nanos;
-use governor::state::{InMemoryState, NotKeyed, StateStore};
-use governor::{NotUntil, Quota, RateLimiter};
 use hearth_types::wire::route::RateLimit;
 
 /// Locks that the callers of one route spread over.
@@ -29,128 +27,140 @@ const LOOKED_AT: usize = 16;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Throttled(pub Duration);
 
+/// How fast buckets fill, and how much they hold.
+#[derive(Debug)]
+struct Quota {
+    asked: RateLimit,
+    /// Nanoseconds until a token is back.
+    token: u64,
+    /// Nanoseconds until an empty bucket is full.
+    whole: u64,
+    /// The moment that others are counted from: the first at which a token was taken.
+    start: OnceLock<Instant>,
+}
+
+impl Quota {
+    /// `None` for a limit that is none.
+    fn new(limit: RateLimit) -> Option<Self> {
+        const SECOND: f64 = 1e9;
+        let rate = limit.requests_per_second.filter(|rate| *rate > 0.0)?;
+        // What a second brings, at least one: a bucket that holds nothing lets nobody in.
+        let of_a_second = rate.ceil().clamp(1.0, f64::from(u32::MAX)) as u32;
+        // Conversions stop at the ends of the range.
+        let token = ((SECOND / rate) as u64).max(1);
+        let burst = limit.burst.unwrap_or(of_a_second).max(1);
+        Some(Self {
+            asked: limit,
+            token,
+            whole: token.saturating_mul(burst.into()),
+            start: OnceLock::new(),
+        })
+    }
+
+    fn since_start(&self, now: Instant) -> u64 {
+        let start = self.start.get_or_init(|| now);
+        // Half a millennium fits.
+        u64::try_from(now.saturating_duration_since(*start).as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    /// When a bucket that is full at `full` will be once a token was taken at `now`.
+    fn take(&self, full: u64, now: u64) -> Result<u64, Throttled> {
+        let after = full.max(now).saturating_add(self.token);
+        let most = now.saturating_add(self.whole);
+        if after > most {
+            return Err(Throttled(Duration::from_nanos(after - most)));
+        }
+        Ok(after)
+    }
+}
+
 /// One bucket for all.
 #[derive(Debug)]
-pub(crate) struct Bucket<C: Clock = MonotonicClock> {
-    asked: RateLimit,
-    clock: C,
-    limiter: RateLimiter<NotKeyed, InMemoryState, C, NoOpMiddleware<C::Instant>>,
-}
-
-/// One bucket for each caller.
-#[derive(Debug)]
-pub(crate) struct Buckets<C: Clock = MonotonicClock> {
-    asked: RateLimit,
-    clock: C,
-    limiter: RateLimiter<Caller, Callers, C, NoOpMiddleware<C::Instant>>,
-    /// Two hashes that nobody can foresee: who knew them could share another's bucket.
-    hashers: [RandomState; 2],
-}
-
-/// What tells callers apart.
-type Caller = [u64; 2];
-
-fn quota(limit: RateLimit) -> Option<Quota> {
-    let rate = limit.requests_per_second?;
-    let period = Duration::try_from_secs_f64(1.0 / rate).ok()?;
-    // What a second brings, at least one: a bucket that holds nothing lets nobody in.
-    let of_a_second = rate.ceil().clamp(1.0, f64::from(u32::MAX)) as u32;
-    let burst = NonZeroU32::new(limit.burst.unwrap_or(of_a_second))?;
-    Some(Quota::with_period(period)?.allow_burst(burst))
-}
-
-fn throttled<C: Clock>(until: &NotUntil<C::Instant>, clock: &C) -> Throttled {
-    Throttled(until.wait_time_from(clock.now()))
+pub(crate) struct Bucket {
+    quota: Quota,
+    /// When it will be full.
+    full: AtomicU64,
 }
 
 impl Bucket {
     /// `None` for a limit that is none.
     pub(crate) fn new(limit: RateLimit) -> Option<Self> {
-        Self::with_clock(limit, MonotonicClock)
-    }
-}
-
-impl<C: Clock + Clone> Bucket<C> {
-    fn with_clock(limit: RateLimit, clock: C) -> Option<Self> {
         Some(Self {
-            asked: limit,
-            limiter: RateLimiter::new(quota(limit)?, InMemoryState::default(), clock.clone()),
-            clock,
+            quota: Quota::new(limit)?,
+            full: AtomicU64::new(0),
         })
     }
 
     pub(crate) fn is_of(&self, limit: RateLimit) -> bool {
-        self.asked == limit
+        self.quota.asked == limit
     }
 
-    pub(crate) fn take(&self) -> Result<(), Throttled> {
-        self.limiter
-            .check()
-            .map_err(|until| throttled(&until, &self.clock))
+    pub(crate) fn take(&self, now: Instant) -> Result<(), Throttled> {
+        let now = self.quota.since_start(now);
+        let mut full = self.full.load(Ordering::Relaxed);
+        loop {
+            let after = self.quota.take(full, now)?;
+            let swapped =
+                self.full
+                    .compare_exchange_weak(full, after, Ordering::Relaxed, Ordering::Relaxed);
+            match swapped {
+                Ok(_) => return Ok(()),
+                Err(changed) => full = changed,
+            }
+        }
     }
+}
+
+/// What tells callers apart: two hashes that nobody can foresee, for who could would share another's bucket.
+type Caller = [u64; 2];
+
+/// One bucket for each caller.
+#[derive(Debug)]
+pub(crate) struct Buckets {
+    quota: Quota,
+    hashers: [RandomState; 2],
+    /// When each caller's bucket will be full.
+    shards: [Mutex<HashMap<Caller, u64>>; SHARDS],
 }
 
 impl Buckets {
     /// `None` for a limit that is none.
     pub(crate) fn new(limit: RateLimit) -> Option<Self> {
-        Self::with_clock(limit, MonotonicClock)
-    }
-}
-
-impl<C: Clock + Clone> Buckets<C> {
-    fn with_clock(limit: RateLimit, clock: C) -> Option<Self> {
         Some(Self {
-            asked: limit,
-            limiter: RateLimiter::new(quota(limit)?, Callers::default(), clock.clone()),
-            clock,
+            quota: Quota::new(limit)?,
             hashers: [RandomState::new(), RandomState::new()],
+            shards: Default::default(),
         })
     }
 
     pub(crate) fn is_of(&self, limit: RateLimit) -> bool {
-        self.asked == limit
+        self.quota.asked == limit
     }
 
-    pub(crate) fn take(&self, caller: &[u8]) -> Result<(), Throttled> {
+    pub(crate) fn take(&self, caller: &[u8], now: Instant) -> Result<(), Throttled> {
+        let now = self.quota.since_start(now);
         let caller = [0, 1].map(|n: usize| self.hashers[n].hash_one(caller));
-        self.limiter
-            .check_key(&caller)
-            .map_err(|until| throttled(&until, &self.clock))
-    }
-}
-
-/// When each caller's bucket would be full again.
-#[derive(Debug, Default)]
-struct Callers([Mutex<HashMap<Caller, Nanos>>; SHARDS]);
-
-impl StateStore for Callers {
-    type Key = Caller;
-
-    fn measure_and_replace<T, F, E>(&self, caller: &Caller, decide: F) -> Result<T, E>
-    where
-        F: Fn(Option<Nanos>) -> Result<(T, Nanos), E>,
-    {
         // The remainder fits every width of usize.
         let at = usize::try_from(caller[0] % SHARDS as u64).unwrap_or_default();
         // Nothing in here can panic half-way, so a poisoned lock holds a whole map.
-        let mut shard = self.0[at].lock().unwrap_or_else(PoisonError::into_inner);
-        let (answer, full) = decide(shard.get(caller).copied())?;
-        if shard.len() >= CALLERS_IN_SHARD && !shard.contains_key(caller) {
+        let shard = self.shards[at].lock();
+        let mut shard = shard.unwrap_or_else(PoisonError::into_inner);
+        let full = shard.get(&caller).copied();
+        let after = self.quota.take(full.unwrap_or_default(), now)?;
+        if shard.len() >= CALLERS_IN_SHARD && full.is_none() {
             let looked_at = shard.iter().take(LOOKED_AT);
-            let fullest = looked_at.min_by_key(|(_, full)| full.as_u64());
+            let fullest = looked_at.min_by_key(|(_, full)| **full);
             if let Some(fullest) = fullest.map(|(caller, _)| *caller) {
                 shard.remove(&fullest);
             }
         }
-        shard.insert(*caller, full);
-        Ok(answer)
+        shard.insert(caller, after);
+        Ok(())
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use governor::clock::FakeRelativeClock;
-
     use super::*;
 
     fn limit(rate: f64, burst: Option<u32>) -> RateLimit {
@@ -160,56 +170,74 @@ mod tests {
         }
     }
 
+    fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
     #[test]
     fn a_bucket_holds_its_burst_and_fills_at_its_rate() {
-        let clock = FakeRelativeClock::default();
-        let bucket = Bucket::with_clock(limit(2.0, Some(3)), clock.clone()).unwrap();
+        let start = Instant::now();
+        let bucket = Bucket::new(limit(2.0, Some(3))).unwrap();
         for _ in 0..3 {
-            bucket.take().unwrap();
+            bucket.take(start).unwrap();
         }
-        assert_eq!(bucket.take(), Err(Throttled(Duration::from_millis(500))));
-        clock.advance(Duration::from_millis(499));
-        assert_eq!(bucket.take(), Err(Throttled(Duration::from_millis(1))));
-        clock.advance(Duration::from_millis(1));
-        bucket.take().unwrap();
-        assert!(bucket.take().is_err());
-        clock.advance(Duration::from_secs(60));
-        let taken = (0..10).filter(|_| bucket.take().is_ok()).count();
+        assert_eq!(bucket.take(start), Err(Throttled(ms(500))));
+        assert_eq!(bucket.take(start + ms(499)), Err(Throttled(ms(1))));
+        bucket.take(start + ms(500)).unwrap();
+        assert!(bucket.take(start + ms(500)).is_err());
+        let later = start + ms(60_000);
+        let taken = (0..10).filter(|_| bucket.take(later).is_ok()).count();
         assert_eq!(taken, 3, "no more than the burst is saved up");
+        // A clock that another thread read earlier takes nothing away.
+        assert!(bucket.take(start).is_err());
     }
 
     #[test]
     fn less_than_one_a_second_and_no_burst() {
-        let clock = FakeRelativeClock::default();
-        let bucket = Bucket::with_clock(limit(0.1, None), clock.clone()).unwrap();
-        bucket.take().unwrap();
-        assert_eq!(bucket.take(), Err(Throttled(Duration::from_secs(10))));
-        let fast = Bucket::with_clock(limit(2.5, None), clock).unwrap();
-        assert_eq!((0..10).filter(|_| fast.take().is_ok()).count(), 3);
+        let start = Instant::now();
+        let bucket = Bucket::new(limit(0.1, None)).unwrap();
+        bucket.take(start).unwrap();
+        assert_eq!(bucket.take(start), Err(Throttled(ms(10_000))));
+        let fast = Bucket::new(limit(2.5, None)).unwrap();
+        assert_eq!((0..10).filter(|_| fast.take(start).is_ok()).count(), 3);
+        for none in [0.0, -1.0, f64::NAN] {
+            assert!(Bucket::new(limit(none, None)).is_none());
+        }
+    }
+
+    #[test]
+    fn threads_take_no_token_twice() {
+        let start = Instant::now();
+        let bucket = Bucket::new(limit(1.0, Some(1_000))).unwrap();
+        let taken: usize = std::thread::scope(|scope| {
+            let take = || (0..1_000).filter(|_| bucket.take(start).is_ok()).count();
+            let threads: Vec<_> = (0..4).map(|_| scope.spawn(take)).collect();
+            threads.into_iter().map(|t| t.join().unwrap()).sum()
+        });
+        assert_eq!(taken, 1_000);
     }
 
     #[test]
     fn callers_have_buckets_of_their_own() {
-        let clock = FakeRelativeClock::default();
-        let buckets = Buckets::with_clock(limit(1.0, None), clock.clone()).unwrap();
-        buckets.take(b"a").unwrap();
-        buckets.take(b"b").unwrap();
-        assert!(buckets.take(b"a").is_err() && buckets.take(b"b").is_err());
-        clock.advance(Duration::from_secs(1));
-        buckets.take(b"a").unwrap();
+        let start = Instant::now();
+        let buckets = Buckets::new(limit(1.0, None)).unwrap();
+        buckets.take(b"a", start).unwrap();
+        buckets.take(b"b", start).unwrap();
+        assert!(buckets.take(b"a", start).is_err() && buckets.take(b"b", start).is_err());
+        buckets.take(b"a", start + ms(1_000)).unwrap();
     }
 
     #[test]
     fn callers_are_bounded_and_the_one_that_is_throttled_stays() {
-        let clock = FakeRelativeClock::default();
-        let buckets = Buckets::with_clock(limit(1.0, Some(100)), clock).unwrap();
-        while buckets.take(b"greedy").is_ok() {}
+        let start = Instant::now();
+        let buckets = Buckets::new(limit(1.0, Some(100))).unwrap();
+        while buckets.take(b"greedy", start).is_ok() {}
         for n in 0..100_000_u32 {
-            buckets.take(&n.to_le_bytes()).unwrap();
+            buckets.take(&n.to_le_bytes(), start).unwrap();
         }
-        assert!(buckets.take(b"greedy").is_err());
-        let callers = buckets.limiter.into_state_store();
-        let known: usize = callers.0.iter().map(|s| s.lock().unwrap().len()).sum();
+        assert!(buckets.take(b"greedy", start).is_err());
+        let shards = buckets.shards.iter();
+        let known: usize = shards.map(|shard| shard.lock().unwrap().len()).sum();
         assert!(known <= SHARDS * CALLERS_IN_SHARD, "{known}");
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use hearth_store::record::RouteRecord;
@@ -178,21 +179,22 @@ impl Route {
         self.cors.as_ref()
     }
 
-    /// Whether it needs to know who asks to count requests.
-    pub fn limits_callers(&self) -> bool {
-        self.caller_limit.is_some()
+    /// Whether it counts requests.
+    pub fn is_limited(&self) -> bool {
+        self.limit.is_some() || self.caller_limit.is_some()
     }
 
     /// Takes a token from the caller's bucket, if there is one, and from the route's.
     ///
     /// # Errors
     /// [`Throttled`]: there was none.
-    pub fn take_token(&self, caller: &[u8]) -> Result<(), Throttled> {
+    pub fn take_token(&self, caller: &[u8], now: Instant) -> Result<(), Throttled> {
         // The caller's first: one who asks too often must not use up what is for all.
         if let Some(callers) = &self.caller_limit {
-            callers.take(caller)?;
+            callers.take(caller, now)?;
         }
-        self.limit.as_ref().map_or(Ok(()), |bucket| bucket.take())
+        let bucket = self.limit.as_ref();
+        bucket.map_or(Ok(()), |bucket| bucket.take(now))
     }
 
     pub(super) fn shares_method_with(&self, other: &Self) -> bool {
