@@ -29,6 +29,7 @@ use crate::function_url::{Peer, UrlDomain};
 use crate::operation::{CONTROL_BYTES, NoTarget, Target};
 use crate::package_url::{self, PackageLinks};
 use crate::response_body::ResponseBody;
+use crate::routes::Tokens;
 use crate::{lambda, logs_api, random, sts_api};
 
 /// What the node decides for its front door.
@@ -84,6 +85,8 @@ pub(crate) struct Parted {
     pub(crate) packages: Packages,
     pub(crate) links: PackageLinks,
     pub(crate) url_domain: UrlDomain,
+    /// Issuers of the tokens that routes take.
+    pub(crate) tokens: Tokens,
     pub(crate) admission: Admission,
     pub(crate) budget: Budget,
     pub(crate) connections: ConnectionOptions,
@@ -150,6 +153,7 @@ impl Gateway {
             packages,
             links: PackageLinks::new(&options.node_secret),
             url_domain: options.url_domain,
+            tokens: Tokens::default(),
             admission: Admission::default(),
             budget: Budget::new(options.body_memory_bytes),
             listened: Arc::new(Semaphore::new(connections.most)),
@@ -166,15 +170,23 @@ impl Gateway {
     ) -> Result<Response<ResponseBody>, Infallible> {
         let request_id = RequestId::from_random(random::bytes());
         let (parts, body) = request.into_parts();
+        if let Some(choice) = self.0.choice_at_host(&parts) {
+            let answer = self.0.at_route(choice, parts, body, peer, request_id);
+            return Ok(answer.await);
+        }
         if let Some(place) = self.0.place_of(&parts) {
             let answer = self.0.at_function_url(place, parts, body, peer, request_id);
+            return Ok(answer.await);
+        }
+        if let Some(choice) = self.0.choice_at_every_host(&parts) {
+            let answer = self.0.at_route(choice, parts, body, peer, request_id);
             return Ok(answer.await);
         }
         let answer = self.answer_api(parts, body, request_id).await;
         Ok(answer.map(ResponseBody::Whole))
     }
 
-    /// Answers one request that is at no function URL.
+    /// Answers one request that is at no function URL and no route.
     async fn answer_api(&self, parts: Parts, body: Incoming, request_id: RequestId) -> Answer {
         let path = parts.uri.path();
         if path == "/health" {

@@ -6,7 +6,8 @@
 //! look at a function's log (`logs_api`). `sts_api` tells callers who they are. Packages are fetched through links of the node's own (`package_url`).
 //!
 //! Requests at a function URL go their own way (`function_url`): signed or not, and with bodies that stream
-//! (`response_body`). `running` is common to both ways.
+//! (`response_body`). Routes (`routes`) lead requests at hosts and paths of their own to the same way. `running` is common
+//! to all ways.
 //!
 //! Nobody here validates a function's configuration, starts an environment or knows where one runs: that is for the
 //! registry, and for whoever implements [`hearth_types::invoke::Invoker`].
@@ -25,6 +26,7 @@ mod operation;
 mod package_url;
 mod random;
 mod response_body;
+mod routes;
 mod running;
 mod server;
 mod sts_api;

@@ -25,7 +25,7 @@ impl Parted {
         resolved: Resolved,
         held: Held,
     ) -> Result<Response<ResponseBody>, Refusal> {
-        if asker.url.mode() == InvokeMode::ResponseStream {
+        if asker.door.mode() == InvokeMode::ResponseStream {
             return Err(Refusal::does_not_stream());
         }
         let (parts, mut body) = request.into_parts();
@@ -40,11 +40,13 @@ impl Parted {
                 return Err(Refusal::unread(unread, REQUEST_PAYLOAD_BYTES));
             }
         };
-        let key = asker.url.key();
+        let key = asker.door.key();
         let request_id = asker.request_id;
         let event = event::of_request(Asked {
-            id: asker.url.id(),
-            domain_name: &self.url_domain.host(asker.url.id(), &key.region),
+            api_id: &asker.door.api_id(),
+            domain_name: &asker.door.host(&self.url_domain),
+            route_key: &asker.door.route_key(),
+            path_parameters: asker.door.parameters(),
             method: &parts.method,
             version: parts.version,
             path: parts.uri.path(),
@@ -54,7 +56,7 @@ impl Parted {
             source: asker.peer.address,
             request_id,
             at: asker.at,
-            signer: asker.signer,
+            authorizer: asker.authorizer,
         });
         let payload = serde_json::to_vec(&event).map_err(|error| {
             tracing::error!(%error, "write an event as JSON");

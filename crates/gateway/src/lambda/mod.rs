@@ -1,4 +1,4 @@
-//! The Lambda API: one file an operation group, each a translation between HTTP and the registry.
+//! The Lambda API, and Hearth's own beside it: one file an operation group, each a translation between HTTP and the registry.
 
 mod aliases;
 mod concurrency;
@@ -8,6 +8,7 @@ mod invoke;
 mod layers;
 mod permissions;
 mod request;
+mod routes;
 mod tags;
 
 use hearth_types::{ApiError, ErrorKind};
@@ -67,6 +68,15 @@ pub(crate) async fn answer(call: Call<'_>) -> Result<Answer, ApiError> {
         Operation::AddPermission => permissions::add(call).await,
         Operation::RemovePermission => permissions::remove(call).await,
         Operation::GetPolicy => permissions::get(call).await,
+        Operation::PutRoute => routes::put(call).await,
+        Operation::GetRoute => routes::get(call).await,
+        Operation::ListRoutes => routes::list(call).await,
+        Operation::DeleteRoute => routes::delete(call).await,
+        Operation::CreateRouteKey => routes::create_key(call).await,
+        Operation::GetRouteKey => routes::get_key(call).await,
+        Operation::ListRouteKeys => routes::list_keys(call).await,
+        Operation::UpdateRouteKey => routes::update_key(call).await,
+        Operation::DeleteRouteKey => routes::delete_key(call).await,
     }
 }
 

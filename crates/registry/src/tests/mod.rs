@@ -7,6 +7,7 @@ mod failures;
 mod functions;
 mod layers;
 mod memory;
+mod routes;
 mod tags;
 mod urls;
 mod versions;
