@@ -3,7 +3,8 @@
 //! ```text
 //! host or path ─▶ the URL, one look-up ─▶ CORS preflight, or who may ask ─▶ what runs ─▶ admission
 //!   ─▶ a function that takes HTTP: request and response stream through (`direct`)
-//!   ─▶ a function that takes events: the request as an event, the result as a response (`events`)
+//!   ─▶ a function that takes events: the request as an event, the result as a response (`events`), or a response
+//!      that it makes piece by piece (`streamed`)
 //! ```
 //!
 //! `target` tells URLs from the Lambda API, `domain` says where they are, `signed` looks at signatures, `refusal`
@@ -15,6 +16,7 @@ mod domain;
 mod events;
 mod refusal;
 mod signed;
+mod streamed;
 mod target;
 
 use std::net::{IpAddr, SocketAddr};
@@ -221,7 +223,7 @@ impl Parted {
             deployment: resolved.deployment.clone(),
             trace_id,
         };
-        let held = Held { admitted, memory };
+        let held = Held::new(admitted, memory);
         let request = Request::from_parts(parts, body);
         match self.invoker.serve(invocation, request).await? {
             Served::Response(response) => direct::answer(response, is_head, held, url, request_id),
