@@ -91,9 +91,9 @@ exports.handler = awslambda.streamifyResponse(async (event, stream) => {
     assert ends[0] == ends[2] == {} and ends[1]["ErrorCode"] == "Unhandled", ends
     assert json.loads(ends[1]["ErrorDetails"])["errorType"] == "TypeError"
     url = node.hearth("url", "create", name, "--public", "--stream").stdout.strip()
-    curl = subprocess.run(["curl", "-sSi", "--max-time", "60", url], capture_output=True, text=True, check=True)
-    assert curl.stdout.startswith("HTTP/1.1 201 Created") and "x-a: 1" in curl.stdout
-    assert curl.stdout.endswith("\r\n\r\nsome of it, and the rest")
+    curl = subprocess.run(["curl", "-sSi", "--max-time", "60", url], capture_output=True, check=True)
+    assert curl.stdout.startswith(b"HTTP/1.1 201 Created") and b"\r\nx-a: 1\r\n" in curl.stdout
+    assert curl.stdout.endswith(b"\r\n\r\nsome of it, and the rest")
 
 
 def test_rust_lambda_runtime(lam, name):

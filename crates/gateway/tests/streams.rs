@@ -151,7 +151,10 @@ async fn a_stream_that_fails_does_not_look_whole() {
     let end = async { while wire.more().await.is_some() {} };
     tokio::time::timeout(PATIENCE, end).await.unwrap();
     assert!(wire.has(b"HTTP/1.1 200 OK") && wire.has(b"some of"));
-    assert!(!wire.has(b"\r\n0\r\n"), "the last chunk ends a whole response");
+    assert!(
+        !wire.has(b"\r\n0\r\n"),
+        "the last chunk ends a whole response"
+    );
     // Before the first piece there is time to say so.
     let answer = ask(&node, &id, "/stream/breaks", b"").await;
     assert_eq!(answer.status, 502);

@@ -38,6 +38,7 @@ pub(super) async fn answer(
         first: Bytes::new(),
         body: Some(response.body),
         ended: Some(response.ended),
+        failed: false,
     };
     let refuse = |why| match why {
         Unsendable::Failed => Refusal::function_failed(),
@@ -77,6 +78,8 @@ struct Rest {
     body: Option<Body>,
     /// `None` once that is known.
     ended: Option<BoxFuture<'static, Result<Outcome, ApiError>>>,
+    /// The invocation failed, and that is still to be said.
+    failed: bool,
 }
 
 impl Rest {
@@ -146,16 +149,20 @@ impl http_body::Body for Rest {
             }
             self.body = None;
         }
-        let Some(ended) = &mut self.ended else {
-            return Poll::Ready(None);
-        };
-        let end = ready!(ended.as_mut().poll(cx));
-        self.ended = None;
-        match end {
-            Ok(outcome) if outcome.error.is_none() => Poll::Ready(None),
-            _ => Poll::Ready(Some(Err(BodyError::from(
-                "the function failed before its response had ended",
-            )))),
+        if let Some(ended) = &mut self.ended {
+            let end = ready!(ended.as_mut().poll(cx));
+            self.ended = None;
+            self.failed = !end.is_ok_and(|outcome| outcome.error.is_none());
+            if self.failed {
+                // The server sends what it has gathered when there is nothing to be had, and forgets it at an error.
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
         }
+        if std::mem::take(&mut self.failed) {
+            let error = "the function failed before its response had ended";
+            return Poll::Ready(Some(Err(error.into())));
+        }
+        Poll::Ready(None)
     }
 }
