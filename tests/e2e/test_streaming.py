@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import NODE, ROOT, create, invoke, wait_until, zipped
+from harness import BINARY, NODE, ROOT, create, invoke, wait_until, zipped
 from wasm import create_component, url_event
 
 STREAMS = (ROOT / "tests/functions/streams.py").read_text()
@@ -184,6 +184,25 @@ def test_curl_reads_events_as_they_come(node, urls, gate):
     assert curl.poll() is None
     close()
     assert curl.communicate(timeout=60)[0] == b"\ndata: last\n\n" and curl.returncode == 0
+
+
+def test_the_command_line_prints_as_it_comes(node, urls, gate):
+    identifier, close = gate
+    ask = json.dumps({"do": "gate", "gate": identifier})
+    hearth = subprocess.Popen(
+        [BINARY, "invoke", "own-streams", "--stream", "--tail", "--data", ask],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0, env={"HEARTH_DATA": str(node.data), "PATH": ""},
+    )
+    assert hearth.stdout.readline() == b"data: first\n"
+    close()
+    out, err = hearth.communicate(timeout=60)
+    assert out == b"\ndata: last\n\n" and b"REPORT RequestId" in err and hearth.returncode == 0
+    failed = node.hearth("invoke", "own-streams", "--stream", "--data", '{"do": "fails"}', check=False)
+    assert (failed.returncode, failed.stdout) == (3, "some of it") and "Broken.Heart" in failed.stderr
+    lines = node.hearth("invoke", "own-streams", "--stream", "--json", "--data", '{"do": "repeats", "word": "a", "times": 3}').stdout.splitlines()
+    *pieces, end = [json.loads(line) for line in lines]
+    assert "".join(piece["PayloadChunk"] for piece in pieces) == "aaa" and end["InvokeComplete"]["ErrorCode"] is None
+    assert node.hearth("invoke", "no-such-function", "--stream", check=False).returncode == 4
 
 
 def test_two_streams_at_once_do_not_mix(node, urls):

@@ -11,12 +11,11 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use hearth_types::ApiError;
 use hearth_types::invoke::{Body, BodyError, BoxFuture, Outcome, Streamed};
-use hearth_types::wire::lambda::InvokeComplete;
+use hearth_types::wire::lambda::{ErrorObject, InvokeComplete};
 use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{HeaderMap, Response};
 use http_body::Frame;
 use http_body_util::{BodyExt as _, Full};
-use serde::Deserialize;
 
 use super::invoke::{self, Asked, INVOCATION_TYPE, Kind, enumeration_error};
 use crate::event_stream;
@@ -156,11 +155,6 @@ fn complete(end: Result<Outcome, ApiError>) -> InvokeComplete {
 
 /// The error's type, if it is one of the platform's; what a function threw is unhandled, whatever it calls it.
 fn error_code(payload: &[u8]) -> Option<String> {
-    #[derive(Deserialize)]
-    struct ErrorObject {
-        #[serde(rename = "errorType")]
-        error_type: String,
-    }
     let object: ErrorObject = serde_json::from_slice(payload).ok()?;
     let platforms = ["Runtime.", "Sandbox.", "Function."];
     platforms

@@ -1,4 +1,4 @@
-//! Events of a streamed response.
+//! The end of an invocation: the last event of a streamed response, and the error object.
 
 use serde::{Deserialize, Serialize};
 
@@ -15,4 +15,12 @@ pub struct InvokeComplete {
     /// The last 4 KB of the log, base64, if they were asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub log_result: Option<String>,
+}
+
+/// What a function that failed gives, as far as the platform looks into it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ErrorObject {
+    /// The error's type.
+    pub error_type: String,
 }

@@ -45,7 +45,7 @@ pub use function::{
 pub use function_url::{
     Cors, FunctionUrlConfig, FunctionUrlConfigRequest, ListFunctionUrlConfigsResponse,
 };
-pub use invoke::InvokeComplete;
+pub use invoke::{ErrorObject, InvokeComplete};
 pub use layer::{
     LayerVersionContentInput, LayerVersionContentOutput, LayerVersionResponse,
     LayerVersionsListItem, LayersListItem, ListLayerVersionsResponse, ListLayersResponse,
