@@ -18,7 +18,7 @@ use http::request::Parts;
 use http::{Method, Request, Response, Version};
 use http_body_util::Full;
 use hyper::body::Incoming;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::admission::Admission;
 use crate::auth::{Keys, RootKey, Service, Sessions};
@@ -111,6 +111,8 @@ pub(crate) struct Call<'a> {
     pub(crate) target: Target<'a>,
     pub(crate) parts: &'a Parts,
     pub(crate) body: Bytes,
+    /// The body's part of the memory for all: held until the call has ended.
+    pub(crate) memory: Option<OwnedSemaphorePermit>,
     pub(crate) request_id: RequestId,
     pub(crate) now: Timestamp,
 }
@@ -182,18 +184,23 @@ impl Gateway {
             let answer = self.0.at_route(choice, parts, body, peer, request_id);
             return Ok(answer.await);
         }
-        let answer = self.answer_api(parts, body, request_id).await;
-        Ok(answer.map(ResponseBody::Whole))
+        Ok(self.answer_api(parts, body, request_id).await)
     }
 
     /// Answers one request that is at no function URL and no route.
-    async fn answer_api(&self, parts: Parts, body: Incoming, request_id: RequestId) -> Answer {
+    async fn answer_api(
+        &self,
+        parts: Parts,
+        body: Incoming,
+        request_id: RequestId,
+    ) -> Response<ResponseBody> {
         let path = parts.uri.path();
         if path == "/health" {
-            return health(&parts, request_id);
+            return health(&parts, request_id).map(ResponseBody::Whole);
         }
         if path.starts_with(package_url::PREFIX) {
-            return self.0.package(&parts, request_id).await;
+            let answer = self.0.package(&parts, request_id).await;
+            return answer.map(ResponseBody::Whole);
         }
         // Services whose operations aren't in the path share one.
         let (service, protocol) = if path != "/" || parts.method != Method::POST {
@@ -223,7 +230,7 @@ impl Gateway {
                     .headers_mut()
                     .insert(CONNECTION, HeaderValue::from_static("close"));
             }
-            response
+            response.map(ResponseBody::Whole)
         })
     }
 }
@@ -236,7 +243,7 @@ impl Parted {
         mut body: Incoming,
         service: Service,
         request_id: RequestId,
-    ) -> Result<Answer, Refusal> {
+    ) -> Result<Response<ResponseBody>, Refusal> {
         let now = Timestamp::from(SystemTime::now());
         let query = parts.uri.query().unwrap_or_default();
         let target = Target::find(&parts.method, parts.uri.path(), query);
@@ -267,10 +274,11 @@ impl Parted {
         };
         // From here on the caller is who the request says.
         if service == Service::Logs {
-            return Ok(logs_api::answer(self, &scope, parts, &read.bytes, request_id).await);
+            let answer = logs_api::answer(self, &scope, parts, &read.bytes, request_id).await;
+            return Ok(answer.map(ResponseBody::Whole));
         }
         if service == Service::Sts {
-            return Ok(sts_api::answer(&scope, &read.bytes, request_id));
+            return Ok(sts_api::answer(&scope, &read.bytes, request_id).map(ResponseBody::Whole));
         }
         let target = target.map_err(|none| Refusal {
             error: ApiError::from(&none),
@@ -286,12 +294,11 @@ impl Parted {
             target,
             parts,
             body: read.bytes,
+            memory: read.held,
             request_id,
             now,
         };
-        let answer = lambda::answer(call).await;
-        drop(read.held);
-        Ok(answer?)
+        Ok(lambda::answer(call).await?)
     }
 
     /// `GET /_hearth/packages/<digest>`: what a link opens.

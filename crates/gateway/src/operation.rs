@@ -12,6 +12,7 @@ use percent_encoding::percent_decode_str;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Operation {
     Invoke,
+    InvokeWithResponseStream,
     CreateFunction,
     GetFunction,
     GetFunctionConfiguration,
@@ -93,7 +94,7 @@ impl Operation {
     /// The largest body that is read, bytes.
     pub(crate) const fn body_bytes(self) -> usize {
         match self {
-            Self::Invoke => REQUEST_PAYLOAD_BYTES,
+            Self::Invoke | Self::InvokeWithResponseStream => REQUEST_PAYLOAD_BYTES,
             Self::CreateFunction | Self::UpdateFunctionCode | Self::PublishLayerVersion => {
                 UPLOAD_BYTES
             }
@@ -153,7 +154,7 @@ const MODEL: [Row; 85] = [
     ("GetRuntimeManagementConfig", "GET", "/2021-07-20/functions/{FunctionName}/runtime-management-config", None),
     ("Invoke", "POST", "/2015-03-31/functions/{FunctionName}/invocations", Some(Operation::Invoke)),
     ("InvokeAsync", "POST", "/2014-11-13/functions/{FunctionName}/invoke-async", None),
-    ("InvokeWithResponseStream", "POST", "/2021-11-15/functions/{FunctionName}/response-streaming-invocations", None),
+    ("InvokeWithResponseStream", "POST", "/2021-11-15/functions/{FunctionName}/response-streaming-invocations", Some(Operation::InvokeWithResponseStream)),
     ("ListAliases", "GET", "/2015-03-31/functions/{FunctionName}/aliases", Some(Operation::ListAliases)),
     ("ListCapacityProviders", "GET", "/2025-11-30/capacity-providers", None),
     ("ListCodeSigningConfigs", "GET", "/2020-04-22/code-signing-configs", None),

@@ -7,7 +7,6 @@ use hearth_store::contract::Change;
 use hearth_store::record::FunctionUrlRecord;
 use hearth_types::ApiError;
 use hearth_types::arn::FunctionRef;
-use hearth_types::function::Runtime;
 use hearth_types::function_url::cors::Cors;
 use hearth_types::function_url::{InvokeMode, UrlAuth, UrlId};
 use hearth_types::name::{FunctionKey, Qualifier, Region, Version};
@@ -109,7 +108,6 @@ impl Registry {
                     "FunctionUrlConfig exists for this Lambda function",
                 ));
             }
-            check_mode(entry, &record)?;
             let answer = describe(&key, &Arc::new(record.clone()), true);
             let change = Change::CreateFunctionUrl(key.clone(), record.clone());
             Ok((vec![change], answer))
@@ -192,7 +190,6 @@ impl Registry {
                 record.cors.clone_from(cors);
             }
             record.modified = now;
-            check_mode(entry, &record)?;
             let answer = describe(&key, &Arc::new(record.clone()), false);
             Ok((vec![Change::UpdateFunctionUrl(key.clone(), record)], answer))
         })
@@ -277,22 +274,6 @@ fn entry<'s>(
         Some(_) => Ok(entry),
         None => Err(present::function_not_found(key, Some(qualifier))),
     }
-}
-
-/// Only functions that take HTTP themselves stream. One that answers events would be buffered whatever is said: that
-/// is told here rather than found out later.
-fn check_mode(entry: &FunctionEntry, record: &FunctionUrlRecord) -> Result<(), ApiError> {
-    let version = entry.qualified(Some(&record.qualifier));
-    let runtime = version.map(|version| &version.configuration.runtime);
-    if record.mode == InvokeMode::ResponseStream
-        && let Some(runtime @ (Runtime::Python { .. } | Runtime::NodeJs { .. })) = runtime
-    {
-        return Err(ApiError::invalid(format!(
-            "InvokeMode RESPONSE_STREAM is not available for the runtime {runtime} yet: only WebAssembly components \
-             stream. Use BUFFERED."
-        )));
-    }
-    Ok(())
 }
 
 /// What a request asks for, as far as its shape tells.

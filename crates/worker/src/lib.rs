@@ -6,7 +6,7 @@
 //! another way, through [`wasm`].
 //!
 //! Reading order: [`worker`] (the handle), [`pool`] (who runs what), [`scaling`] (when there is one more; pure),
-//! [`life`] (one environment from start to end), [`environment`] (Init and one invocation), [`runtime_api`], [`logs`],
+//! [`life`] (one environment from start to end), [`environment`] (Init and one invocation), [`runtime_api`], [`reply`] (the way back), [`logs`],
 //! [`capacity`] and [`reaper`] (bounds of the host), [`runtimes`] (what is installed), [`variables`], [`door`], [`walls`]; and [`wasm`], which shares
 //! with these the logs, the failures' words and the variables.
 //!
@@ -25,6 +25,7 @@ mod meter;
 mod options;
 mod pool;
 mod reaper;
+mod reply;
 mod runtime_api;
 mod runtimes;
 mod scaling;

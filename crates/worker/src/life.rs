@@ -152,7 +152,7 @@ impl Life<'_> {
                 }
             }
             Err(StartError::Platform(error)) => {
-                let _ = turn.job.reply.send(Err(error));
+                turn.job.reply.send(Err(error));
             }
             Err(StartError::Hopeless(failure)) => {
                 let took = turn.began.elapsed();
@@ -250,7 +250,7 @@ impl Life<'_> {
 /// Ends the invocation that has waited longest with a failure of the platform.
 fn refuse(member: &mut Member, error: ApiError) {
     if let Some(job) = member.take_waiting() {
-        let _ = job.reply.send(Err(error));
+        job.reply.send(Err(error));
     }
 }
 

@@ -10,16 +10,17 @@ use std::time::{Duration, Instant};
 
 use hearth_types::ApiError;
 use hearth_types::function::Deployment;
-use hearth_types::invoke::{Invocation, Outcome};
+use hearth_types::invoke::Invocation;
 use tokio::sync::oneshot;
 
+use crate::reply::Reply;
 use crate::scaling::{self, Decision, Snapshot};
 
 /// An invocation and who waits for its end.
 #[derive(Debug)]
 pub(crate) struct Job {
     pub(crate) invocation: Invocation,
-    pub(crate) reply: oneshot::Sender<Result<Outcome, ApiError>>,
+    pub(crate) reply: Reply,
     /// When it came.
     pub(crate) since: Instant,
 }
@@ -197,7 +198,7 @@ impl Pool {
         };
         drop(idle);
         for job in queue {
-            let _ = job.reply.send(Err(error.clone()));
+            job.reply.send(Err(error.clone()));
         }
     }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use hearth_types::function::{Deployment, DeploymentId, Reason};
 use hearth_types::invoke::{
-    Body, BoxFuture, HttpInvocation, Invocation, Invoker, Outcome, RequestId, Served,
+    Body, BoxFuture, HttpInvocation, Invocation, Invoker, Outcome, RequestId, Served, Streamed,
 };
 use hearth_types::name::{FunctionKey, Version};
 use hearth_types::walls::Isolation;
@@ -18,6 +18,7 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::options::WorkerOptions;
 use crate::pool::{Job, Placed, Pool};
 use crate::reaper;
+use crate::reply::Reply;
 use crate::runtimes::Runtimes;
 use crate::shared::{Shared, shutting_down};
 use crate::wasm::{self, Guest};
@@ -153,9 +154,29 @@ impl Worker {
 
     async fn run(&self, invocation: Invocation) -> Result<Outcome, ApiError> {
         match self.wall(&invocation.deployment).await? {
-            Wall::Process => self.run_in_process(invocation).await,
+            Wall::Process => {
+                let (caller, answer) = oneshot::channel();
+                self.run_in_process(invocation, Reply::Whole(caller), answer)
+                    .await
+            }
             Wall::Component(guest, loading) => {
                 wasm::invoke(&self.shared.components, guest, loading, invocation).await
+            }
+        }
+    }
+
+    async fn run_streaming(&self, invocation: Invocation) -> Result<Streamed, ApiError> {
+        match self.wall(&invocation.deployment).await? {
+            Wall::Process => {
+                let (caller, answer) = oneshot::channel();
+                self.run_in_process(invocation, Reply::Stream(caller), answer)
+                    .await
+            }
+            // A component streams to those who speak HTTP with it; here its response is translated as a whole.
+            Wall::Component(guest, loading) => {
+                wasm::invoke(&self.shared.components, guest, loading, invocation)
+                    .await
+                    .map(Streamed::Whole)
             }
         }
     }
@@ -173,8 +194,13 @@ impl Worker {
         }
     }
 
-    async fn run_in_process(&self, invocation: Invocation) -> Result<Outcome, ApiError> {
-        let (reply, mut answer) = oneshot::channel();
+    /// Finds an environment for an invocation and waits for what `reply` is told.
+    async fn run_in_process<T>(
+        &self,
+        invocation: Invocation,
+        reply: Reply,
+        mut answer: oneshot::Receiver<Result<T, ApiError>>,
+    ) -> Result<T, ApiError> {
         let since = Instant::now();
         let request_id = invocation.request_id;
         let deployment = Arc::clone(&invocation.deployment);
@@ -259,6 +285,10 @@ impl Drop for Place<'_> {
 impl Invoker for Worker {
     fn invoke(&self, invocation: Invocation) -> BoxFuture<'_, Result<Outcome, ApiError>> {
         Box::pin(self.run(invocation))
+    }
+
+    fn stream(&self, invocation: Invocation) -> BoxFuture<'_, Result<Streamed, ApiError>> {
+        Box::pin(self.run_streaming(invocation))
     }
 
     fn serve(

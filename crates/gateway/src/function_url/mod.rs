@@ -3,7 +3,8 @@
 //! ```text
 //! host or path ─▶ the URL, one look-up ─▶ CORS preflight, or who may ask ─▶ what runs ─▶ admission
 //!   ─▶ a function that takes HTTP: request and response stream through (`direct`)
-//!   ─▶ a function that takes events: the request as an event, the result as a response (`events`)
+//!   ─▶ a function that takes events: the request as an event, the result as a response (`events`), or a response
+//!      that it makes piece by piece (`streamed`)
 //! ```
 //!
 //! What comes after that a caller was let in is common to URLs and to routes ([`crate::routes`]): [`Door`] says where a
@@ -18,6 +19,7 @@ mod domain;
 mod events;
 pub(crate) mod refusal;
 mod signed;
+mod streamed;
 pub(crate) mod target;
 
 use std::collections::BTreeMap;
@@ -129,7 +131,7 @@ impl Door<'_> {
     fn mode(&self) -> InvokeMode {
         match self {
             Self::Url(url) => url.mode(),
-            Self::Route(_) => InvokeMode::Buffered,
+            Self::Route(_) => InvokeMode::ResponseStream,
         }
     }
 
@@ -336,7 +338,7 @@ impl Parted {
             deployment: resolved.deployment.clone(),
             trace_id,
         };
-        let held = Held { admitted, memory };
+        let held = Held::new(admitted, memory);
         let request = Request::from_parts(parts, body);
         match self.invoker.serve(invocation, request).await? {
             Served::Response(response) => {

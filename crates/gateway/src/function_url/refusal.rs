@@ -99,15 +99,6 @@ impl Refusal {
         )
     }
 
-    /// The URL streams, the function does not.
-    pub(crate) fn does_not_stream() -> Self {
-        Self::new(
-            501,
-            ErrorKind::NotImplemented.code(),
-            "InvokeMode RESPONSE_STREAM is not available for this function yet: only WebAssembly components stream.",
-        )
-    }
-
     pub(crate) fn unread(unread: Unread, limit: usize) -> Self {
         match unread {
             Unread::TooLarge => Self::too_large(limit),

@@ -5,6 +5,7 @@ mod concurrency;
 mod function_urls;
 mod functions;
 mod invoke;
+mod invoke_stream;
 mod layers;
 mod permissions;
 mod request;
@@ -12,16 +13,18 @@ mod routes;
 mod tags;
 
 use hearth_types::{ApiError, ErrorKind};
+use http::Response;
 
 use crate::error_response::{self, Answer, Protocol};
 use crate::gateway::Call;
 use crate::operation::Operation;
+use crate::response_body::ResponseBody;
 
 /// Does what an authenticated call asks for.
 ///
 /// # Errors
 /// What the caller is told.
-pub(crate) async fn answer(call: Call<'_>) -> Result<Answer, ApiError> {
+pub(crate) async fn answer(call: Call<'_>) -> Result<Response<ResponseBody>, ApiError> {
     let Some(operation) = call.target.operation else {
         return Err(ApiError::new(
             ErrorKind::NotImplemented,
@@ -31,7 +34,8 @@ pub(crate) async fn answer(call: Call<'_>) -> Result<Answer, ApiError> {
             ),
         ));
     };
-    match operation {
+    let answer = match operation {
+        Operation::InvokeWithResponseStream => return invoke_stream::answer(call).await,
         Operation::Invoke => invoke::answer(call).await,
         Operation::CreateFunction => functions::create(call).await,
         Operation::GetFunction => functions::get(call).await,
@@ -77,7 +81,8 @@ pub(crate) async fn answer(call: Call<'_>) -> Result<Answer, ApiError> {
         Operation::ListRouteKeys => routes::list_keys(call).await,
         Operation::UpdateRouteKey => routes::update_key(call).await,
         Operation::DeleteRouteKey => routes::delete_key(call).await,
-    }
+    };
+    answer.map(|answer| answer.map(ResponseBody::Whole))
 }
 
 impl Call<'_> {

@@ -15,6 +15,7 @@ mod logs;
 mod processes;
 mod rig;
 mod speed;
+mod streaming;
 
 use std::process::ExitCode;
 
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
         languages::tests(),
         logs::tests(),
         processes::tests(),
+        streaming::tests(),
     ]
     .concat();
     let mut trials: Vec<Trial> = tests
