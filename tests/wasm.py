@@ -6,9 +6,17 @@ import json
 import urllib.parse
 from pathlib import Path
 
-from harness import ROLE, invoke
+from harness import ROLE, Node, invoke
 
 FIXTURES = Path(__file__).resolve().parent / "fixtures/wasm"
+# Where components run: in the node's own process, or in one for each account behind the process wall.
+PROCESSES = ("shared", "per-account")
+
+
+def wasm_node(folder, process, **settings):
+    """A node whose components run in a process of that kind; not started yet."""
+    (folder / "hearth.toml").write_text(f'[wasm]\nprocess = "{process}"\n')
+    return Node(folder, **settings)
 
 
 @functools.cache

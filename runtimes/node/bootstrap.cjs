@@ -35,6 +35,9 @@ const REQUEST_ID = Symbol.for('aws.lambda.runtime.requestId');
 const TENANT_ID = Symbol.for('aws.lambda.runtime.tenantId');
 const HTTP_PRELUDE_TYPE = 'application/vnd.awslambda.http-integration-response';
 const PRELUDE_END = Buffer.alloc(8);
+// HTTP servers take about 16 KiB of trailers; base64 makes four bytes of three.
+const MAX_TRAILER_BYTES = 9 * 1024;
+const MAX_ERROR_TYPE = 1024;
 
 let connection;
 /** The invocation whose handler is running; null during Init and between invocations. */
@@ -343,10 +346,21 @@ class ResponseStream extends Writable {
     const report = toReport(error);
     this._then = then;
     connection.write([
-      `0\r\nLambda-Runtime-Function-Error-Type: ${headerSafe(report.errorType)}\r\n` +
-        `Lambda-Runtime-Function-Error-Body: ${Buffer.from(JSON.stringify(report)).toString('base64')}\r\n\r\n`,
+      `0\r\nLambda-Runtime-Function-Error-Type: ${headerSafe(report.errorType).slice(0, MAX_ERROR_TYPE)}\r\n` +
+        `Lambda-Runtime-Function-Error-Body: ${Buffer.from(trailerJson(report)).toString('base64')}\r\n\r\n`,
     ]);
     return true;
+  }
+}
+
+/** A report as JSON that fits a trailer: the end of the stack goes first, then the end of the message. */
+function trailerJson({ errorType, errorMessage, trace }) {
+  errorType = errorType.slice(0, MAX_ERROR_TYPE);
+  for (;;) {
+    const json = JSON.stringify({ errorType, errorMessage, trace });
+    if (Buffer.byteLength(json) <= MAX_TRAILER_BYTES) return json;
+    if (trace.length > 0) trace = trace.slice(0, trace.length >> 1);
+    else errorMessage = errorMessage.slice(0, errorMessage.length >> 1);
   }
 }
 

@@ -1,5 +1,6 @@
 """The Node.js runtime, on the `node` of PATH."""
 
+import base64
 import json
 import os
 import shutil
@@ -142,6 +143,24 @@ exports.handler = awslambda.streamifyResponse(async (e, stream, c) => {
             answer = runtime.invoke("late")
             self.assertEqual("TypeError", answer.trailers["lambda-runtime-function-error-type"])
             self.assertEqual("response", runtime.invoke(None).kind)
+
+    def test_a_long_error_fits_the_trailers(self):
+        code = """
+exports.handler = awslambda.streamifyResponse(async (e, stream) => {
+  await new Promise((done) => stream.write('one', done))
+  const error = new RangeError(e.repeat(100000))
+  error.stack = Array(5000).fill('at somewhere').join('\\n')
+  throw error
+})"""
+        with self.run_function(code) as runtime:
+            for text in ("x", "é"):
+                trailers = runtime.invoke(text).trailers
+                self.assertEqual("RangeError", trailers["lambda-runtime-function-error-type"])
+                body = trailers["lambda-runtime-function-error-body"]
+                self.assertLess(len(body), 14 * 1024)
+                report = json.loads(base64.b64decode(body))
+                self.assertEqual("RangeError", report["errorType"])
+                self.assertTrue(report["errorMessage"].startswith(text * 1000))
 
 
 if __name__ == "__main__":

@@ -76,7 +76,6 @@ def test_aliases_have_urls_and_versions_have_none(lam, name):
     [
         ({"AuthType": "EVERYONE"}, "ValidationException"),
         ({"AuthType": "NONE", "InvokeMode": "STREAM"}, "ValidationException"),
-        ({"AuthType": "NONE", "InvokeMode": "RESPONSE_STREAM"}, "InvalidParameterValueException"),
         ({"AuthType": "NONE", "Cors": {"MaxAge": 86_401}}, "ValidationException"),
         ({"AuthType": "NONE", "Cors": {"AllowMethods": ["TRACE"]}}, "InvalidParameterValueException"),
         ({"AuthType": "NONE", "Cors": {"AllowOrigins": ["a\r\nb"]}}, "InvalidParameterValueException"),

@@ -53,7 +53,7 @@ def test_up_once_shows_that_it_works(tmp_path):
     shown = run_up(tmp_path / "data", "--once")
     assert shown.returncode == 0, shown.stdout + shown.stderr
     rows = [line.split() for line in shown.stdout.splitlines()]
-    for sample in ("python-hello", "node-hello", "rust-hello", "web-hello", "wasm-hello", "wasm-hello-reuse"):
+    for sample in ("python-hello", "node-hello", "node-stream", "rust-hello", "web-hello", "wasm-hello", "wasm-hello-reuse"):
         row = next(row for row in rows if row and row[0] == sample)
         wall = "wasm" if sample.startswith("wasm") else "process"
         assert row[2] == wall and row[-1] == "ok", row

@@ -1,6 +1,7 @@
 """The official runtime clients run unchanged, as `provided` functions."""
 
 import importlib.util
+import json
 import os
 import subprocess
 from pathlib import Path
@@ -51,17 +52,48 @@ def test_python_awslambdaric(lam, name):
     check(lam, name)
 
 
-def test_node_aws_lambda_ric(lam, name):
+def node_client(code):
+    """A package with the official client for Node.js and a handler in `index.js`."""
     npm = os.environ.get("HEARTH_TEST_NPM")
     if not npm:
         pytest.skip("npm packages are not installed")
     modules = Path(npm) / "node_modules"
     files = folder(modules / "aws-lambda-ric", "node_modules/aws-lambda-ric/")
     files = {k: v for k, v in files.items() if "/deps/" not in k}
-    code = "exports.handler = async (event, context) => ({ ric: event, id: context.awsRequestId });\n"
     bootstrap = "#!/bin/sh\ncd /var/task\nexec node node_modules/aws-lambda-ric/index.mjs index.handler\n"
-    create(lam, name, zipped(files | {"index.js": code, "bootstrap*": bootstrap}), Runtime="provided.al2023", Handler="index.handler", Timeout=20)
+    return zipped(files | {"index.js": code, "bootstrap*": bootstrap})
+
+
+def test_node_aws_lambda_ric(lam, name):
+    code = "exports.handler = async (event, context) => ({ ric: event, id: context.awsRequestId });\n"
+    create(lam, name, node_client(code), Runtime="provided.al2023", Handler="index.handler", Timeout=20)
     check(lam, name)
+
+
+def test_node_aws_lambda_ric_streams(node, lam, name):
+    code = """
+exports.handler = awslambda.streamifyResponse(async (event, stream) => {
+  const ask = event.queryStringParameters ?? event;
+  stream = awslambda.HttpResponseStream.from(stream, { statusCode: 201, headers: { 'X-A': '1' } });
+  await new Promise((done) => stream.write('some of it', done));
+  if (ask.fails) throw new TypeError('late');
+  stream.end(', and the rest');
+});
+"""
+    create(lam, name, node_client(code), Runtime="provided.al2023", Handler="index.handler", Timeout=20)
+    ends = []
+    for event in ({}, {"fails": True}, {}):
+        stream = lam.invoke_with_response_stream(FunctionName=name, Payload=json.dumps(event).encode())["EventStream"]
+        *pieces, end = list(stream)
+        said = b"".join(piece["PayloadChunk"]["Payload"] for piece in pieces)
+        assert said.endswith(b"\0" * 8 + b"some of it" + (b"" if event else b", and the rest")), said
+        ends.append(end["InvokeComplete"])
+    assert ends[0] == ends[2] == {} and ends[1]["ErrorCode"] == "Unhandled", ends
+    assert json.loads(ends[1]["ErrorDetails"])["errorType"] == "TypeError"
+    url = node.hearth("url", "create", name, "--public", "--stream").stdout.strip()
+    curl = subprocess.run(["curl", "-sSi", "--max-time", "60", url], capture_output=True, check=True)
+    assert curl.stdout.startswith(b"HTTP/1.1 201 Created") and b"\r\nx-a: 1\r\n" in curl.stdout
+    assert curl.stdout.endswith(b"\r\n\r\nsome of it, and the rest")
 
 
 def test_rust_lambda_runtime(lam, name):

@@ -7,13 +7,13 @@ import threading
 
 import pytest
 
-from harness import Node, invoke, wait_until
-from wasm import ask, body_of, component, create_component, failure, told
+from harness import invoke, wait_until
+from wasm import PROCESSES, ask, body_of, component, create_component, failure, told, wasm_node
 
 
-@pytest.fixture(scope="module")
-def node(tmp_path_factory):
-    with Node(tmp_path_factory.mktemp("wasm")) as node:
+@pytest.fixture(scope="module", params=PROCESSES)
+def node(tmp_path_factory, request):
+    with wasm_node(tmp_path_factory.mktemp("wasm"), request.param) as node:
         lam = node.client("lambda")
         create_component(lam, "neighbour", "hello")
         create_component(lam, "abuse", Timeout=1, MemorySize=128)

@@ -6,7 +6,21 @@ import threading
 
 import pytest
 
-from wasm import ask, body_of, create_component, quoted, told
+from harness import wait_until
+from wasm import PROCESSES, ask, body_of, create_component, quoted, told, wasm_node
+
+
+@pytest.fixture(scope="module", params=PROCESSES)
+def fort(tmp_path_factory, environment_canary, request):
+    """The node that is attacked, with a secret in its own environment."""
+    folder, secret = tmp_path_factory.mktemp("fort"), {"SECRET_OF_THE_HOST": environment_canary}
+    with wasm_node(folder, request.param, environment=secret) as node:
+        yield node
+
+
+@pytest.fixture(scope="module")
+def fort_lam(fort):
+    return fort.client("lambda")
 
 
 @pytest.fixture(scope="module")
@@ -17,7 +31,14 @@ def inmate(fort_lam):
 
 
 @pytest.fixture(scope="module")
-def with_tmp(fort_lam):
+def has_tmp(fort):
+    """File systems are made by the node alone: an account's process has no privilege to."""
+    if "per-account" in (fort.data / "hearth.toml").read_text():
+        pytest.skip("components in an account's process can't have a /tmp; the refusal has a test of its own")
+
+
+@pytest.fixture(scope="module")
+def with_tmp(has_tmp, fort_lam):
     """The guest with a /tmp of its own, kept for several requests."""
     create_component(fort_lam, "wasm-with-tmp", Tags={"hearth:tmp": "private", "hearth:wasm-reuse": "100"})
     return "wasm-with-tmp"
@@ -58,14 +79,22 @@ def test_tmp_is_of_one_instance(fort_lam, with_tmp):
         assert told(fort_lam, "wasm-tmp-fresh", "/tmp")["list"] == "ok own"
 
 
-def test_tmp_is_bounded(fort, fort_lam):
-    create_component(fort_lam, "wasm-tmp-full", Tags={"hearth:tmp": "private"}, EphemeralStorage={"Size": 512}, Timeout=60, MemorySize=1769)
+def test_tmp_is_bounded(has_tmp, fort, fort_lam):
+    create_component(fort_lam, "wasm-tmp-full", Tags={"hearth:tmp": "private"}, EphemeralStorage={"Size": 512}, Timeout=300, MemorySize=1769)
     filled = told(fort_lam, "wasm-tmp-full", "/fill-tmp")
     assert 0 < int(filled["mib"]) <= 512 and filled["refused"] != "never", filled
     assert filled["files"] != "None", "the number of files is bounded, too"
     # It is gone with the instance.
     left = [path for path in fort.data.rglob("full") if path.is_file()]
     assert not left
+
+
+def test_a_tmp_that_can_not_be_had_is_said(tmp_path):
+    with wasm_node(tmp_path, "per-account") as node:
+        lam = node.client("lambda")
+        create_component(lam, "no-tmp", Tags={"hearth:tmp": "private"}, wait=False)
+        found = wait_until(lambda: (f := lam.get_function_configuration(FunctionName="no-tmp"))["State"] != "Pending" and f, "an end")
+    assert found["State"] == "Failed" and "/tmp" in found["StateReason"], found
 
 
 def test_no_sockets(fort_lam, inmate):

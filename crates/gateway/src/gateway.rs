@@ -18,7 +18,7 @@ use http::request::Parts;
 use http::{Method, Request, Response, Version};
 use http_body_util::Full;
 use hyper::body::Incoming;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::admission::Admission;
 use crate::auth::{Keys, RootKey, Service, Sessions};
@@ -29,6 +29,7 @@ use crate::function_url::{Peer, UrlDomain};
 use crate::operation::{CONTROL_BYTES, NoTarget, Target};
 use crate::package_url::{self, PackageLinks};
 use crate::response_body::ResponseBody;
+use crate::routes::Tokens;
 use crate::{lambda, logs_api, random, sts_api};
 
 /// What the node decides for its front door.
@@ -84,6 +85,8 @@ pub(crate) struct Parted {
     pub(crate) packages: Packages,
     pub(crate) links: PackageLinks,
     pub(crate) url_domain: UrlDomain,
+    /// Issuers of the tokens that routes take.
+    pub(crate) tokens: Tokens,
     pub(crate) admission: Admission,
     pub(crate) budget: Budget,
     pub(crate) connections: ConnectionOptions,
@@ -108,6 +111,8 @@ pub(crate) struct Call<'a> {
     pub(crate) target: Target<'a>,
     pub(crate) parts: &'a Parts,
     pub(crate) body: Bytes,
+    /// The body's part of the memory for all: held until the call has ended.
+    pub(crate) memory: Option<OwnedSemaphorePermit>,
     pub(crate) request_id: RequestId,
     pub(crate) now: Timestamp,
 }
@@ -150,6 +155,7 @@ impl Gateway {
             packages,
             links: PackageLinks::new(&options.node_secret),
             url_domain: options.url_domain,
+            tokens: Tokens::default(),
             admission: Admission::default(),
             budget: Budget::new(options.body_memory_bytes),
             listened: Arc::new(Semaphore::new(connections.most)),
@@ -166,22 +172,35 @@ impl Gateway {
     ) -> Result<Response<ResponseBody>, Infallible> {
         let request_id = RequestId::from_random(random::bytes());
         let (parts, body) = request.into_parts();
+        if let Some(choice) = self.0.choice_at_host(&parts) {
+            let answer = self.0.at_route(choice, parts, body, peer, request_id);
+            return Ok(answer.await);
+        }
         if let Some(place) = self.0.place_of(&parts) {
             let answer = self.0.at_function_url(place, parts, body, peer, request_id);
             return Ok(answer.await);
         }
-        let answer = self.answer_api(parts, body, request_id).await;
-        Ok(answer.map(ResponseBody::Whole))
+        if let Some(choice) = self.0.choice_at_every_host(&parts) {
+            let answer = self.0.at_route(choice, parts, body, peer, request_id);
+            return Ok(answer.await);
+        }
+        Ok(self.answer_api(parts, body, request_id).await)
     }
 
-    /// Answers one request that is at no function URL.
-    async fn answer_api(&self, parts: Parts, body: Incoming, request_id: RequestId) -> Answer {
+    /// Answers one request that is at no function URL and no route.
+    async fn answer_api(
+        &self,
+        parts: Parts,
+        body: Incoming,
+        request_id: RequestId,
+    ) -> Response<ResponseBody> {
         let path = parts.uri.path();
         if path == "/health" {
-            return health(&parts, request_id);
+            return health(&parts, request_id).map(ResponseBody::Whole);
         }
         if path.starts_with(package_url::PREFIX) {
-            return self.0.package(&parts, request_id).await;
+            let answer = self.0.package(&parts, request_id).await;
+            return answer.map(ResponseBody::Whole);
         }
         // Services whose operations aren't in the path share one.
         let (service, protocol) = if path != "/" || parts.method != Method::POST {
@@ -211,7 +230,7 @@ impl Gateway {
                     .headers_mut()
                     .insert(CONNECTION, HeaderValue::from_static("close"));
             }
-            response
+            response.map(ResponseBody::Whole)
         })
     }
 }
@@ -224,7 +243,7 @@ impl Parted {
         mut body: Incoming,
         service: Service,
         request_id: RequestId,
-    ) -> Result<Answer, Refusal> {
+    ) -> Result<Response<ResponseBody>, Refusal> {
         let now = Timestamp::from(SystemTime::now());
         let query = parts.uri.query().unwrap_or_default();
         let target = Target::find(&parts.method, parts.uri.path(), query);
@@ -255,10 +274,11 @@ impl Parted {
         };
         // From here on the caller is who the request says.
         if service == Service::Logs {
-            return Ok(logs_api::answer(self, &scope, parts, &read.bytes, request_id).await);
+            let answer = logs_api::answer(self, &scope, parts, &read.bytes, request_id).await;
+            return Ok(answer.map(ResponseBody::Whole));
         }
         if service == Service::Sts {
-            return Ok(sts_api::answer(&scope, &read.bytes, request_id));
+            return Ok(sts_api::answer(&scope, &read.bytes, request_id).map(ResponseBody::Whole));
         }
         let target = target.map_err(|none| Refusal {
             error: ApiError::from(&none),
@@ -274,12 +294,11 @@ impl Parted {
             target,
             parts,
             body: read.bytes,
+            memory: read.held,
             request_id,
             now,
         };
-        let answer = lambda::answer(call).await;
-        drop(read.held);
-        Ok(answer?)
+        Ok(lambda::answer(call).await?)
     }
 
     /// `GET /_hearth/packages/<digest>`: what a link opens.

@@ -2,11 +2,12 @@
 //!
 //! In the order of a request's way: [`Gateway::serve`] takes connections (`server`, `connection`, `opening`), a
 //! request's head is authenticated before its body is read ([`auth`], `body`), its method and path name an
-//! operation (`operation`), which is the registry's (`lambda`), an invocation (`lambda::invoke`, after `admission`), or a
-//! look at a function's log (`logs_api`). `sts_api` tells callers who they are. Packages are fetched through links of the node's own (`package_url`).
+//! operation (`operation`), which is the registry's (`lambda`), an invocation (`lambda::invoke`, after `admission`;
+//! `lambda::invoke_stream` answers with an `event_stream`), or a look at a function's log (`logs_api`). `sts_api` tells callers who they are. Packages are fetched through links of the node's own (`package_url`).
 //!
 //! Requests at a function URL go their own way (`function_url`): signed or not, and with bodies that stream
-//! (`response_body`). `running` is common to both ways.
+//! (`response_body`). Routes (`routes`) lead requests at hosts and paths of their own to the same way. `running` is common
+//! to all ways.
 //!
 //! Nobody here validates a function's configuration, starts an environment or knows where one runs: that is for the
 //! registry, and for whoever implements [`hearth_types::invoke::Invoker`].
@@ -16,6 +17,7 @@ pub mod auth;
 mod body;
 mod connection;
 mod error_response;
+mod event_stream;
 mod function_url;
 mod gateway;
 mod lambda;
@@ -25,6 +27,7 @@ mod operation;
 mod package_url;
 mod random;
 mod response_body;
+mod routes;
 mod running;
 mod server;
 mod sts_api;

@@ -12,6 +12,7 @@ use percent_encoding::percent_decode_str;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Operation {
     Invoke,
+    InvokeWithResponseStream,
     CreateFunction,
     GetFunction,
     GetFunctionConfiguration,
@@ -47,6 +48,15 @@ pub(crate) enum Operation {
     AddPermission,
     RemovePermission,
     GetPolicy,
+    PutRoute,
+    GetRoute,
+    ListRoutes,
+    DeleteRoute,
+    CreateRouteKey,
+    GetRouteKey,
+    ListRouteKeys,
+    UpdateRouteKey,
+    DeleteRouteKey,
 }
 
 /// Bytes of a request that carries a package (the service: "Request must be smaller than 69905067 bytes for the
@@ -65,13 +75,16 @@ impl Operation {
             | Self::CreateAlias
             | Self::PublishLayerVersion
             | Self::CreateFunctionUrlConfig
-            | Self::AddPermission => 201,
+            | Self::AddPermission
+            | Self::CreateRouteKey => 201,
             Self::DeleteFunction
             | Self::DeleteAlias
             | Self::DeleteLayerVersion
             | Self::DeleteFunctionConcurrency
             | Self::DeleteFunctionUrlConfig
             | Self::RemovePermission
+            | Self::DeleteRoute
+            | Self::DeleteRouteKey
             | Self::TagResource
             | Self::UntagResource => 204,
             _ => 200,
@@ -81,7 +94,7 @@ impl Operation {
     /// The largest body that is read, bytes.
     pub(crate) const fn body_bytes(self) -> usize {
         match self {
-            Self::Invoke => REQUEST_PAYLOAD_BYTES,
+            Self::Invoke | Self::InvokeWithResponseStream => REQUEST_PAYLOAD_BYTES,
             Self::CreateFunction | Self::UpdateFunctionCode | Self::PublishLayerVersion => {
                 UPLOAD_BYTES
             }
@@ -141,7 +154,7 @@ const MODEL: [Row; 85] = [
     ("GetRuntimeManagementConfig", "GET", "/2021-07-20/functions/{FunctionName}/runtime-management-config", None),
     ("Invoke", "POST", "/2015-03-31/functions/{FunctionName}/invocations", Some(Operation::Invoke)),
     ("InvokeAsync", "POST", "/2014-11-13/functions/{FunctionName}/invoke-async", None),
-    ("InvokeWithResponseStream", "POST", "/2021-11-15/functions/{FunctionName}/response-streaming-invocations", None),
+    ("InvokeWithResponseStream", "POST", "/2021-11-15/functions/{FunctionName}/response-streaming-invocations", Some(Operation::InvokeWithResponseStream)),
     ("ListAliases", "GET", "/2015-03-31/functions/{FunctionName}/aliases", Some(Operation::ListAliases)),
     ("ListCapacityProviders", "GET", "/2025-11-30/capacity-providers", None),
     ("ListCodeSigningConfigs", "GET", "/2020-04-22/code-signing-configs", None),
@@ -182,6 +195,20 @@ const MODEL: [Row; 85] = [
     ("UpdateFunctionConfiguration", "PUT", "/2015-03-31/functions/{FunctionName}/configuration", Some(Operation::UpdateFunctionConfiguration)),
     ("UpdateFunctionEventInvokeConfig", "POST", "/2019-09-25/functions/{FunctionName}/event-invoke-config", None),
     ("UpdateFunctionUrlConfig", "PUT", "/2021-10-31/functions/{FunctionName}/url", Some(Operation::UpdateFunctionUrlConfig)),
+];
+
+/// Hearth's own operations.
+#[rustfmt::skip]
+const OWN: [Row; 9] = [
+    ("PutRoute", "PUT", "/hearth/2026-11-01/routes/{Name}", Some(Operation::PutRoute)),
+    ("GetRoute", "GET", "/hearth/2026-11-01/routes/{Name}", Some(Operation::GetRoute)),
+    ("DeleteRoute", "DELETE", "/hearth/2026-11-01/routes/{Name}", Some(Operation::DeleteRoute)),
+    ("ListRoutes", "GET", "/hearth/2026-11-01/routes", Some(Operation::ListRoutes)),
+    ("CreateRouteKey", "POST", "/hearth/2026-11-01/route-keys/{Name}", Some(Operation::CreateRouteKey)),
+    ("GetRouteKey", "GET", "/hearth/2026-11-01/route-keys/{Name}", Some(Operation::GetRouteKey)),
+    ("UpdateRouteKey", "PUT", "/hearth/2026-11-01/route-keys/{Name}", Some(Operation::UpdateRouteKey)),
+    ("DeleteRouteKey", "DELETE", "/hearth/2026-11-01/route-keys/{Name}", Some(Operation::DeleteRouteKey)),
+    ("ListRouteKeys", "GET", "/hearth/2026-11-01/route-keys", Some(Operation::ListRouteKeys)),
 ];
 
 /// What a request asks for.
@@ -316,7 +343,7 @@ struct Route {
 
 static ROUTES: LazyLock<matchit::Router<Vec<Route>>> = LazyLock::new(|| {
     let mut paths: Vec<(&'static str, Vec<Route>)> = Vec::new();
-    for (name, method, uri, operation) in MODEL {
+    for (name, method, uri, operation) in MODEL.into_iter().chain(OWN) {
         let (path, query) = match uri.split_once('?') {
             Some((path, query)) => (path, Some(query)),
             None => (uri, None),

@@ -17,8 +17,11 @@ use crate::admission::Permit;
 pub(crate) enum ResponseBody {
     /// All of it is there.
     Whole(Full<Bytes>),
-    /// A function is still making it.
+    /// A function that takes HTTP is still making it.
     Streaming(Streaming),
+    /// A function that takes events is still making it; it counts as running where it was begun, and what is sent of
+    /// it is the gateway's own.
+    Function(Body),
 }
 
 /// A body that a function is making. It counts as a running invocation until it has ended or is dropped.
@@ -32,9 +35,18 @@ pub(crate) struct Streaming {
 #[derive(Debug)]
 pub(crate) struct Held {
     /// Its place among those that run.
-    pub(crate) admitted: Permit,
+    _admitted: Permit,
     /// The memory of its request, if that was read ahead.
-    pub(crate) memory: Option<OwnedSemaphorePermit>,
+    _memory: Option<OwnedSemaphorePermit>,
+}
+
+impl Held {
+    pub(crate) fn new(admitted: Permit, memory: Option<OwnedSemaphorePermit>) -> Self {
+        Self {
+            _admitted: admitted,
+            _memory: memory,
+        }
+    }
 }
 
 impl Streaming {
@@ -66,6 +78,7 @@ impl http_body::Body for ResponseBody {
                 return Poll::Ready(frame.map(|frame| frame.map_err(|never| match never {})));
             }
             Self::Streaming(streaming) => streaming,
+            Self::Function(body) => return Pin::new(body).poll_frame(cx),
         };
         let mut frame = ready!(Pin::new(&mut streaming.body).poll_frame(cx));
         match &mut frame {
@@ -83,6 +96,7 @@ impl http_body::Body for ResponseBody {
         match self {
             Self::Whole(body) => body.is_end_stream(),
             Self::Streaming(streaming) => streaming.body.is_end_stream(),
+            Self::Function(body) => body.is_end_stream(),
         }
     }
 
@@ -90,6 +104,7 @@ impl http_body::Body for ResponseBody {
         match self {
             Self::Whole(body) => body.size_hint(),
             Self::Streaming(streaming) => streaming.body.size_hint(),
+            Self::Function(body) => body.size_hint(),
         }
     }
 }

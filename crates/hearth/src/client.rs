@@ -79,6 +79,20 @@ impl Answer {
     }
 }
 
+/// An answer that is read as it comes.
+pub(crate) struct Stream<'a> {
+    client: &'a Client,
+    response: reqwest::Response,
+}
+
+impl Stream<'_> {
+    /// The next bytes; `None` at the end.
+    pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, CallError> {
+        let piece = self.response.chunk().await;
+        piece.map_err(|error| self.client.unreachable(&error))
+    }
+}
+
 /// Told how many more bytes were handed to the connection.
 pub(crate) type Progress = Arc<dyn Fn(u64) + Send + Sync>;
 
@@ -167,6 +181,44 @@ impl Client {
 
     /// Signs and sends one call. An answer of 400 and more is an error.
     pub(crate) async fn call(&self, call: Call) -> Result<Answer, CallError> {
+        let response = self.send(call).await?;
+        let answer = self.read(response).await?;
+        if answer.status >= 400 {
+            return Err(api_error(&answer));
+        }
+        Ok(answer)
+    }
+
+    /// As [`Client::call`], with an answer that is read as it comes.
+    pub(crate) async fn stream(&self, call: Call) -> Result<Stream<'_>, CallError> {
+        let response = self.send(call).await?;
+        if response.status().as_u16() >= 400 {
+            return Err(api_error(&self.read(response).await?));
+        }
+        Ok(Stream {
+            client: self,
+            response,
+        })
+    }
+
+    async fn read(&self, response: reqwest::Response) -> Result<Answer, CallError> {
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        let body = response.bytes().await;
+        Ok(Answer {
+            status,
+            headers,
+            body: body.map_err(|error| self.unreachable(&error))?.to_vec(),
+        })
+    }
+
+    fn unreachable(&self, error: &reqwest::Error) -> CallError {
+        CallError::Unreachable {
+            endpoint: self.endpoint.clone(),
+            cause: innermost(error),
+        }
+    }
+
+    async fn send(&self, call: Call) -> Result<reqwest::Response, CallError> {
         let url = format!("{}{}", self.endpoint, call.target);
         let signature = self.sign(&call, &url)?;
         let method =
@@ -179,26 +231,11 @@ impl Client {
         ) {
             request = request.header(name, value);
         }
-        let unreachable = |error: reqwest::Error| CallError::Unreachable {
-            endpoint: self.endpoint.clone(),
-            cause: innermost(&error),
-        };
-        let response = request
+        request
             .body(Upload::body(call.body, call.progress))
             .send()
             .await
-            .map_err(unreachable)?;
-        let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        let body = response.bytes().await.map_err(unreachable)?.to_vec();
-        let answer = Answer {
-            status,
-            headers,
-            body,
-        };
-        if status >= 400 {
-            return Err(api_error(&answer));
-        }
-        Ok(answer)
+            .map_err(|error| self.unreachable(&error))
     }
 
     fn sign(&self, call: &Call, url: &str) -> anyhow::Result<Vec<(String, String)>> {

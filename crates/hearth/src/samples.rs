@@ -9,21 +9,32 @@ pub(crate) struct Sample {
     /// `None` where the runtime has no use for one.
     pub(crate) handler: Option<&'static str>,
     pub(crate) tags: &'static [(&'static str, &'static str)],
+    pub(crate) asked: Asked,
     /// File name within the package, content, executable.
     files: &'static [(&'static str, &'static [u8], bool)],
+}
+
+/// How a sample is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Asked {
+    /// By Invoke.
+    Invoke,
+    /// At a function URL whose responses stream.
+    StreamingUrl,
 }
 
 /// What `examples/wasm-rust` builds.
 const COMPONENT: &[u8] = include_bytes!("../../../examples/wasm-rust/prebuilt.wasm");
 
-/// One for each kind of runtime, a web server, and one for each way in which instances of a component can serve: a fresh one for every
-/// request, and one for many.
-pub(crate) const SAMPLES: [Sample; 6] = [
+/// One for each kind of runtime, one whose response streams, a web server, and one for each way in which instances of a
+/// component can serve: a fresh one for every request, and one for many.
+pub(crate) const SAMPLES: [Sample; 7] = [
     Sample {
         name: "python-hello",
         runtime: package::DEFAULT_PYTHON,
         handler: Some("lambda_function.lambda_handler"),
         tags: &[],
+        asked: Asked::Invoke,
         files: &[(
             "lambda_function.py",
             include_bytes!("../../../examples/python-hello/lambda_function.py"),
@@ -35,9 +46,22 @@ pub(crate) const SAMPLES: [Sample; 6] = [
         runtime: package::DEFAULT_NODE,
         handler: Some("index.handler"),
         tags: &[],
+        asked: Asked::Invoke,
         files: &[(
             "index.mjs",
             include_bytes!("../../../examples/node-hello/index.mjs"),
+            false,
+        )],
+    },
+    Sample {
+        name: "node-stream",
+        runtime: package::DEFAULT_NODE,
+        handler: Some("index.handler"),
+        tags: &[],
+        asked: Asked::StreamingUrl,
+        files: &[(
+            "index.mjs",
+            include_bytes!("../../../examples/node-stream/index.mjs"),
             false,
         )],
     },
@@ -46,6 +70,7 @@ pub(crate) const SAMPLES: [Sample; 6] = [
         runtime: package::DEFAULT_PROVIDED,
         handler: Some("bootstrap"),
         tags: &[],
+        asked: Asked::Invoke,
         files: &[(
             "bootstrap",
             include_bytes!(concat!(env!("OUT_DIR"), "/bootstrap")),
@@ -57,6 +82,7 @@ pub(crate) const SAMPLES: [Sample; 6] = [
         runtime: package::DEFAULT_PYTHON,
         handler: Some("server.py"),
         tags: &[("hearth:web", "on")],
+        asked: Asked::Invoke,
         files: &[(
             "server.py",
             include_bytes!("../../../examples/python-web/server.py"),
@@ -68,6 +94,7 @@ pub(crate) const SAMPLES: [Sample; 6] = [
         runtime: package::WASM,
         handler: None,
         tags: &[],
+        asked: Asked::Invoke,
         files: &[("hello.wasm", COMPONENT, false)],
     },
     Sample {
@@ -75,6 +102,7 @@ pub(crate) const SAMPLES: [Sample; 6] = [
         runtime: package::WASM,
         handler: None,
         tags: &[("hearth:wasm-reuse", "128")],
+        asked: Asked::Invoke,
         files: &[("hello.wasm", COMPONENT, false)],
     },
 ];

@@ -7,7 +7,6 @@ use hearth_store::contract::Change;
 use hearth_store::record::FunctionUrlRecord;
 use hearth_types::ApiError;
 use hearth_types::arn::FunctionRef;
-use hearth_types::function::Runtime;
 use hearth_types::function_url::cors::Cors;
 use hearth_types::function_url::{InvokeMode, UrlAuth, UrlId};
 use hearth_types::name::{FunctionKey, Qualifier, Region, Version};
@@ -109,7 +108,6 @@ impl Registry {
                     "FunctionUrlConfig exists for this Lambda function",
                 ));
             }
-            check_mode(entry, &record)?;
             let answer = describe(&key, &Arc::new(record.clone()), true);
             let change = Change::CreateFunctionUrl(key.clone(), record.clone());
             Ok((vec![change], answer))
@@ -192,7 +190,6 @@ impl Registry {
                 record.cors.clone_from(cors);
             }
             record.modified = now;
-            check_mode(entry, &record)?;
             let answer = describe(&key, &Arc::new(record.clone()), false);
             Ok((vec![Change::UpdateFunctionUrl(key.clone(), record)], answer))
         })
@@ -279,22 +276,6 @@ fn entry<'s>(
     }
 }
 
-/// Only functions that take HTTP themselves stream. One that answers events would be buffered whatever is said: that
-/// is told here rather than found out later.
-fn check_mode(entry: &FunctionEntry, record: &FunctionUrlRecord) -> Result<(), ApiError> {
-    let version = entry.qualified(Some(&record.qualifier));
-    let runtime = version.map(|version| &version.configuration.runtime);
-    if record.mode == InvokeMode::ResponseStream
-        && let Some(runtime @ (Runtime::Python { .. } | Runtime::NodeJs { .. })) = runtime
-    {
-        return Err(ApiError::invalid(format!(
-            "InvokeMode RESPONSE_STREAM is not available for the runtime {runtime} yet: only WebAssembly components \
-             stream. Use BUFFERED."
-        )));
-    }
-    Ok(())
-}
-
 /// What a request asks for, as far as its shape tells.
 struct Asked<'r> {
     auth: Option<UrlAuth>,
@@ -325,36 +306,48 @@ impl<'r> Asked<'r> {
     /// # Errors
     /// [`hearth_types::ErrorKind::InvalidParameterValue`] for rules that no browser or header field can carry.
     fn cors(&self) -> Result<Option<Option<Cors>>, ApiError> {
-        let Some(asked) = self.cors else {
-            return Ok(None);
-        };
-        let list = |list: &Option<Vec<String>>| list.clone().unwrap_or_default();
-        let cors = Cors {
-            allow_credentials: asked.allow_credentials.unwrap_or(false),
-            allow_headers: list(&asked.allow_headers),
-            allow_methods: list(&asked.allow_methods),
-            allow_origins: list(&asked.allow_origins),
-            expose_headers: list(&asked.expose_headers),
-            max_age_s: asked.max_age.and_then(|age| u32::try_from(age).ok()),
-        };
-        for name in cors.allow_headers.iter().chain(&cors.expose_headers) {
-            if name.is_empty() || !name.bytes().all(is_token) {
-                return Err(unusable("header field", name));
-            }
-        }
-        for method in &cors.allow_methods {
-            if !METHODS.contains(&method.as_str()) {
-                return Err(unusable("method", method));
-            }
-        }
-        for origin in &cors.allow_origins {
-            let is_visible = |byte: u8| byte.is_ascii_graphic() && !b",\"<>".contains(&byte);
-            if !origin.bytes().all(is_visible) || (origin != "*" && !origin.contains("://")) {
-                return Err(unusable("origin", origin));
-            }
-        }
-        Ok(Some((cors != Cors::default()).then_some(cors)))
+        self.cors.map(cors_of).transpose()
     }
+}
+
+/// The rules that a route is given; `None` for empty ones.
+///
+/// # Errors
+/// [`hearth_types::ErrorKind::Validation`] and [`hearth_types::ErrorKind::InvalidParameterValue`].
+pub(crate) fn read_cors(asked: &lambda::Cors) -> Result<Option<Cors>, ApiError> {
+    let mut constraints = Constraints::default();
+    check_cors(asked, &mut constraints);
+    constraints.finish()?;
+    cors_of(asked)
+}
+
+fn cors_of(asked: &lambda::Cors) -> Result<Option<Cors>, ApiError> {
+    let list = |list: &Option<Vec<String>>| list.clone().unwrap_or_default();
+    let cors = Cors {
+        allow_credentials: asked.allow_credentials.unwrap_or(false),
+        allow_headers: list(&asked.allow_headers),
+        allow_methods: list(&asked.allow_methods),
+        allow_origins: list(&asked.allow_origins),
+        expose_headers: list(&asked.expose_headers),
+        max_age_s: asked.max_age.and_then(|age| u32::try_from(age).ok()),
+    };
+    for name in cors.allow_headers.iter().chain(&cors.expose_headers) {
+        if name.is_empty() || !name.bytes().all(is_token) {
+            return Err(unusable("header field", name));
+        }
+    }
+    for method in &cors.allow_methods {
+        if !METHODS.contains(&method.as_str()) {
+            return Err(unusable("method", method));
+        }
+    }
+    for origin in &cors.allow_origins {
+        let is_visible = |byte: u8| byte.is_ascii_graphic() && !b",\"<>".contains(&byte);
+        if !origin.bytes().all(is_visible) || (origin != "*" && !origin.contains("://")) {
+            return Err(unusable("origin", origin));
+        }
+    }
+    Ok((cors != Cors::default()).then_some(cors))
 }
 
 fn unusable(what: &str, value: &str) -> ApiError {

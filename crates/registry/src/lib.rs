@@ -10,9 +10,10 @@
 //! - `snapshot`: what is known, as a value; `resolve`: the part of it that is on the request's path.
 //! - `scope`, [`parse_function`], [`parse_qualifier`]: who asks and what for.
 //! - one module an operation group: `function_create`, `function_read`, `function_update`, `function_delete`,
-//!   `version`, `alias`, `layer`, `tag`, `concurrency`, `function_url`, `permission`.
+//!   `version`, `alias`, `layer`, `tag`, `concurrency`, `function_url`, `permission`, `route`, `route_key`.
 //! - rules on what requests hold: `constraints` (the words), `settings`, `environment`, `runtimes`, `layer_use`,
 //!   `code_source`, `tag_rules`; `page` for listings.
+//! - `routing`: routes as requests meet them.
 //! - `policy`: what a resource policy allows, and how it is written.
 //! - `prepare`: `Pending` to `Active`, off the request's path. `present`: records as the API shows them.
 //!
@@ -41,6 +42,9 @@ mod prepare;
 mod present;
 mod registry;
 mod resolve;
+mod route;
+mod route_key;
+mod routing;
 mod runtimes;
 mod scope;
 mod settings;
@@ -59,4 +63,9 @@ pub use function_url::FunctionUrlDescription;
 pub use options::{Clock, Options, RuntimePolicy};
 pub use registry::Registry;
 pub use resolve::FunctionUrl;
+pub use route_key::KnownKey;
+pub use routing::{
+    Access, FixedResponse, Found, HeaderEdits, Jwt, Matched, NewPath, Route, RouteTarget, Site,
+    Throttled,
+};
 pub use scope::{Scope, parse_function, parse_qualifier};

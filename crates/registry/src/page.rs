@@ -20,6 +20,8 @@ pub(crate) enum Listing {
     FunctionUrls,
     Layers,
     LayerVersions,
+    Routes,
+    RouteKeys,
 }
 
 impl Listing {
@@ -31,6 +33,8 @@ impl Listing {
             Self::FunctionUrls => 'u',
             Self::Layers => 'l',
             Self::LayerVersions => 'w',
+            Self::Routes => 'r',
+            Self::RouteKeys => 'k',
         }
     }
 
@@ -38,7 +42,11 @@ impl Listing {
     fn most_asked(self) -> i64 {
         match self {
             Self::Functions | Self::Versions | Self::Aliases => i64::from(*PAGE_SIZE.end()),
-            Self::FunctionUrls | Self::Layers | Self::LayerVersions => 50,
+            Self::Routes
+            | Self::RouteKeys
+            | Self::FunctionUrls
+            | Self::Layers
+            | Self::LayerVersions => 50,
         }
     }
 
@@ -46,9 +54,12 @@ impl Listing {
     fn most_given(self) -> i64 {
         match self {
             Self::Functions | Self::Versions => i64::from(DEFAULT_PAGE_SIZE),
-            Self::Aliases | Self::FunctionUrls | Self::Layers | Self::LayerVersions => {
-                self.most_asked()
-            }
+            Self::Aliases
+            | Self::FunctionUrls
+            | Self::Layers
+            | Self::LayerVersions
+            | Self::Routes
+            | Self::RouteKeys => self.most_asked(),
         }
     }
 

@@ -67,7 +67,11 @@ impl Registry {
                 | Change::PutPolicy { .. }
                 | Change::DeletePolicy(..)
                 | Change::CreateLayerVersion(_)
-                | Change::DeleteLayerVersion(_) => {}
+                | Change::DeleteLayerVersion(_)
+                | Change::PutRoute { .. }
+                | Change::DeleteRoute { .. }
+                | Change::PutRouteKey { .. }
+                | Change::DeleteRouteKey { .. } => {}
             }
         }
     }

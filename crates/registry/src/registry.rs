@@ -56,6 +56,8 @@ pub(crate) struct Inner {
 pub(crate) enum Subject {
     Function(FunctionKey),
     Layer(LayerKey),
+    /// All routes and their keys: whether one fits depends on the others.
+    Routes,
 }
 
 impl fmt::Debug for Registry {
@@ -176,7 +178,7 @@ impl Registry {
             .map_err(|_| {
                 ApiError::new(
                     ErrorKind::ServiceUnavailable,
-                    "Other changes of this function take too long. Try again.",
+                    "Other changes of the same kind take too long. Try again.",
                 )
             })
     }
@@ -218,6 +220,7 @@ impl Registry {
         self.inner.publish(|snapshot| match subject {
             Subject::Function(key) => snapshot.reload_function(key, &contents),
             Subject::Layer(key) => snapshot.reload_layer(key, &contents),
+            Subject::Routes => snapshot.reload_routes(&contents.routes, &contents.route_keys),
         });
         Ok(())
     }

@@ -119,7 +119,7 @@ impl FunctionUrl {
 }
 
 impl Runnable {
-    fn resolved(
+    pub(crate) fn resolved(
         &self,
         executed_version: Version,
         qualifier: Option<Qualifier>,

@@ -9,7 +9,8 @@ use std::sync::Arc;
 
 use hearth_store::contract::{Change, Contents};
 use hearth_store::record::{
-    AliasRecord, FunctionRecord, FunctionUrlRecord, LayerVersionRecord, PolicyRecord, VersionRecord,
+    AliasRecord, FunctionRecord, FunctionUrlRecord, LayerVersionRecord, PolicyRecord,
+    RouteKeyRecord, RouteRecord, VersionRecord,
 };
 use hearth_types::arn::LayerVersionArn;
 use hearth_types::function::{Deployment, State};
@@ -21,6 +22,7 @@ use hearth_types::name::{
 use hearth_types::walls::Walls;
 use imbl::{HashMap, OrdMap, OrdSet};
 
+use crate::routing::table::Table;
 use crate::{Scope, policy};
 
 /// Everything, as of one moment.
@@ -34,6 +36,8 @@ pub(crate) struct Snapshot {
     layer_versions: OrdMap<LayerVersionArn, Arc<LayerVersionRecord>>,
     layer_counters: HashMap<LayerKey, u64>,
     usage: HashMap<Scope, Usage>,
+    /// Routes and their API keys.
+    pub(crate) routes: Table,
 }
 
 /// Where a layer lives and what it is called there.
@@ -368,6 +372,7 @@ impl Snapshot {
             };
             snapshot.layer_counters.insert(key, counter.last);
         }
+        snapshot.reload_routes(&contents.routes, &contents.route_keys);
         snapshot
     }
 
@@ -380,6 +385,17 @@ impl Snapshot {
             .find(|stored| stored.function.key == *key)
         {
             self.put_function(stored.clone());
+        }
+    }
+
+    /// Takes all routes and their keys from what a store holds.
+    pub(crate) fn reload_routes(&mut self, routes: &[RouteRecord], keys: &[RouteKeyRecord]) {
+        self.routes = Table::default();
+        for record in routes {
+            self.routes.put(record.clone());
+        }
+        for record in keys {
+            self.routes.put_key(record.clone());
         }
     }
 
@@ -523,6 +539,12 @@ impl Snapshot {
             }),
             Change::CreateLayerVersion(record) => self.put_layer_version(record.clone()),
             Change::DeleteLayerVersion(arn) => self.remove_layer_version(arn),
+            Change::PutRoute { record, .. } => self.routes.put(record.clone()),
+            Change::DeleteRoute { id, .. } => {
+                self.routes.remove(id);
+            }
+            Change::PutRouteKey { record, .. } => self.routes.put_key(record.clone()),
+            Change::DeleteRouteKey { id, .. } => self.routes.remove_key(id),
         }
     }
 

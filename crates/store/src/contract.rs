@@ -3,11 +3,12 @@
 use async_trait::async_trait;
 use hearth_types::arn::LayerVersionArn;
 use hearth_types::name::{
-    AccountId, AliasName, FunctionKey, LayerName, Qualifier, Region, Version,
+    AccountId, AliasName, FunctionKey, LayerName, Qualifier, Region, RouteId, Version,
 };
 
 use crate::record::{
-    AliasRecord, FunctionRecord, FunctionUrlRecord, LayerVersionRecord, PolicyRecord, VersionRecord,
+    AliasRecord, FunctionRecord, FunctionUrlRecord, LayerVersionRecord, PolicyRecord,
+    RouteKeyRecord, RouteRecord, VersionRecord,
 };
 
 /// Durable state. Implementations: [`crate::sqlite`]; PostgreSQL for a cluster plugs in here.
@@ -39,6 +40,10 @@ pub struct Contents {
     pub layer_versions: Vec<LayerVersionRecord>,
     /// For each layer that ever had a version: the highest number used.
     pub layer_counters: Vec<LayerCounter>,
+    /// Routes, by their owner and name.
+    pub routes: Vec<RouteRecord>,
+    /// API keys for routes, by their owner and name.
+    pub route_keys: Vec<RouteKeyRecord>,
 }
 
 /// A function with all that belongs to it.
@@ -124,6 +129,34 @@ pub enum Change {
     CreateLayerVersion(LayerVersionRecord),
     /// Removes a layer version; it must be there. Its number stays used.
     DeleteLayerVersion(LayerVersionArn),
+    /// Adds or replaces a route.
+    PutRoute {
+        /// The new record.
+        record: RouteRecord,
+        /// The revision that the caller saw; `None`: there must be no such route.
+        expected: Option<String>,
+    },
+    /// Removes a route; its stored revision must be `expected`.
+    DeleteRoute {
+        /// Which.
+        id: RouteId,
+        /// The revision that the caller saw.
+        expected: String,
+    },
+    /// Adds or replaces an API key for routes.
+    PutRouteKey {
+        /// The new record.
+        record: RouteKeyRecord,
+        /// The revision that the caller saw; `None`: there must be no such key.
+        expected: Option<String>,
+    },
+    /// Removes an API key for routes; its stored revision must be `expected`.
+    DeleteRouteKey {
+        /// Which.
+        id: RouteId,
+        /// The revision that the caller saw.
+        expected: String,
+    },
 }
 
 /// Why a store could not do it.

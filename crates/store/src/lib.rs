@@ -1,4 +1,4 @@
-//! Durable state of the control plane: functions, versions, aliases and layers.
+//! Durable state of the control plane: functions, versions, aliases, layers and routes.
 //!
 //! [`record`] says what is kept, [`contract`] what every store promises, [`sqlite`] is the store of one node.
 //! [`key_value`] is what functions keep, apart from that.

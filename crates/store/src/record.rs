@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 
 use hearth_types::arn::LayerVersionArn;
+use hearth_types::digest::Digest;
 use hearth_types::function::{
     Architecture, Configuration, DeploymentId, Package, State, UpdateStatus,
 };
 use hearth_types::function_url::cors::Cors;
 use hearth_types::function_url::{InvokeMode, UrlAuth, UrlId};
-use hearth_types::name::{AliasName, FunctionKey, Qualifier, Version};
+use hearth_types::name::{AliasName, FunctionKey, Qualifier, RouteId, Version};
 use hearth_types::time::Timestamp;
+use hearth_types::wire::route::Route;
 use serde::{Deserialize, Serialize};
 
 /// A function: what is common to its versions, and `$LATEST`.
@@ -132,6 +134,39 @@ pub struct StatementRecord {
     pub url_auth: Option<UrlAuth>,
     /// Whether the call must come, or must not come, through a function URL.
     pub via_url: Option<bool>,
+}
+
+/// A route.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RouteRecord {
+    /// Which route.
+    pub id: RouteId,
+    /// `RevisionId`: a UUID that changes with every change.
+    pub revision: String,
+    /// When it was created.
+    pub created: Timestamp,
+    /// When it was changed.
+    pub modified: Timestamp,
+    /// What it is, as it was asked for: the API's shape is kept whole, so that what is shown is what was given. Its name,
+    /// revision and times are absent.
+    pub route: Route,
+}
+
+/// An API key for routes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RouteKeyRecord {
+    /// Its owner and its name.
+    pub id: RouteId,
+    /// `RevisionId`: a UUID that changes with every change.
+    pub revision: String,
+    /// The part of the key that is no secret: how it is found. Never used again.
+    pub key_id: String,
+    /// SHA-256 of the key. It is 256 random bits, so that a slower hash would hide nothing better.
+    pub sha256: Digest,
+    /// Whether it lets anybody in.
+    pub enabled: bool,
+    /// When it was created.
+    pub created: Timestamp,
 }
 
 /// One version of a layer.

@@ -105,7 +105,7 @@ pub enum Served {
 /// The end of an invocation that reached the function's environment.
 #[derive(Clone, Debug)]
 pub struct Outcome {
-    /// What the function returned, or the error object.
+    /// What the function returned, or the error object; nothing if its response was streamed.
     pub payload: bytes::Bytes,
     /// Set when the function failed.
     pub error: Option<FunctionError>,
@@ -113,6 +113,38 @@ pub struct Outcome {
     pub log_tail: Option<bytes::Bytes>,
     /// What was measured.
     pub report: Report,
+}
+
+/// What became of an invocation whose caller takes the response as it is made.
+#[derive(Debug)]
+pub enum Streamed {
+    /// The function answered, or failed, in one piece.
+    Whole(Outcome),
+    /// The response has begun.
+    Begun(ResponseStream),
+}
+
+/// A response that a function is still making.
+pub struct ResponseStream {
+    /// The media type that the runtime names. Hostile.
+    pub content_type: Option<http::HeaderValue>,
+    /// Its bytes, as they come. Not polling it stops the function at its next write; dropping it cancels the
+    /// invocation. It ends without an error however the invocation ends: `ended` says how.
+    pub body: Body,
+    /// How the invocation ended, once it has, with an empty payload if it ended well. The last pieces of the body may
+    /// be unread then.
+    ///
+    /// # Errors
+    /// A failure of the platform.
+    pub ended: BoxFuture<'static, Result<Outcome, ApiError>>,
+}
+
+impl fmt::Debug for ResponseStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResponseStream")
+            .field("content_type", &self.content_type)
+            .finish_non_exhaustive()
+    }
 }
 
 /// `X-Amz-Function-Error`.
@@ -165,6 +197,14 @@ pub trait Invoker: Send + Sync + 'static {
     /// A failure of the platform, as the caller will see it: throttled, out of room, shutting down, runtime not to
     /// be had. What the function does wrong is an [`Outcome`].
     fn invoke(&self, invocation: Invocation) -> BoxFuture<'_, Result<Outcome, ApiError>>;
+
+    /// Runs one invocation whose caller takes the response as the function makes it. Time runs, and the invocation
+    /// counts, until the response has ended. Dropping the future before the response has begun gives up waiting, as
+    /// for [`Invoker::invoke`].
+    ///
+    /// # Errors
+    /// A failure of the platform, as for [`Invoker::invoke`].
+    fn stream(&self, invocation: Invocation) -> BoxFuture<'_, Result<Streamed, ApiError>>;
 
     /// Hands an HTTP request over to a function that takes HTTP itself, body and response streaming. Dropping the
     /// future gives up and ends the function's work on it.

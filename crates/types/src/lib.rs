@@ -2,7 +2,7 @@
 //!
 //! Every other crate speaks in these words: who owns a function and what it is called ([`name`], [`arn`]),
 //! what it is made of ([`function`], [`digest`]), how it is walled ([`walls`]) and
-//! what it may reach ([`network`]), what may be asked for ([`limits`]), how it is run ([`invoke`]), what a caller is
+//! what it may reach ([`network`]), which requests are led to it ([`route`]), what may be asked for ([`limits`]), how it is run ([`invoke`]), what a caller is
 //! told when it can't be ([`error`]), and the shapes of the public API ([`wire`]).
 //!
 //! Nobody here does I/O, reads a clock or waits. The one asynchronous signature is [`invoke::Invoker`]: it is
@@ -17,6 +17,7 @@ pub mod invoke;
 pub mod limits;
 pub mod name;
 pub mod network;
+pub mod route;
 pub mod time;
 pub mod walls;
 pub mod web;

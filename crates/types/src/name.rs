@@ -133,6 +133,31 @@ name!(
     |text| word(text, 128, letters_digits_hyphen_underscore) && !text.bytes().all(|b| b.is_ascii_digit())
 );
 
+name!(
+    /// The name of a route, or of an API key for routes, within an account and region.
+    RouteName,
+    "route name",
+    "1 to 64 letters, digits, hyphens and underscores",
+    |text| word(text, 64, letters_digits_hyphen_underscore)
+);
+
+/// Where a route, or an API key for routes, lives: whose it is, in which region, and what it is called there.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct RouteId {
+    /// The owner.
+    pub account: AccountId,
+    /// The region.
+    pub region: Region,
+    /// The name within both.
+    pub name: RouteName,
+}
+
+impl fmt::Display for RouteId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}/{}", self.account, self.region, self.name)
+    }
+}
+
 /// Where a function lives: whose it is, in which region, and what it is called there.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct FunctionKey {

@@ -26,7 +26,7 @@ use crate::failure::{Failure, error_object, exec_reason};
 use crate::logs::{self, Conclusion, EnvironmentLog, Status};
 use crate::meter::Meter;
 use crate::pool::Job;
-use crate::runtime_api::{self, Answer, Event, Session};
+use crate::runtime_api::{self, Answer, Event, Session, Ticket};
 use crate::shared::{Shared, shutting_down};
 use crate::variables::{Surroundings, variables};
 use crate::walls;
@@ -40,6 +40,15 @@ const START_TURN: Duration = Duration::from_secs(1);
 
 /// When a runtime has ended, its last answer may still be in the socket: how long it is waited for.
 const LAST_WORDS: Duration = Duration::from_millis(20);
+
+/// When a runtime's response breaks off, its process may have ended, which says more and is known a little later, on a
+/// busy host too: how long it is waited for. The environment is lost either way.
+const BREAK: Duration = Duration::from_millis(500);
+
+/// When nobody reads a response any more, how long the function may go on making it. Lambda does not stop a function
+/// whose caller went away; here that cancels, or a stream of events would hold its environment, and count against
+/// concurrency, until its timeout. A response that is almost made keeps its environment warm.
+const UNREAD: Duration = Duration::from_secs(1);
 
 /// A running environment.
 #[derive(Debug)]
@@ -121,7 +130,9 @@ impl Turn {
             max_memory_mib,
         };
         let conclusion = match &end {
-            End::Answer(Answer::TooLarge) => Conclusion::Error(Failure::ResponseTooLarge.kind()),
+            End::Answer(Answer::TooLarge | Answer::StreamTooLarge) => {
+                Conclusion::Error(Failure::ResponseTooLarge.kind())
+            }
             End::Answer(_) => Conclusion::Success,
             End::Platform(_) => Conclusion::Error("Runtime.Unknown"),
             End::Failure(failure) => Conclusion::Failure(failure),
@@ -129,6 +140,7 @@ impl Turn {
         log.conclude(request_id, &report, conclusion);
         let (payload, error) = match end {
             End::Answer(Answer::Response(body)) => (body, None),
+            End::Answer(Answer::Streamed) => (Bytes::new(), None),
             // Lambda makes an object of the type when the runtime sent none.
             End::Answer(Answer::Error { kind, body }) if body.is_empty() => {
                 (error_object(&kind, ""), unhandled())
@@ -137,6 +149,10 @@ impl Turn {
             End::Answer(Answer::TooLarge) => {
                 (Failure::ResponseTooLarge.body(request_id), unhandled())
             }
+            End::Answer(Answer::StreamTooLarge) => {
+                (Failure::StreamTooLarge.body(request_id), unhandled())
+            }
+            End::Answer(Answer::Truncated) => (Failure::Truncated.body(request_id), unhandled()),
             End::Failure(failure) => (failure.body(request_id), unhandled()),
             End::Platform(error) => {
                 log.end(request_id);
@@ -150,7 +166,6 @@ impl Turn {
             log_tail: log.end(request_id),
             report,
         };
-        // The caller may have gone.
         self.job.reply.send(Ok(outcome));
     }
 }
@@ -330,8 +345,8 @@ impl Environment {
                 biased;
                 event = events.recv() => return match event {
                     Some(Event::InitFailed(answer)) => Err(End::Answer(answer)),
-                    // `Answered` cannot come before an invocation was offered.
-                    Some(Event::Next | Event::Answered(_)) | None => {
+                    // No answer can come before an invocation was offered.
+                    Some(Event::Next | Event::Begun(_) | Event::Answered(_)) | None => {
                         // What Init printed belongs before the first invocation's START.
                         self.log.drain();
                         Ok(())
@@ -386,7 +401,7 @@ impl Environment {
 
     /// Runs one invocation; `answered` is told how long it took, before the caller is. Gives whether the environment
     /// can be used again.
-    pub(crate) async fn run(&self, turn: Turn, answered: impl FnOnce(Duration)) -> bool {
+    pub(crate) async fn run(&self, mut turn: Turn, answered: impl FnOnce(Duration)) -> bool {
         if let Some(server) = &self.server {
             return web::attend(self, server, turn, answered).await;
         }
@@ -395,31 +410,75 @@ impl Environment {
         let left = deadline.saturating_duration_since(Instant::now());
         let invocation = &turn.job.invocation;
         self.session.offer(
-            invocation.request_id,
+            Ticket {
+                request_id: invocation.request_id,
+                streams: turn.job.reply.streams(),
+            },
             runtime_api::handout(invocation, SystemTime::now() + left),
         );
-        let end = tokio::select! {
-            biased;
-            event = events.recv() => match event {
-                Some(Event::Answered(answer)) => End::Answer(answer),
-                // The session lets nothing else happen between an offer and its answer.
-                Some(Event::Next | Event::InitFailed(_)) | None => End::Failure(Failure::Exit(Exit::Signal(9))),
-            },
-            exit = self.sandbox.wait() => match last_words(&mut events).await {
-                Some(Event::Answered(answer)) => End::Answer(answer),
-                _ => self.exited(exit).await,
-            },
-            () = tokio::time::sleep_until(deadline.into()) => {
-                self.sandbox.kill();
-                End::Failure(Failure::Timeout(timeout(&invocation.deployment)))
-            }
-        };
+        let end = self.end_of(&mut events, &mut turn).await;
         let took = turn.began.elapsed();
         let reusable = matches!(end, End::Answer(_));
         let max_memory_mib = self.peak_mib(!reusable);
         answered(took);
         turn.end(end, took, max_memory_mib, &self.log);
         reusable && self.asks_again(&mut events, deadline).await
+    }
+
+    /// Waits for the end of an invocation that was offered; a response that the caller takes as it is made is handed
+    /// over when it begins.
+    async fn end_of(&self, events: &mut mpsc::Receiver<Event>, turn: &mut Turn) -> End {
+        let deadline = turn.deadline;
+        let mut response: Option<Response> = None;
+        let mut exited = None;
+        loop {
+            let unread = response.as_ref().map(|response| response.gone.clone());
+            let given_up = response.as_ref().and_then(|response| response.given_up);
+            tokio::select! {
+                biased;
+                event = events.recv() => match event {
+                    Some(Event::Begun(beginning)) => {
+                        let gone = turn.job.reply.begin(beginning);
+                        response = Some(Response { gone, given_up: None });
+                    }
+                    // A process that ends breaks its connection off: the end says more.
+                    Some(Event::Answered(Answer::Truncated)) => {
+                        if exited.is_none() {
+                            exited = tokio::time::timeout(BREAK, self.sandbox.wait()).await.ok();
+                        }
+                        return match exited {
+                            Some(exit) => self.exited(exit).await,
+                            None => End::Failure(Failure::Truncated),
+                        };
+                    }
+                    Some(Event::Answered(answer)) => return End::Answer(answer),
+                    // The session lets nothing else happen between an offer and its answer.
+                    Some(Event::Next | Event::InitFailed(_)) | None => {
+                        return End::Failure(Failure::Exit(Exit::Signal(9)));
+                    }
+                },
+                exit = self.sandbox.wait(), if exited.is_none() => exited = Some(exit),
+                // The last answer may still be in the socket, as may be a whole response that is read slowly.
+                () = tokio::time::sleep(LAST_WORDS), if exited.is_some() && response.is_none() => {
+                    if let Some(exit) = exited {
+                        return self.exited(exit).await;
+                    }
+                }
+                () = cancelled(unread), if given_up.is_none() => {
+                    if let Some(response) = &mut response {
+                        response.given_up = Some(Instant::now() + UNREAD);
+                    }
+                }
+                () = tokio::time::sleep_until(given_up.unwrap_or(deadline).min(deadline).into()) => {
+                    self.sandbox.kill();
+                    return if Instant::now() >= deadline {
+                        End::Failure(Failure::Timeout(timeout(&turn.job.invocation.deployment)))
+                    } else {
+                        End::Failure(Failure::Abandoned)
+                    };
+                }
+            }
+        }
     }
 
     /// Waits until the runtime asks for the next invocation, which belongs to the time of the one that it answered.
@@ -468,6 +527,22 @@ impl Environment {
 /// What a runtime that has ended said last.
 async fn last_words(events: &mut mpsc::Receiver<Event>) -> Option<Event> {
     tokio::time::timeout(LAST_WORDS, events.recv()).await.ok()?
+}
+
+/// A response on its way to the caller.
+struct Response {
+    /// Cancelled when nobody reads it any more.
+    gone: CancellationToken,
+    /// When it is given up, once nobody does.
+    given_up: Option<Instant>,
+}
+
+/// Waits until a token is cancelled; for ever if there is none.
+async fn cancelled(token: Option<CancellationToken>) {
+    match token {
+        Some(token) => token.cancelled().await,
+        None => std::future::pending().await,
+    }
 }
 
 /// The function's own bootstrap, as a path inside.
@@ -523,7 +598,9 @@ fn launch_error(deployment: &Deployment, error: LaunchError) -> StartError {
 pub(crate) fn init_status(end: &End) -> Status<'_> {
     match end {
         End::Answer(Answer::Error { kind, .. }) if !kind.is_empty() => Status::Error(kind),
-        End::Answer(Answer::TooLarge) => Status::Error("Function.ResponseSizeTooLarge"),
+        End::Answer(Answer::TooLarge | Answer::StreamTooLarge) => {
+            Status::Error("Function.ResponseSizeTooLarge")
+        }
         End::Answer(_) => Status::Error("Runtime.Unknown"),
         End::Failure(Failure::Timeout(_)) => Status::Timeout,
         End::Failure(failure) => Status::Error(failure.kind()),

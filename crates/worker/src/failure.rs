@@ -18,6 +18,10 @@ pub(crate) enum Failure {
     Exit(Exit),
     /// The response is larger than [`limits::RESPONSE_PAYLOAD_BYTES`].
     ResponseTooLarge,
+    /// The streamed response is larger than [`limits::STREAMED_RESPONSE_BYTES`].
+    StreamTooLarge,
+    /// The runtime broke its response off.
+    Truncated,
     /// A component trapped; the text says how and where.
     Trap(Cow<'static, str>),
     /// A component needed more memory than it has.
@@ -55,7 +59,8 @@ impl Failure {
             }
             Self::BadResponse(_) => "Runtime.InvalidResponse",
             Self::Abandoned => "Runtime.Abandoned",
-            Self::ResponseTooLarge => "Function.ResponseSizeTooLarge",
+            Self::ResponseTooLarge | Self::StreamTooLarge => "Function.ResponseSizeTooLarge",
+            Self::Truncated => "Runtime.TruncatedResponse",
             Self::NotReady(_) => "Runtime.ServerNotReady",
             Self::Entrypoint(_) => "Runtime.InvalidEntrypoint",
         }
@@ -84,6 +89,11 @@ impl Failure {
                 "Response payload size exceeded maximum allowed payload size ({} bytes).",
                 limits::RESPONSE_PAYLOAD_BYTES
             ),
+            Self::StreamTooLarge => format!(
+                "Response payload size exceeded maximum allowed payload size ({} bytes).",
+                limits::STREAMED_RESPONSE_BYTES
+            ),
+            Self::Truncated => "The runtime broke its response off".to_owned(),
             Self::Trap(how) => format!("Runtime exited with error: {how}"),
             Self::Memory => "Runtime exited with error: out of memory".to_owned(),
             Self::BadResponse(why) | Self::NotReady(why) => why.clone().into_owned(),
@@ -102,7 +112,7 @@ impl Failure {
     pub(crate) fn body(&self, request_id: &RequestId) -> Bytes {
         let reason = self.reason();
         let message = match self {
-            Self::ResponseTooLarge => reason,
+            Self::ResponseTooLarge | Self::StreamTooLarge => reason,
             _ => format!("RequestId: {request_id} Error: {reason}"),
         };
         error_object(self.kind(), &message)

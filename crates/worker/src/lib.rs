@@ -6,10 +6,10 @@
 //! [`web`], and those that are WebAssembly components take another way, through [`wasm`].
 //!
 //! Reading order: [`worker`] (the handle), [`pool`] (who runs what), [`scaling`] (when there is one more; pure),
-//! [`life`] (one environment from start to end), [`environment`] (Init and one invocation), [`runtime_api`], [`logs`],
-//! [`capacity`] and [`reaper`] (bounds of the host), [`runtimes`] (what is installed), [`variables`], [`door`], [`walls`];
-//! [`web`], with [`event`] and [`stamp`]; and [`wasm`], which shares with these the logs, the failures' words and the
-//! variables.
+//! [`life`] (one environment from start to end), [`environment`] (Init and one invocation), [`runtime_api`], [`reply`] (the
+//! way back), [`logs`], [`capacity`] and [`reaper`] (bounds of the host), [`runtimes`] (what is installed), [`variables`],
+//! [`door`], [`walls`]; [`web`], with [`event`] and [`stamp`]; and [`wasm`], which shares with these the logs, the
+//! failures' words and the variables.
 //!
 //! An environment serves one deployment for its whole life (INV-1). Every queue is bounded and every wait ends
 //! (INV-3). A warm invocation takes no lock that another function's takes, and costs the same however many functions
@@ -27,6 +27,7 @@ mod meter;
 mod options;
 mod pool;
 mod reaper;
+mod reply;
 mod runtime_api;
 mod runtimes;
 mod scaling;

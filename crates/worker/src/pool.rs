@@ -15,12 +15,12 @@ use std::time::{Duration, Instant};
 
 use hearth_types::ApiError;
 use hearth_types::function::Deployment;
-use hearth_types::invoke::{Invocation, Outcome, RequestId};
+use hearth_types::invoke::{Invocation, RequestId};
 use slab::Slab;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
+use crate::reply::Reply;
 use crate::scaling::{self, Decision, Snapshot};
-use crate::web::{Unserved, Visit};
 
 /// An invocation and who waits for its end.
 #[derive(Debug)]
@@ -29,42 +29,6 @@ pub(crate) struct Job {
     pub(crate) reply: Reply,
     /// When it came.
     pub(crate) since: Instant,
-}
-
-/// What whoever waits for an invocation wants.
-#[derive(Debug)]
-pub(crate) enum Reply {
-    /// Its end.
-    Outcome(oneshot::Sender<Result<Outcome, ApiError>>),
-    /// To be let in, for a request that the caller makes itself.
-    Visit(oneshot::Sender<Result<Visit, Unserved>>),
-}
-
-impl Reply {
-    /// Tells the end; a caller who has gone hears nothing.
-    pub(crate) fn send(self, end: Result<Outcome, ApiError>) {
-        match self {
-            Self::Outcome(caller) => drop(caller.send(end)),
-            Self::Visit(caller) => drop(caller.send(Err(match end {
-                Ok(outcome) => Unserved::Function(outcome),
-                Err(error) => Unserved::Platform(error),
-            }))),
-        }
-    }
-
-    /// Lets whoever wanted it in. Without effect (which ends the visit) if nobody did, or nobody is there any more.
-    pub(crate) fn let_in(self, visit: Visit) {
-        if let Self::Visit(caller) = self {
-            drop(caller.send(Ok(visit)));
-        }
-    }
-
-    fn is_closed(&self) -> bool {
-        match self {
-            Self::Outcome(caller) => caller.is_closed(),
-            Self::Visit(caller) => caller.is_closed(),
-        }
-    }
 }
 
 impl Job {
@@ -600,6 +564,8 @@ impl Drop for Member {
 #[cfg(test)]
 mod tests {
     use hearth_types::function::Runtime;
+    use hearth_types::invoke::Outcome;
+    use tokio::sync::oneshot;
 
     use super::*;
     use crate::testing;
@@ -626,7 +592,7 @@ mod tests {
         };
         let job = Job {
             invocation,
-            reply: Reply::Outcome(reply),
+            reply: Reply::Whole(reply),
             since: Instant::now(),
         };
         (job, answer)

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use hearth_types::function::{Deployment, DeploymentId, Reason};
 use hearth_types::invoke::{
-    Body, BoxFuture, HttpInvocation, Invocation, Invoker, Outcome, RequestId, Served,
+    Body, BoxFuture, HttpInvocation, Invocation, Invoker, Outcome, RequestId, Served, Streamed,
 };
 use hearth_types::name::{FunctionKey, Version};
 use hearth_types::walls::Isolation;
@@ -17,8 +17,9 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::event;
 use crate::options::WorkerOptions;
-use crate::pool::{Job, Placed, Pool, Reply};
+use crate::pool::{Job, Placed, Pool};
 use crate::reaper;
+use crate::reply::Reply;
 use crate::runtimes::Runtimes;
 use crate::shared::{Shared, shutting_down};
 use crate::wasm::{self, Guest};
@@ -158,9 +159,31 @@ impl Worker {
             Wall::Process if invocation.deployment.is_web() => {
                 self.run_as_request(invocation).await
             }
-            Wall::Process => self.run_in_process(invocation).await,
+            Wall::Process => {
+                let (caller, answer) = oneshot::channel();
+                self.queue(invocation, Reply::Whole(caller), answer).await
+            }
             Wall::Component(guest, loading) => {
                 wasm::invoke(&self.shared.components, guest, loading, invocation).await
+            }
+        }
+    }
+
+    async fn run_streaming(&self, invocation: Invocation) -> Result<Streamed, ApiError> {
+        match self.wall(&invocation.deployment).await? {
+            // A web server and a component stream to those who speak HTTP with them; here the response is translated as
+            // a whole.
+            Wall::Process if invocation.deployment.is_web() => {
+                self.run_as_request(invocation).await.map(Streamed::Whole)
+            }
+            Wall::Process => {
+                let (caller, answer) = oneshot::channel();
+                self.queue(invocation, Reply::Stream(caller), answer).await
+            }
+            Wall::Component(guest, loading) => {
+                wasm::invoke(&self.shared.components, guest, loading, invocation)
+                    .await
+                    .map(Streamed::Whole)
             }
         }
     }
@@ -180,11 +203,6 @@ impl Worker {
                 wasm::serve(&self.shared.components, guest, loading, invocation, request).await
             }
         }
-    }
-
-    async fn run_in_process(&self, invocation: Invocation) -> Result<Outcome, ApiError> {
-        let (reply, answer) = oneshot::channel();
-        self.queue(invocation, Reply::Outcome(reply), answer).await
     }
 
     /// An event for a web server: a request is made of it.
@@ -313,6 +331,10 @@ impl Drop for Place<'_> {
 impl Invoker for Worker {
     fn invoke(&self, invocation: Invocation) -> BoxFuture<'_, Result<Outcome, ApiError>> {
         Box::pin(self.run(invocation))
+    }
+
+    fn stream(&self, invocation: Invocation) -> BoxFuture<'_, Result<Streamed, ApiError>> {
+        Box::pin(self.run_streaming(invocation))
     }
 
     fn serve(

@@ -1,8 +1,8 @@
 //! The answer of a function that takes HTTP itself: its head is looked at, its body streams.
 
-use hearth_registry::FunctionUrl;
 use hearth_types::function_url::fields;
 use hearth_types::invoke::{Body, RequestId};
+use hearth_types::name::FunctionKey;
 use http::header::{CONTENT_LENGTH, HeaderMap};
 use http::{Response, StatusCode, Version};
 use http_body::Body as _;
@@ -19,12 +19,12 @@ pub(super) fn answer(
     response: Response<Body>,
     is_head: bool,
     held: Held,
-    url: &FunctionUrl,
+    function: &FunctionKey,
     request_id: RequestId,
 ) -> Result<Response<ResponseBody>, Refusal> {
     let (mut head, body) = response.into_parts();
     if head.status.is_informational() {
-        tracing::info!(function = %url.key(), %request_id, status = %head.status, "a function's response has no final status");
+        tracing::info!(%function, %request_id, status = %head.status, "a function's response has no final status");
         return Err(Refusal::function_failed());
     }
     head.version = Version::HTTP_11;

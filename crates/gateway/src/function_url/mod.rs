@@ -3,8 +3,12 @@
 //! ```text
 //! host or path ─▶ the URL, one look-up ─▶ CORS preflight, or who may ask ─▶ what runs ─▶ admission
 //!   ─▶ a function that takes HTTP: request and response stream through (`direct`), or a WebSocket does (`upgrade`)
-//!   ─▶ a function that takes events: the request as an event, the result as a response (`events`)
+//!   ─▶ a function that takes events: the request as an event, the result as a response (`events`), or a response
+//!      that it makes piece by piece (`streamed`)
 //! ```
+//!
+//! What comes after that a caller was let in is common to URLs and to routes ([`crate::routes`]): [`Door`] says where a
+//! request came in, `Parted::hand_over` is the rest of its way.
 //!
 //! `target` tells URLs from the Lambda API, `domain` says where they are, `signed` looks at signatures, `refusal`
 //! words what goes wrong. Fields in the platform's name and those of a connection end here in both directions, and a
@@ -13,19 +17,23 @@
 mod direct;
 mod domain;
 mod events;
-mod refusal;
+pub(crate) mod refusal;
 mod signed;
-mod target;
+mod streamed;
+pub(crate) mod target;
 mod upgrade;
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::SystemTime;
 
-use hearth_registry::FunctionUrl;
-use hearth_types::function_url::{UrlAuth, cors, fields};
+use hearth_registry::{FunctionUrl, Resolved, Route};
+use hearth_types::ApiError;
+use hearth_types::function_url::{InvokeMode, UrlAuth, cors, fields};
 use hearth_types::invoke::{Body, HttpInvocation, RequestId, Served};
+use hearth_types::name::FunctionKey;
 use hearth_types::time::Timestamp;
-use hearth_types::wire::function_url::Iam;
+use hearth_types::wire::function_url::{Authorizer, DEFAULT_ROUTE};
 use http::header::{HOST, HeaderName, HeaderValue, ORIGIN};
 use http::request::Parts;
 use http::uri::PathAndQuery;
@@ -48,10 +56,13 @@ const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto")
 const FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
 const TRACE: HeaderName = HeaderName::from_static(trace_id::HEADER);
 
+/// Fields that a request comes to have on its way: host, trace, request identifier, and the three `X-Forwarded-*`.
+const OWN_FIELDS: usize = 6;
+
 /// The other end of a connection.
 #[derive(Clone, Debug)]
 pub(crate) struct Peer {
-    address: IpAddr,
+    pub(crate) address: IpAddr,
     /// The address as `X-Forwarded-For` has it, made once a connection.
     forwarded_for: HeaderValue,
     /// How it speaks, as `X-Forwarded-Proto` has it.
@@ -89,18 +100,88 @@ pub(crate) struct Place {
     prefix: usize,
 }
 
+/// Where a request for a function came in.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Door<'a> {
+    /// At a function URL.
+    Url(&'a FunctionUrl),
+    /// At a route.
+    Route(&'a Passage<'a>),
+}
+
+/// A request's way through a route to a function.
+#[derive(Debug)]
+pub(crate) struct Passage<'a> {
+    pub(crate) route: &'a Route,
+    pub(crate) function: &'a FunctionKey,
+    /// The host that was asked, without a port.
+    pub(crate) host: String,
+    /// What the route's path has captured, unescaped.
+    pub(crate) parameters: BTreeMap<String, String>,
+}
+
+impl Door<'_> {
+    /// The function.
+    fn key(&self) -> &FunctionKey {
+        match self {
+            Self::Url(url) => url.key(),
+            Self::Route(passage) => passage.function,
+        }
+    }
+
+    /// How responses are sent.
+    fn mode(&self) -> InvokeMode {
+        match self {
+            Self::Url(url) => url.mode(),
+            Self::Route(_) => InvokeMode::ResponseStream,
+        }
+    }
+
+    /// `apiId` of events.
+    fn api_id(&self) -> String {
+        match self {
+            Self::Url(url) => url.id().to_string(),
+            Self::Route(passage) => passage.route.id().name.to_string(),
+        }
+    }
+
+    /// `domainName` of events.
+    fn host(&self, domain: &UrlDomain) -> String {
+        match self {
+            Self::Url(url) => domain.host(url.id(), &url.key().region),
+            Self::Route(passage) => passage.host.clone(),
+        }
+    }
+
+    /// `routeKey` of events.
+    fn route_key(&self) -> String {
+        match self {
+            Self::Url(_) => DEFAULT_ROUTE.to_owned(),
+            Self::Route(passage) => passage.route.key(),
+        }
+    }
+
+    /// `pathParameters` of events.
+    fn parameters(&self) -> BTreeMap<String, String> {
+        match self {
+            Self::Url(_) => BTreeMap::new(),
+            Self::Route(passage) => passage.parameters.clone(),
+        }
+    }
+}
+
 /// What is known of a request besides the request.
-struct Asker<'a> {
-    url: &'a FunctionUrl,
-    peer: &'a Peer,
-    request_id: RequestId,
-    at: Timestamp,
-    /// Who signed, if somebody had to.
-    signer: Option<Iam>,
+pub(crate) struct Asker<'a> {
+    pub(crate) door: Door<'a>,
+    pub(crate) peer: &'a Peer,
+    pub(crate) request_id: RequestId,
+    pub(crate) at: Timestamp,
+    /// Who was let in, if somebody had to say who they are.
+    pub(crate) authorizer: Option<Authorizer>,
 }
 
 /// A request's body, until it is known who takes it.
-enum Arriving {
+pub(crate) enum Arriving {
     /// Not yet looked at.
     Streaming(Incoming),
     /// Read ahead, for the signature that covers it.
@@ -184,14 +265,29 @@ impl Parted {
             return Err(Refusal::no_tunnel());
         }
         let at = Timestamp::from(SystemTime::now());
-        let (arriving, signer) = match url.auth() {
+        let (arriving, authorizer) = match url.auth() {
             UrlAuth::None if url.is_open() => (Arriving::Streaming(body), None),
             UrlAuth::None => {
                 discard(&parts, body);
                 return Err(Refusal::closed());
             }
-            UrlAuth::AwsIam => match self.signed(url, &parts, &mut body, at).await {
-                Ok((read, signer)) => (Arriving::Read(read), Some(signer)),
+            UrlAuth::AwsIam => match self
+                .signed(
+                    &url.key().region,
+                    |who| url.lets_in(who),
+                    &parts,
+                    &mut body,
+                    at,
+                )
+                .await
+            {
+                Ok((read, signer)) => {
+                    let authorizer = Authorizer {
+                        iam: Some(signer),
+                        ..Authorizer::default()
+                    };
+                    (Arriving::Read(read), Some(authorizer))
+                }
                 Err(refusal) => {
                     if !refusal.closes() {
                         discard(&parts, body);
@@ -200,16 +296,37 @@ impl Parted {
                 }
             },
         };
-        let let_in = url.resolve(random::fraction).and_then(|resolved| {
+        let asker = Asker {
+            door: Door::Url(url),
+            peer,
+            request_id,
+            at,
+            authorizer,
+        };
+        let resolved = url.resolve(random::fraction);
+        if prefix > 0 {
+            strip(&mut parts, prefix)?;
+        }
+        self.hand_over(resolved, parts, arriving, asker).await
+    }
+
+    /// Admits a request whose caller was let in, and hands it to what runs: the rest of the way, which function URLs and
+    /// routes have in common. The path is the one that the function may see.
+    pub(crate) async fn hand_over(
+        &self,
+        resolved: Result<Resolved, ApiError>,
+        mut parts: Parts,
+        arriving: Arriving,
+        asker: Asker<'_>,
+    ) -> Result<Response<ResponseBody>, Refusal> {
+        let let_in = resolved.and_then(|resolved| {
             let admitted = self.admit(&resolved)?;
             Ok((resolved, admitted))
         });
         let (resolved, admitted) = match let_in {
             Ok(let_in) => let_in,
             Err(error) => {
-                if let Arriving::Streaming(body) = arriving {
-                    discard(&parts, body);
-                }
+                arriving.discard(&parts);
                 return Err(error.into());
             }
         };
@@ -218,67 +335,40 @@ impl Parted {
             return Err(Refusal::no_websocket());
         }
         let sampled = resolved.deployment.configuration.tracing_active;
-        let trace_id = trace_id::of_request(&parts.headers, sampled, at);
-        self.rewrite(&mut parts, prefix, peer, &trace_id)?;
+        let trace_id = trace_id::of_request(&parts.headers, sampled, asker.at);
+        self.rewrite(&mut parts, asker.peer, &trace_id)?;
         if handshake.is_some() {
             Handshake::ask(&mut parts);
         }
         let is_head = parts.method == Method::HEAD;
         let (body, memory) = arriving.into_body();
         let invocation = HttpInvocation {
-            request_id,
+            request_id: asker.request_id,
             deployment: resolved.deployment.clone(),
             trace_id,
         };
-        let held = Held { admitted, memory };
+        let held = Held::new(admitted, memory);
         let request = Request::from_parts(parts, body);
         match self.invoker.serve(invocation, request).await? {
             Served::Response(response) => match handshake {
                 Some(handshake) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
-                    handshake.switch(response, held, request_id)
+                    handshake.switch(response, held, asker.request_id)
                 }
-                _ => direct::answer(response, is_head, held, url, request_id),
+                _ => direct::answer(response, is_head, held, asker.door.key(), asker.request_id),
             },
             Served::Failed(_) => Err(Refusal::function_failed()),
             Served::TakesEvents(request) => {
-                let asker = Asker {
-                    url,
-                    peer,
-                    request_id,
-                    at,
-                    signer,
-                };
                 self.answer_with_event(request, asker, resolved, held).await
             }
         }
     }
 
-    /// Makes the head what a function may see: its own path, no field that ends here, and the platform's own ones.
-    fn rewrite(
-        &self,
-        parts: &mut Parts,
-        prefix: usize,
-        peer: &Peer,
-        trace_id: &str,
-    ) -> Result<(), Refusal> {
+    /// Makes the head what a function may see: no field that ends here, and the platform's own ones.
+    fn rewrite(&self, parts: &mut Parts, peer: &Peer, trace_id: &str) -> Result<(), Refusal> {
         fields::strip_request(&mut parts.headers);
-        if let Some(authority) = parts.uri.authority()
-            && !parts.headers.contains_key(HOST)
-        {
-            let host =
-                HeaderValue::from_str(authority.as_str()).map_err(|_| Refusal::bad_host())?;
-            parts.headers.insert(HOST, host);
-        }
-        if prefix > 0 {
-            let whole = parts.uri.path_and_query().map_or("", PathAndQuery::as_str);
-            let own = whole.get(prefix..).unwrap_or_default();
-            let own = if own.starts_with('/') {
-                PathAndQuery::try_from(own)
-            } else {
-                PathAndQuery::try_from(format!("/{own}"))
-            };
-            parts.uri = Uri::from(own.map_err(|_| Refusal::bad_host())?);
-        }
+        // A map that grows moves everything that is in it.
+        parts.headers.reserve(OWN_FIELDS);
+        keep_authority(parts)?;
         let headers = &mut parts.headers;
         if let Ok(trace_id) = HeaderValue::from_str(trace_id) {
             headers.insert(TRACE, trace_id);
@@ -295,7 +385,40 @@ impl Parted {
     }
 }
 
+/// Takes what names the URL out of the path.
+fn strip(parts: &mut Parts, prefix: usize) -> Result<(), Refusal> {
+    let whole = parts.uri.path_and_query().map_or("", PathAndQuery::as_str);
+    let own = whole.get(prefix..).unwrap_or_default();
+    let own = if own.starts_with('/') {
+        PathAndQuery::try_from(own)
+    } else {
+        PathAndQuery::try_from(format!("/{own}"))
+    };
+    let own = Uri::from(own.map_err(|_| Refusal::bad_host())?);
+    keep_authority(parts)?;
+    parts.uri = own;
+    Ok(())
+}
+
+/// Writes the host of a request line that is about to be replaced into its field, where HTTP/2 has none.
+pub(crate) fn keep_authority(parts: &mut Parts) -> Result<(), Refusal> {
+    if let Some(authority) = parts.uri.authority()
+        && !parts.headers.contains_key(HOST)
+    {
+        let host = HeaderValue::from_str(authority.as_str()).map_err(|_| Refusal::bad_host())?;
+        parts.headers.insert(HOST, host);
+    }
+    Ok(())
+}
+
 impl Arriving {
+    /// Throws away what is left of it.
+    pub(crate) fn discard(self, parts: &Parts) {
+        if let Self::Streaming(body) = self {
+            discard(parts, body);
+        }
+    }
+
     /// The body as functions take it, and the memory that it holds.
     fn into_body(self) -> (Body, Option<OwnedSemaphorePermit>) {
         match self {

@@ -1,11 +1,11 @@
-//! What callers of function URLs are told when there is no function's answer. The shape is the service's:
+//! What callers of function URLs and routes are told when there is no function's answer. The shape is the service's:
 //! `{"Message": …}`.
 
 use std::time::Duration;
 
 use hearth_types::invoke::RequestId;
 use hearth_types::{ApiError, ErrorKind};
-use http::header::{CONNECTION, HeaderValue};
+use http::header::{CONNECTION, HeaderName, HeaderValue};
 use http::{Response, Version};
 use serde_json::json;
 
@@ -13,29 +13,32 @@ use crate::body::Unread;
 use crate::error_response::{self, Protocol};
 use crate::response_body::ResponseBody;
 
-/// Why a request at a function URL has no answer of the function's.
+/// Why a request at a function URL or a route has no answer of the function's.
 #[derive(Debug)]
-pub(super) struct Refusal {
+pub(crate) struct Refusal {
     status: u16,
     code: &'static str,
     message: String,
     retry_after: Option<Duration>,
     /// The rest of the request can't be told from the next one.
     close: bool,
+    /// A header field that goes with it.
+    field: Option<Box<(HeaderName, HeaderValue)>>,
 }
 
 impl Refusal {
-    fn new(status: u16, code: &'static str, message: impl Into<String>) -> Self {
+    pub(crate) fn new(status: u16, code: &'static str, message: impl Into<String>) -> Self {
         Self {
             status,
             code,
             message: message.into(),
             retry_after: None,
             close: false,
+            field: None,
         }
     }
 
-    pub(super) fn bad_host() -> Self {
+    pub(crate) fn bad_host() -> Self {
         Self::new(
             400,
             "BadRequestException",
@@ -43,15 +46,24 @@ impl Refusal {
         )
     }
 
-    pub(super) fn no_tunnel() -> Self {
+    /// A path that a route and a function could read in two ways.
+    pub(crate) fn bad_path(why: &str) -> Self {
         Self::new(
-            405,
-            ErrorKind::MethodNotAllowed.code(),
-            "Function URLs do not take CONNECT.",
+            400,
+            "BadRequestException",
+            format!("The path can't be routed: {why}. Send it in its plain form."),
         )
     }
 
-    pub(super) fn unknown() -> Self {
+    pub(crate) fn no_tunnel() -> Self {
+        Self::new(
+            405,
+            ErrorKind::MethodNotAllowed.code(),
+            "CONNECT is not taken here.",
+        )
+    }
+
+    pub(crate) fn unknown() -> Self {
         Self::new(
             404,
             ErrorKind::ResourceNotFound.code(),
@@ -60,7 +72,7 @@ impl Refusal {
     }
 
     /// Not even everyone is let in.
-    pub(super) fn closed() -> Self {
+    pub(crate) fn closed() -> Self {
         Self::new(
             403,
             ErrorKind::AccessDenied.code(),
@@ -70,16 +82,16 @@ impl Refusal {
     }
 
     /// Somebody else's function.
-    pub(super) fn forbidden() -> Self {
+    pub(crate) fn forbidden() -> Self {
         Self::new(403, ErrorKind::AccessDenied.code(), "Forbidden")
     }
 
     /// The function failed, or its result is no response: whoever calls learns nothing of it, as at the service.
-    pub(super) fn function_failed() -> Self {
+    pub(crate) fn function_failed() -> Self {
         Self::new(502, "InternalServerErrorException", "Internal Server Error")
     }
 
-    pub(super) fn too_large(bytes: usize) -> Self {
+    pub(crate) fn too_large(bytes: usize) -> Self {
         Self::new(
             413,
             ErrorKind::RequestTooLarge.code(),
@@ -96,16 +108,7 @@ impl Refusal {
         )
     }
 
-    /// The URL streams, the function does not.
-    pub(super) fn does_not_stream() -> Self {
-        Self::new(
-            501,
-            ErrorKind::NotImplemented.code(),
-            "InvokeMode RESPONSE_STREAM is not available for this function yet: only web servers and WebAssembly components stream.",
-        )
-    }
-
-    pub(super) fn unread(unread: Unread, limit: usize) -> Self {
+    pub(crate) fn unread(unread: Unread, limit: usize) -> Self {
         match unread {
             Unread::TooLarge => Self::too_large(limit),
             Unread::Stalled => Self {
@@ -135,17 +138,37 @@ impl Refusal {
         }
     }
 
+    /// The same with a header field.
+    pub(crate) fn with(self, name: HeaderName, value: HeaderValue) -> Self {
+        Self {
+            field: Some(Box::new((name, value))),
+            ..self
+        }
+    }
+
+    /// The same, to be tried again after a time.
+    pub(crate) fn after(self, time: Duration) -> Self {
+        Self {
+            retry_after: Some(time),
+            ..self
+        }
+    }
+
     /// Whether the connection can't go on: what is left of the request is not worth waiting for.
-    pub(super) fn closes(&self) -> bool {
+    pub(crate) fn closes(&self) -> bool {
         self.close
     }
 
     /// The response.
-    pub(super) fn answer(self, version: Version, request_id: RequestId) -> Response<ResponseBody> {
+    pub(crate) fn answer(self, version: Version, request_id: RequestId) -> Response<ResponseBody> {
         let body = json!({ "Message": self.message });
         let mut answer = error_response::json(self.status, Protocol::RestJson, &body, request_id);
         let headers = answer.headers_mut();
         error_response::set_code(headers, self.code, self.retry_after);
+        if let Some(field) = self.field {
+            let (name, value) = *field;
+            headers.insert(name, value);
+        }
         if self.close && version < Version::HTTP_2 {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }

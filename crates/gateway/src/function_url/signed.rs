@@ -1,7 +1,7 @@
-//! Function URLs with `AuthType` `AWS_IAM`: who signed, and whether the function lets them in.
+//! Function URLs and routes with `AWS_IAM`: who signed, and whether they are let in.
 
-use hearth_registry::FunctionUrl;
 use hearth_types::limits::REQUEST_PAYLOAD_BYTES;
+use hearth_types::name::{AccountId, Region};
 use hearth_types::time::Timestamp;
 use hearth_types::wire::function_url::Iam;
 use hearth_types::{ApiError, ErrorKind};
@@ -14,10 +14,12 @@ use crate::body;
 use crate::gateway::Parted;
 
 impl Parted {
-    /// Reads the body, which the signature covers, and checks it. The head must be as it came.
-    pub(super) async fn signed(
+    /// Reads the body, which the signature covers, and checks it. The head must be as it came. Signatures must be for
+    /// `region`, by an account that `lets_in` lets in.
+    pub(crate) async fn signed(
         &self,
-        url: &FunctionUrl,
+        region: &Region,
+        lets_in: impl Fn(&AccountId) -> bool,
         parts: &Parts,
         body: &mut Incoming,
         at: Timestamp,
@@ -28,14 +30,13 @@ impl Parted {
             .await
             .map_err(|unread| Refusal::unread(unread, REQUEST_PAYLOAD_BYTES))?;
         let caller = admitted.verify(&read.sha256)?;
-        let region = &url.key().region;
         if caller.region != *region {
             return Err(Refusal::from(ApiError::new(
                 ErrorKind::InvalidSignature,
                 format!("Credential should be scoped to a valid region: '{region}'."),
             )));
         }
-        if !url.lets_in(&caller.account) {
+        if !lets_in(&caller.account) {
             return Err(Refusal::forbidden());
         }
         let account = caller.account.as_str().to_owned();

@@ -1,7 +1,6 @@
 //! Whether a request is at a function URL, and at which: by its host, or by its path on every other host.
 
 use hearth_types::function_url::UrlId;
-use http::HeaderMap;
 use http::header::HOST;
 use http::request::Parts;
 
@@ -33,20 +32,7 @@ pub(crate) fn find<'r>(
     parts: &'r Parts,
     domain: &UrlDomain,
 ) -> Result<Option<Target<'r>>, BadHost> {
-    let host = host(&parts.headers)?;
-    // HTTP/2 has it in the request line, HTTP/1.1 may have it there; then it is the one that counts, and a `Host`
-    // that says something else is an attempt to be seen as two (RFC 9112, section 3.2.2).
-    let host = match (parts.uri.authority(), host) {
-        (None, host) => host,
-        (Some(authority), None) => Some(authority.as_str().as_bytes()),
-        (Some(authority), Some(host)) => {
-            let authority = authority.as_str().as_bytes();
-            if !authority.eq_ignore_ascii_case(host) {
-                return Err(BadHost);
-            }
-            Some(host)
-        }
-    };
+    let host = host(parts)?;
     if let Some((id, region)) = host.and_then(|host| by_host(host, domain)) {
         return Ok(Some(Target {
             id: UrlId::from_host(id),
@@ -69,11 +55,33 @@ pub(crate) fn find<'r>(
     }))
 }
 
-fn host(headers: &HeaderMap) -> Result<Option<&[u8]>, BadHost> {
-    let mut hosts = headers.get_all(HOST).iter();
-    match (hosts.next(), hosts.next()) {
-        (host, None) => Ok(host.map(|host| host.as_bytes())),
-        (_, Some(_)) => Err(BadHost),
+/// Whether a host is that of a function URL.
+pub(crate) fn is_url_host(host: &[u8], domain: &UrlDomain) -> bool {
+    by_host(host, domain).is_some()
+}
+
+/// The host that a request names, with its port if it has one; `None` if it names none.
+///
+/// # Errors
+/// [`BadHost`] if it names several.
+pub(crate) fn host(parts: &Parts) -> Result<Option<&[u8]>, BadHost> {
+    let mut hosts = parts.headers.get_all(HOST).iter();
+    let host = match (hosts.next(), hosts.next()) {
+        (host, None) => host.map(|host| host.as_bytes()),
+        (_, Some(_)) => return Err(BadHost),
+    };
+    // HTTP/2 has it in the request line, HTTP/1.1 may have it there; then it is the one that counts, and a `Host`
+    // that says something else is an attempt to be seen as two (RFC 9112, section 3.2.2).
+    match (parts.uri.authority(), host) {
+        (None, host) => Ok(host),
+        (Some(authority), None) => Ok(Some(authority.as_str().as_bytes())),
+        (Some(authority), Some(host)) => {
+            let authority = authority.as_str().as_bytes();
+            if !authority.eq_ignore_ascii_case(host) {
+                return Err(BadHost);
+            }
+            Ok(Some(host))
+        }
     }
 }
 
@@ -99,7 +107,7 @@ fn by_host<'h>(host: &'h [u8], domain: &UrlDomain) -> Option<(&'h [u8], &'h [u8]
 }
 
 /// Whether it could be a host and a port: names, addresses, brackets.
-fn is_host(host: &[u8]) -> bool {
+pub(crate) fn is_host(host: &[u8]) -> bool {
     !host.is_empty()
         && host
             .iter()

@@ -12,6 +12,7 @@ use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use http_body_util::Full;
 use serde::de::IgnoredAny;
 
+use crate::admission::Permit;
 use crate::error_response::{self, Answer};
 use crate::gateway::Call;
 use crate::{random, trace_id};
@@ -21,17 +22,47 @@ const FUNCTION_ERROR: HeaderName = HeaderName::from_static("x-amz-function-error
 const LOG_RESULT: HeaderName = HeaderName::from_static("x-amz-log-result");
 const REMAPPED_LENGTH: HeaderName = HeaderName::from_static("x-amzn-remapped-content-length");
 
-/// `X-Amz-Invocation-Type`, as far as it is done here.
-enum Kind {
-    RequestResponse,
-    DryRun,
+/// What an invocation's caller asks for.
+pub(super) enum Asked {
+    /// Nothing is to be run: the answer.
+    DryRun(Answer),
+    /// To run this.
+    Run(Box<Admitted>),
+}
+
+/// An invocation that is let in.
+pub(super) struct Admitted {
+    pub(super) invocation: Invocation,
+    pub(super) permit: Permit,
+    /// What the answer begins with.
+    pub(super) head: Answer,
 }
 
 /// Runs the function that the path names, and answers with what it returned.
 ///
 /// # Errors
 /// The caller's mistakes, throttling, and failures of the platform. What the function does wrong is in the answer.
-pub(super) async fn answer(call: Call<'_>) -> Result<Answer, ApiError> {
+pub(super) async fn answer(mut call: Call<'_>) -> Result<Answer, ApiError> {
+    let mut admitted = match ask(&mut call, kind)? {
+        Asked::DryRun(answer) => return Ok(remapped(answer)),
+        Asked::Run(admitted) => admitted,
+    };
+    admitted.head = remapped(admitted.head);
+    let outcome = call
+        .gateway
+        .run(admitted.invocation, admitted.permit)
+        .await?;
+    Ok(finish(admitted.head, outcome))
+}
+
+/// Reads what the caller asks for, and lets the invocation in. `kind` reads the invocation type.
+///
+/// # Errors
+/// The caller's mistakes, and throttling.
+pub(super) fn ask(
+    call: &mut Call<'_>,
+    kind: fn(&HeaderMap) -> Result<Kind, ApiError>,
+) -> Result<Asked, ApiError> {
     let kind = kind(&call.parts.headers)?;
     let log_tail = log_tail(&call.parts.headers)?;
     let (function, qualifier) = (call.function()?, call.qualifier()?);
@@ -43,14 +74,18 @@ pub(super) async fn answer(call: Call<'_>) -> Result<Answer, ApiError> {
         random::fraction(),
     )?;
     let client_context = client_context(&call.parts.headers)?;
-    let payload = payload(call.body)?;
+    let payload = payload(std::mem::take(&mut call.body))?;
     if matches!(kind, Kind::DryRun) {
-        return Ok(head(204, call.request_id, resolved.executed_version));
+        let answer = head(204, call.request_id, resolved.executed_version);
+        return Ok(Asked::DryRun(answer));
     }
     let permit = call.gateway.admit(&resolved)?;
     let sampled = resolved.deployment.configuration.tracing_active;
     let trace_id = trace_id::of_request(&call.parts.headers, sampled, call.now);
-    let trace_header = HeaderValue::from_str(&trace_id);
+    let mut head = head(200, call.request_id, resolved.executed_version);
+    if let Ok(trace) = HeaderValue::from_str(&trace_id) {
+        head.headers_mut().insert(trace_id::HEADER, trace);
+    }
     let invocation = Invocation {
         request_id: call.request_id,
         invoked_arn: resolved.invoked_arn(),
@@ -60,23 +95,26 @@ pub(super) async fn answer(call: Call<'_>) -> Result<Answer, ApiError> {
         trace_id,
         log_tail,
     };
-    let outcome = call.gateway.run(invocation, permit).await?;
-    let mut response = head(200, call.request_id, resolved.executed_version);
-    if let Ok(trace) = trace_header {
-        response.headers_mut().insert(trace_id::HEADER, trace);
-    }
-    Ok(finish(response, outcome))
+    Ok(Asked::Run(Box::new(Admitted {
+        invocation,
+        permit,
+        head,
+    })))
 }
 
 fn head(status: u16, request_id: hearth_types::invoke::RequestId, executed: Version) -> Answer {
     let mut response = error_response::empty(status, request_id);
-    let headers = response.headers_mut();
     let executed = match executed {
         Version::Latest => HeaderValue::from_static("$LATEST"),
         Version::Number(number) => HeaderValue::from(number),
     };
-    headers.insert(EXECUTED_VERSION, executed);
-    headers.insert(REMAPPED_LENGTH, HeaderValue::from_static("0"));
+    response.headers_mut().insert(EXECUTED_VERSION, executed);
+    response
+}
+
+fn remapped(mut response: Answer) -> Answer {
+    let zero = HeaderValue::from_static("0");
+    response.headers_mut().insert(REMAPPED_LENGTH, zero);
     response
 }
 
@@ -97,7 +135,10 @@ fn finish(mut response: Answer, outcome: Outcome) -> Answer {
 }
 
 /// A header that the caller may send once.
-fn header<'h>(headers: &'h HeaderMap, name: &'static str) -> Result<Option<&'h str>, ApiError> {
+pub(super) fn header<'h>(
+    headers: &'h HeaderMap,
+    name: &'static str,
+) -> Result<Option<&'h str>, ApiError> {
     match headers.get(name) {
         None => Ok(None),
         Some(value) => value
@@ -107,7 +148,7 @@ fn header<'h>(headers: &'h HeaderMap, name: &'static str) -> Result<Option<&'h s
     }
 }
 
-fn enumeration_error(member: &str, value: &str, set: &str) -> ApiError {
+pub(super) fn enumeration_error(member: &str, value: &str, set: &str) -> ApiError {
     let shown: String = value.chars().take(80).collect();
     ApiError::new(
         ErrorKind::Validation,
@@ -118,8 +159,18 @@ fn enumeration_error(member: &str, value: &str, set: &str) -> ApiError {
     )
 }
 
+/// `X-Amz-Invocation-Type`, as far as it is done here.
+#[derive(Debug)]
+pub(super) enum Kind {
+    RequestResponse,
+    DryRun,
+}
+
+/// The header of the invocation type.
+pub(super) const INVOCATION_TYPE: &str = "x-amz-invocation-type";
+
 fn kind(headers: &HeaderMap) -> Result<Kind, ApiError> {
-    match header(headers, "x-amz-invocation-type")? {
+    match header(headers, INVOCATION_TYPE)? {
         None | Some("RequestResponse") => Ok(Kind::RequestResponse),
         Some("DryRun") => Ok(Kind::DryRun),
         Some("Event") => Err(ApiError::new(

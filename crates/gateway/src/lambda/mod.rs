@@ -1,26 +1,30 @@
-//! The Lambda API: one file an operation group, each a translation between HTTP and the registry.
+//! The Lambda API, and Hearth's own beside it: one file an operation group, each a translation between HTTP and the registry.
 
 mod aliases;
 mod concurrency;
 mod function_urls;
 mod functions;
 mod invoke;
+mod invoke_stream;
 mod layers;
 mod permissions;
 mod request;
+mod routes;
 mod tags;
 
 use hearth_types::{ApiError, ErrorKind};
+use http::Response;
 
 use crate::error_response::{self, Answer, Protocol};
 use crate::gateway::Call;
 use crate::operation::Operation;
+use crate::response_body::ResponseBody;
 
 /// Does what an authenticated call asks for.
 ///
 /// # Errors
 /// What the caller is told.
-pub(crate) async fn answer(call: Call<'_>) -> Result<Answer, ApiError> {
+pub(crate) async fn answer(call: Call<'_>) -> Result<Response<ResponseBody>, ApiError> {
     let Some(operation) = call.target.operation else {
         return Err(ApiError::new(
             ErrorKind::NotImplemented,
@@ -30,7 +34,8 @@ pub(crate) async fn answer(call: Call<'_>) -> Result<Answer, ApiError> {
             ),
         ));
     };
-    match operation {
+    let answer = match operation {
+        Operation::InvokeWithResponseStream => return invoke_stream::answer(call).await,
         Operation::Invoke => invoke::answer(call).await,
         Operation::CreateFunction => functions::create(call).await,
         Operation::GetFunction => functions::get(call).await,
@@ -67,7 +72,17 @@ pub(crate) async fn answer(call: Call<'_>) -> Result<Answer, ApiError> {
         Operation::AddPermission => permissions::add(call).await,
         Operation::RemovePermission => permissions::remove(call).await,
         Operation::GetPolicy => permissions::get(call).await,
-    }
+        Operation::PutRoute => routes::put(call).await,
+        Operation::GetRoute => routes::get(call).await,
+        Operation::ListRoutes => routes::list(call).await,
+        Operation::DeleteRoute => routes::delete(call).await,
+        Operation::CreateRouteKey => routes::create_key(call).await,
+        Operation::GetRouteKey => routes::get_key(call).await,
+        Operation::ListRouteKeys => routes::list_keys(call).await,
+        Operation::UpdateRouteKey => routes::update_key(call).await,
+        Operation::DeleteRouteKey => routes::delete_key(call).await,
+    };
+    answer.map(|answer| answer.map(ResponseBody::Whole))
 }
 
 impl Call<'_> {

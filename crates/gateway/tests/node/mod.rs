@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "code of tests")]
 
 mod http_player;
+mod stream_player;
 
 use std::io::{Cursor, Write as _};
 use std::net::SocketAddr;
@@ -26,6 +27,7 @@ use hearth_types::ApiError;
 use hearth_types::function::{Deployment, DeploymentId, Reason};
 use hearth_types::invoke::{
     Body, BoxFuture, FunctionError, HttpInvocation, Invocation, Invoker, Outcome, Report, Served,
+    Streamed,
 };
 use hearth_types::name::{FunctionKey, Version};
 use hearth_types::wire::lambda::{Blob, CreateFunctionRequest, FunctionCode, FunctionState};
@@ -115,6 +117,16 @@ impl Invoker for Player {
                     .then(|| Bytes::from_static(b"REPORT\n\xff")),
                 report: Report::default(),
             })
+        })
+    }
+
+    fn stream(&self, invocation: Invocation) -> BoxFuture<'_, Result<Streamed, ApiError>> {
+        Box::pin(async move {
+            let asked = at_url(&invocation.payload);
+            match asked.and_then(|asked| stream_player::stream(&asked, &self.dropped)) {
+                Some(streamed) => Ok(streamed),
+                None => self.invoke(invocation).await.map(Streamed::Whole),
+            }
         })
     }
 

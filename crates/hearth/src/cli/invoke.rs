@@ -1,10 +1,13 @@
-//! `hearth invoke`: one synchronous invocation.
+//! `hearth invoke`: one synchronous invocation, its answer whole or as the function makes it.
 
 use std::io::Read as _;
 
 use anyhow::Context as _;
+use aws_smithy_eventstream::frame::{DecodedFrame, MessageFrameDecoder};
 use base64::Engine as _;
+use bytes::BytesMut;
 use clap::Args;
+use hearth_types::wire::lambda::InvokeComplete;
 use serde_json::{Value, json};
 
 use super::{Done, output};
@@ -23,6 +26,9 @@ pub(super) struct InvokeArgs {
     /// Print the end of the invocation's log to stderr
     #[arg(long, short)]
     tail: bool,
+    /// Print the answer as the function makes it
+    #[arg(long)]
+    stream: bool,
 }
 
 pub(super) async fn run(
@@ -37,7 +43,12 @@ pub(super) async fn run(
         )
         .into());
     }
-    let mut target = format!("/2015-03-31/functions/{}/invocations", encode(&args.name));
+    let name = encode(&args.name);
+    let mut target = if args.stream {
+        format!("/2021-11-15/functions/{name}/response-streaming-invocations")
+    } else {
+        format!("/2015-03-31/functions/{name}/invocations")
+    };
     if let Some(qualifier) = &args.qualifier {
         target += &format!("?Qualifier={}", encode(qualifier));
     }
@@ -50,6 +61,9 @@ pub(super) async fn run(
         body: payload,
         progress: None,
     };
+    if args.stream {
+        return print_stream(client, connection, call).await;
+    }
     let answer = client.call(call).await?;
     let log = answer
         .header("x-amz-log-result")
@@ -78,6 +92,70 @@ pub(super) async fn run(
         output::print_bytes(&answer.body);
     }
     Ok(if failed.is_some() {
+        Done::FunctionFailed
+    } else {
+        Done::Ok
+    })
+}
+
+/// Prints what comes as it comes; as JSON, an object a line.
+async fn print_stream(
+    client: &Client,
+    connection: &Connection,
+    call: Call,
+) -> Result<Done, CallError> {
+    let mut stream = client.stream(call).await?;
+    let mut decoder = MessageFrameDecoder::new();
+    let mut bytes = BytesMut::new();
+    while let Some(piece) = stream.next().await? {
+        bytes.extend_from_slice(&piece);
+        while let DecodedFrame::Complete(message) = decoder
+            .decode_frame(&mut bytes)
+            .context("read the node's answer")?
+        {
+            let mut headers = message.headers().iter();
+            let kind = headers.find(|header| header.name().as_str() == ":event-type");
+            let kind = kind.and_then(|kind| kind.value().as_string().ok());
+            match kind.map(|kind| kind.as_str()) {
+                Some("PayloadChunk") if connection.json => {
+                    let text = String::from_utf8_lossy(message.payload());
+                    output::print(&json!({ "PayloadChunk": text }).to_string());
+                }
+                Some("PayloadChunk") => output::print_piece(message.payload()),
+                Some("InvokeComplete") => return complete(connection, message.payload()),
+                // Later versions may say more.
+                _ => {}
+            }
+        }
+    }
+    Err(anyhow::anyhow!("the answer broke off").into())
+}
+
+fn complete(connection: &Connection, event: &[u8]) -> Result<Done, CallError> {
+    let end: InvokeComplete = serde_json::from_slice(event).context("read the node's answer")?;
+    let log = end
+        .log_result
+        .map(|log| base64::engine::general_purpose::STANDARD.decode(log))
+        .transpose()
+        .context("read the log of the answer")?;
+    let log = log.map(|log| String::from_utf8_lossy(&log).into_owned());
+    let failed = end.error_code.is_some();
+    if connection.json {
+        let end = json!({
+            "ErrorCode": end.error_code,
+            "ErrorDetails": end.error_details,
+            "LogResult": log,
+        });
+        output::print(&json!({ "InvokeComplete": end }).to_string());
+    } else {
+        if let Some(log) = log {
+            output::note(log.trim_end());
+        }
+        if let Some(details) = end.error_details {
+            output::note(&details);
+        }
+    }
+    Ok(if failed {
         Done::FunctionFailed
     } else {
         Done::Ok

@@ -7,6 +7,7 @@ mod functions;
 mod invoke;
 mod logs;
 pub(crate) mod output;
+mod route;
 mod url;
 
 pub(crate) use deploy::wait_until_ready;
@@ -51,6 +52,8 @@ enum Command {
     Alias(OnNode<alias::AliasArgs>),
     /// Give a function a URL, show it, or take it away
     Url(OnNode<url::UrlArgs>),
+    /// Lead requests at hosts and paths to functions
+    Route(OnNode<route::RouteArgs>),
     /// Say what walls, networks and runtimes this host can offer
     Doctor(doctor::DoctorArgs),
     /// Look at the configuration
@@ -108,6 +111,7 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
         Command::Versions(c) => with_client(c, functions::versions),
         Command::Alias(c) => with_client(c, alias::run),
         Command::Url(c) => with_client(c, url::run),
+        Command::Route(c) => with_client(c, route::run),
         Command::Doctor(args) => doctor::run(args).map_err(CallError::Other),
         Command::Config(ConfigCommand::Show(args)) => show_config(&args).map_err(CallError::Other),
     };

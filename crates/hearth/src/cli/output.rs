@@ -36,6 +36,18 @@ pub(crate) fn print_bytes(bytes: &[u8]) {
     }
 }
 
+/// Prints a piece of what goes on, at once.
+pub(crate) fn print_piece(bytes: &[u8]) {
+    let mut stdout = std::io::stdout().lock();
+    if stdout
+        .write_all(bytes)
+        .and_then(|()| stdout.flush())
+        .is_err()
+    {
+        std::process::exit(0);
+    }
+}
+
 /// Prints JSON for scripts.
 pub(crate) fn print_json(value: &Value) {
     print(&format!("{value:#}"));

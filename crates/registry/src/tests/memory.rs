@@ -255,6 +255,40 @@ fn apply(contents: &mut Contents, change: Change) -> Result<(), StoreError> {
                 return Err(conflict("no such layer version"));
             }
         }
+        Change::PutRoute { record, expected } => {
+            let at = contents.routes.iter().position(|r| r.id == record.id);
+            if at.map(|at| contents.routes[at].revision.clone()) != expected {
+                return Err(conflict("another revision"));
+            }
+            contents.routes.retain(|known| known.id != record.id);
+            contents.routes.push(record);
+        }
+        Change::DeleteRoute { id, expected } => {
+            let before = contents.routes.len();
+            contents
+                .routes
+                .retain(|known| known.id != id || known.revision != expected);
+            if contents.routes.len() == before {
+                return Err(conflict("no such route"));
+            }
+        }
+        Change::PutRouteKey { record, expected } => {
+            let at = contents.route_keys.iter().position(|k| k.id == record.id);
+            if at.map(|at| contents.route_keys[at].revision.clone()) != expected {
+                return Err(conflict("another revision"));
+            }
+            contents.route_keys.retain(|known| known.id != record.id);
+            contents.route_keys.push(record);
+        }
+        Change::DeleteRouteKey { id, expected } => {
+            let before = contents.route_keys.len();
+            contents
+                .route_keys
+                .retain(|known| known.id != id || known.revision != expected);
+            if contents.route_keys.len() == before {
+                return Err(conflict("no such key"));
+            }
+        }
     }
     Ok(())
 }

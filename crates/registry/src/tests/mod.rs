@@ -7,6 +7,7 @@ mod failures;
 mod functions;
 mod layers;
 mod memory;
+mod routes;
 mod tags;
 mod urls;
 mod versions;
@@ -20,7 +21,9 @@ use bytes::Bytes;
 use hearth_code::{PackageStore, Packages, StoreUrl};
 use hearth_types::arn::FunctionRef;
 use hearth_types::function::{Architecture, Deployment, DeploymentId, Reason};
-use hearth_types::invoke::{Body, BoxFuture, HttpInvocation, Invocation, Invoker, Outcome, Served};
+use hearth_types::invoke::{
+    Body, BoxFuture, HttpInvocation, Invocation, Invoker, Outcome, Served, Streamed,
+};
 use hearth_types::name::{FunctionKey, Qualifier, Version};
 use hearth_types::time::Timestamp;
 use hearth_types::wire::lambda::{
@@ -52,6 +55,10 @@ impl Invoker for Workers {
                 "The registry never invokes.",
             ))
         })
+    }
+
+    fn stream(&self, invocation: Invocation) -> BoxFuture<'_, Result<Streamed, ApiError>> {
+        Box::pin(async { self.invoke(invocation).await.map(Streamed::Whole) })
     }
 
     fn serve(

@@ -268,13 +268,6 @@ async fn what_can_not_be_had_is_refused() {
             ErrorKind::Validation,
         ),
         (
-            FunctionUrlConfigRequest {
-                invoke_mode: Some("RESPONSE_STREAM".to_owned()),
-                ..none()
-            },
-            ErrorKind::InvalidParameterValue,
-        ),
-        (
             cors(Cors {
                 max_age: Some(86_401),
                 ..Cors::default()

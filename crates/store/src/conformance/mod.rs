@@ -10,6 +10,7 @@ pub mod key_value;
 mod layers;
 pub mod model;
 pub mod random;
+mod routes;
 pub mod samples;
 mod together;
 mod urls;
@@ -50,6 +51,7 @@ pub async fn check<H: Home>(fresh: impl Fn() -> H) {
         conflicts: each_change_that_does_not_fit records_that_can_not_be_kept nothing_is_half_applied
             changes_see_those_before_them a_published_configuration_never_changes;
         layers: numbers_count_from_one numbers_are_never_used_again layers_are_apart;
+        routes: routes_and_keys_read_back what_was_not_seen_is_a_conflict routes_outlive_functions;
         urls: urls_and_policies_read_back what_does_not_fit_is_a_conflict a_function_takes_them_along;
         together: one_of_many_updates_wins commits_of_many_callers_all_hold a_conflict_spoils_only_its_own
             an_answer_is_seen_by_the_next_load dropped_commits_are_whole_or_not_there;

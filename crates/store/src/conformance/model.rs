@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 
 use hearth_types::arn::LayerVersionArn;
 use hearth_types::name::{
-    AccountId, AliasName, FunctionKey, LayerName, Qualifier, Region, Version,
+    AccountId, AliasName, FunctionKey, LayerName, Qualifier, Region, RouteId, Version,
 };
 
 use crate::contract::{Change, Contents, LayerCounter, StoredFunction};
 use crate::record::{
-    AliasRecord, FunctionRecord, FunctionUrlRecord, LayerVersionRecord, PolicyRecord, VersionRecord,
+    AliasRecord, FunctionRecord, FunctionUrlRecord, LayerVersionRecord, PolicyRecord,
+    RouteKeyRecord, RouteRecord, VersionRecord,
 };
 
 #[derive(Clone, Debug, PartialEq)]
@@ -27,6 +28,8 @@ pub struct Model {
     functions: BTreeMap<FunctionKey, Function>,
     layers: BTreeMap<(AccountId, Region, LayerName), u64>,
     layer_versions: BTreeMap<LayerVersionArn, LayerVersionRecord>,
+    routes: BTreeMap<RouteId, RouteRecord>,
+    route_keys: BTreeMap<RouteId, RouteKeyRecord>,
 }
 
 /// The change does not fit.
@@ -146,6 +149,24 @@ impl Model {
             Change::DeleteLayerVersion(arn) => {
                 expect(self.layer_versions.remove(&arn).is_some())?;
             }
+            Change::PutRoute { record, expected } => {
+                let stored = self.routes.get(&record.id);
+                expect(stored.map(|stored| stored.revision.clone()) == expected)?;
+                self.routes.insert(record.id.clone(), record);
+            }
+            Change::DeleteRoute { id, expected } => {
+                let removed = self.routes.remove(&id);
+                expect(removed.is_some_and(|removed| removed.revision == expected))?;
+            }
+            Change::PutRouteKey { record, expected } => {
+                let stored = self.route_keys.get(&record.id);
+                expect(stored.map(|stored| stored.revision.clone()) == expected)?;
+                self.route_keys.insert(record.id.clone(), record);
+            }
+            Change::DeleteRouteKey { id, expected } => {
+                let removed = self.route_keys.remove(&id);
+                expect(removed.is_some_and(|removed| removed.revision == expected))?;
+            }
         }
         Ok(())
     }
@@ -172,6 +193,8 @@ impl Model {
             functions: functions.collect(),
             layer_versions: self.layer_versions.values().cloned().collect(),
             layer_counters: counters.collect(),
+            routes: self.routes.values().cloned().collect(),
+            route_keys: self.route_keys.values().cloned().collect(),
         }
     }
 }

@@ -3,7 +3,8 @@
 use hearth_types::name::{FunctionKey, Version};
 
 use super::samples::{
-    alias, function, function_url, key, layer_arn, layer_version, policy, version,
+    alias, function, function_url, key, layer_arn, layer_version, policy, route, route_id,
+    route_key, version,
 };
 use crate::contract::{Change, Contents};
 
@@ -54,7 +55,7 @@ impl Random {
         let number = 1 + self.below(4);
         let name = ["live", "test"][self.below(2) as usize];
         let qualifier = ["$LATEST", "live", "1"][self.below(3) as usize];
-        match self.below(17) {
+        match self.below(21) {
             0 | 1 => Change::CreateFunction(function(&key, 1, tag)),
             2 => Change::UpdateFunction(function(&key, self.generation(contents, &key) + 1, tag)),
             3 => Change::DeleteFunction {
@@ -115,6 +116,36 @@ impl Random {
                 }
             }
             15 => Change::DeletePolicy(key, policy(qualifier, 0).qualifier),
+            16 => {
+                let stored = contents.routes.iter().find(|r| r.id == route_id(name));
+                let seen = stored.map(|route| route.revision.clone());
+                Change::PutRoute {
+                    expected: seen.filter(|_| self.below(10) > 0),
+                    record: route(name, tag),
+                }
+            }
+            17 => {
+                let stored = contents.routes.iter().find(|r| r.id == route_id(name));
+                Change::DeleteRoute {
+                    id: route_id(name),
+                    expected: stored.map_or("none".to_owned(), |r| r.revision.clone()),
+                }
+            }
+            18 => {
+                let stored = contents.route_keys.iter().find(|k| k.id == route_id(name));
+                let seen = stored.map(|key| key.revision.clone());
+                Change::PutRouteKey {
+                    expected: seen.filter(|_| self.below(10) > 0),
+                    record: route_key(name, tag),
+                }
+            }
+            19 => {
+                let stored = contents.route_keys.iter().find(|k| k.id == route_id(name));
+                Change::DeleteRouteKey {
+                    id: route_id(name),
+                    expected: stored.map_or("none".to_owned(), |k| k.revision.clone()),
+                }
+            }
             _ => Change::DeleteLayerVersion(layer_arn("base", 1 + self.below(8))),
         }
     }

@@ -10,12 +10,13 @@ use hearth_types::function::{
 };
 use hearth_types::function_url::cors::Cors;
 use hearth_types::function_url::{InvokeMode, UrlAuth, UrlId};
-use hearth_types::name::{FunctionKey, Version};
+use hearth_types::name::{FunctionKey, RouteId, Version};
 use hearth_types::time::Timestamp;
+use hearth_types::wire::route::{RateLimit, Route, Target};
 
 use crate::record::{
-    AliasRecord, FunctionRecord, FunctionUrlRecord, LayerVersionRecord, PolicyRecord, Running,
-    StatementRecord, VersionRecord,
+    AliasRecord, FunctionRecord, FunctionUrlRecord, LayerVersionRecord, PolicyRecord,
+    RouteKeyRecord, RouteRecord, Running, StatementRecord, VersionRecord,
 };
 
 /// The key of the function `name` in account 000000000000, region us-east-1.
@@ -177,6 +178,53 @@ pub fn policy(qualifier: &str, tag: u64) -> PolicyRecord {
             url_auth: Some(UrlAuth::None),
             via_url: tag.is_multiple_of(2).then_some(true),
         }],
+    }
+}
+
+/// Where the route `name` is, or the API key of that name.
+///
+/// # Panics
+/// If `name` is not a route's name.
+pub fn route_id(name: &str) -> RouteId {
+    RouteId {
+        account: "000000000000".parse().expect("an account"),
+        region: "us-east-1".parse().expect("a region"),
+        name: name.parse().expect("a route name"),
+    }
+}
+
+/// A route; another `tag` gives another revision, `revision-<tag>`.
+pub fn route(name: &str, tag: u64) -> RouteRecord {
+    RouteRecord {
+        id: route_id(name),
+        revision: format!("revision-{tag}"),
+        created: Timestamp::from_millis(1_700_000_000_000),
+        modified: Timestamp::from_millis(1_700_000_000_000 + tag as i64),
+        route: Route {
+            hosts: Some(vec![format!("{tag}.example")]),
+            path: Some("/a/{id}/{*rest}".to_owned()),
+            target: Some(Target {
+                function_name: Some("f".to_owned()),
+                ..Target::default()
+            }),
+            rate_limit: tag.is_multiple_of(2).then(|| RateLimit {
+                requests_per_second: Some(0.1 + tag as f64 / 1e6),
+                burst: None,
+            }),
+            ..Route::default()
+        },
+    }
+}
+
+/// An API key; another `tag` gives another revision, `revision-<tag>`.
+pub fn route_key(name: &str, tag: u64) -> RouteKeyRecord {
+    RouteKeyRecord {
+        id: route_id(name),
+        revision: format!("revision-{tag}"),
+        key_id: format!("{tag:020x}"),
+        sha256: package(tag).digest,
+        enabled: tag.is_multiple_of(2),
+        created: Timestamp::from_millis(1_700_000_000_000),
     }
 }
 

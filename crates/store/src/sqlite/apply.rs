@@ -6,7 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use super::row::{Place, Rows};
 use crate::contract::{Change, StoreError};
-use crate::record::{AliasRecord, FunctionRecord, FunctionUrlRecord, PolicyRecord, VersionRecord};
+use crate::record::{
+    AliasRecord, FunctionRecord, FunctionUrlRecord, PolicyRecord, RouteKeyRecord, RouteRecord,
+    VersionRecord,
+};
 
 /// What is kept of a layer, besides its versions.
 #[derive(Debug, Serialize, Deserialize)]
@@ -39,12 +42,16 @@ impl Encoded {
             }
             Change::PutPolicy { record, .. } => encode(record)?,
             Change::CreateLayerVersion(record) => encode(record)?,
+            Change::PutRoute { record, .. } => encode(record)?,
+            Change::PutRouteKey { record, .. } => encode(record)?,
             Change::DeleteFunction { .. }
             | Change::DeleteVersion(..)
             | Change::DeleteAlias(..)
             | Change::DeleteFunctionUrl(..)
             | Change::DeletePolicy(..)
-            | Change::DeleteLayerVersion(_) => String::new(),
+            | Change::DeleteLayerVersion(_)
+            | Change::DeleteRoute { .. }
+            | Change::DeleteRouteKey { .. } => String::new(),
         };
         Ok(Self { change, record })
     }
@@ -187,13 +194,7 @@ pub(super) fn apply(
             let qualifier = record.qualifier.to_string();
             let place = Place::policy(key, &qualifier);
             let stored: Option<PolicyRecord> = rows.fetch(&place)?;
-            if stored.as_ref().map(|stored| &stored.revision) != expected.as_ref() {
-                return conflict(format_args!("{place} is not at the expected revision"));
-            }
-            match stored {
-                Some(_) => rows.replace(&place, text),
-                None => rows.insert(&place, text),
-            }
+            put(rows, &place, stored.map(|s| s.revision), expected, text)
         }
         Change::DeletePolicy(key, qualifier) => {
             rows.remove(&Place::policy(key, &qualifier.to_string()))
@@ -217,7 +218,57 @@ pub(super) fn apply(
             create(rows, &Place::layer_version(arn)?, text)
         }
         Change::DeleteLayerVersion(arn) => rows.remove(&Place::layer_version(arn)?),
+        Change::PutRoute { record, expected } => {
+            let place = Place::route(&record.id);
+            let stored: Option<RouteRecord> = rows.fetch(&place)?;
+            put(rows, &place, stored.map(|s| s.revision), expected, text)
+        }
+        Change::DeleteRoute { id, expected } => {
+            let place = Place::route(id);
+            let stored: RouteRecord = existing(rows, &place)?;
+            remove(rows, &place, &stored.revision, expected)
+        }
+        Change::PutRouteKey { record, expected } => {
+            let place = Place::route_key(&record.id);
+            let stored: Option<RouteKeyRecord> = rows.fetch(&place)?;
+            put(rows, &place, stored.map(|s| s.revision), expected, text)
+        }
+        Change::DeleteRouteKey { id, expected } => {
+            let place = Place::route_key(id);
+            let stored: RouteKeyRecord = existing(rows, &place)?;
+            remove(rows, &place, &stored.revision, expected)
+        }
     }
+}
+
+/// Adds or replaces a record whose revision, or absence, the caller has seen.
+fn put(
+    rows: &mut Rows<'_>,
+    place: &Place<'_>,
+    stored: Option<String>,
+    expected: &Option<String>,
+    record: &str,
+) -> Result<(), StoreError> {
+    if stored != *expected {
+        return conflict(format_args!("{place} is not at the expected revision"));
+    }
+    match stored {
+        Some(_) => rows.replace(place, record),
+        None => rows.insert(place, record),
+    }
+}
+
+/// Removes a record whose revision the caller has seen.
+fn remove(
+    rows: &mut Rows<'_>,
+    place: &Place<'_>,
+    stored: &str,
+    expected: &str,
+) -> Result<(), StoreError> {
+    if stored != expected {
+        return conflict(format_args!("{place} is not at the expected revision"));
+    }
+    rows.remove(place)
 }
 
 fn encode_counter(last: u64) -> Result<String, StoreError> {

@@ -9,12 +9,14 @@ use rusqlite::Connection;
 use super::apply::LayerRecord;
 use super::fault::{corrupt, sql};
 use super::row::{
-    ALIASES, Content, FUNCTION_URLS, FUNCTIONS, LAYER_VERSIONS, LAYERS, POLICIES, VERSIONS, scan,
+    ALIASES, Content, FUNCTION_URLS, FUNCTIONS, LAYER_VERSIONS, LAYERS, POLICIES, ROUTE_KEYS,
+    ROUTES, VERSIONS, scan,
 };
 use super::schema::Head;
 use crate::contract::{Contents, LayerCounter, StoreError, StoredFunction};
 use crate::record::{
-    AliasRecord, FunctionRecord, FunctionUrlRecord, LayerVersionRecord, PolicyRecord, VersionRecord,
+    AliasRecord, FunctionRecord, FunctionUrlRecord, LayerVersionRecord, PolicyRecord,
+    RouteKeyRecord, RouteRecord, VersionRecord,
 };
 
 /// Reads everything, as of one moment.
@@ -24,6 +26,7 @@ pub(super) fn load(connection: &mut Connection) -> Result<Contents, StoreError> 
     let mut content = Content::default();
     let functions = functions(&moment, &mut content)?;
     let (layer_counters, layer_versions) = layers(&moment, &mut content)?;
+    let (routes, route_keys) = routes(&moment, &mut content)?;
     if content != head.content {
         return Err(corrupt(
             "rows are missing or are older than others (their digest differs)",
@@ -33,6 +36,8 @@ pub(super) fn load(connection: &mut Connection) -> Result<Contents, StoreError> 
         functions,
         layer_versions,
         layer_counters,
+        routes,
+        route_keys,
     })
 }
 
@@ -108,6 +113,29 @@ fn functions(
             .sort_unstable_by(|a, b| a.qualifier.cmp(&b.qualifier));
     }
     Ok(functions)
+}
+
+fn routes(
+    connection: &Connection,
+    content: &mut Content,
+) -> Result<(Vec<RouteRecord>, Vec<RouteKeyRecord>), StoreError> {
+    let mut routes = Vec::<RouteRecord>::new();
+    scan(connection, &ROUTES, content, |found| {
+        let route: RouteRecord = found.record()?;
+        found.must(found.route_id()? == route.id)?;
+        routes.push(route);
+        Ok(())
+    })?;
+    routes.sort_unstable_by(|a, b| a.id.cmp(&b.id));
+    let mut keys = Vec::<RouteKeyRecord>::new();
+    scan(connection, &ROUTE_KEYS, content, |found| {
+        let key: RouteKeyRecord = found.record()?;
+        found.must(found.route_id()? == key.id)?;
+        keys.push(key);
+        Ok(())
+    })?;
+    keys.sort_unstable_by(|a, b| a.id.cmp(&b.id));
+    Ok((routes, keys))
 }
 
 fn layers(

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use hearth_types::arn::LayerVersionArn;
-use hearth_types::name::{AccountId, AliasName, FunctionKey, LayerName, Region};
+use hearth_types::name::{AccountId, AliasName, FunctionKey, LayerName, Region, RouteId};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, ToSql};
 use serde::de::DeserializeOwned;
@@ -123,6 +123,8 @@ pub(super) static FUNCTION_URLS: Table = table!("function_urls", "function URL",
 pub(super) static POLICIES: Table = table!("policies", "policy", "qualifier");
 pub(super) static LAYERS: Table = table!("layers", "layer");
 pub(super) static LAYER_VERSIONS: Table = table!("layer_versions", "layer version", "version");
+pub(super) static ROUTES: Table = table!("routes", "route");
+pub(super) static ROUTE_KEYS: Table = table!("route_keys", "API key");
 
 /// What tells rows of one function or layer apart.
 #[derive(Clone, Copy)]
@@ -204,6 +206,24 @@ impl<'a> Place<'a> {
             member: Member::Number(number(arn.version)?),
             ..Self::layer(&arn.account, &arn.region, &arn.layer)
         })
+    }
+
+    pub(super) fn route(id: &'a RouteId) -> Self {
+        Self::of_route(&ROUTES, id)
+    }
+
+    pub(super) fn route_key(id: &'a RouteId) -> Self {
+        Self::of_route(&ROUTE_KEYS, id)
+    }
+
+    fn of_route(table: &'static Table, id: &'a RouteId) -> Self {
+        Self {
+            table,
+            account: id.account.as_str(),
+            region: id.region.as_str(),
+            name: id.name.as_str(),
+            member: Member::Whole,
+        }
     }
 
     fn member_text(&self) -> Cow<'a, str> {
@@ -423,6 +443,15 @@ impl Found<'_> {
     /// The function that the row is of.
     pub(super) fn function_key(&self) -> Result<FunctionKey, StoreError> {
         Ok(FunctionKey {
+            account: self.account()?,
+            region: self.region()?,
+            name: self.name()?,
+        })
+    }
+
+    /// The route, or the API key, that the row is.
+    pub(super) fn route_id(&self) -> Result<RouteId, StoreError> {
+        Ok(RouteId {
             account: self.account()?,
             region: self.region()?,
             name: self.name()?,

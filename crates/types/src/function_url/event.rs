@@ -10,24 +10,25 @@ use http::header::{CONTENT_TYPE, COOKIE, HeaderMap, HeaderValue, USER_AGENT};
 use http::{Method, Version};
 use percent_encoding::percent_decode_str;
 
-use super::UrlId;
 use super::media::is_text;
 use crate::invoke::RequestId;
 use crate::time::Timestamp;
-use crate::wire::function_url::{
-    Authorizer, DEFAULT_ROUTE, Event, Http, Iam, RequestContext, VERSION,
-};
+use crate::wire::function_url::{Authorizer, DEFAULT_ROUTE, Event, Http, RequestContext, VERSION};
 
 /// The account of a request that nobody signed.
 const ANONYMOUS: &str = "anonymous";
 
-/// A request at a function URL. Its fields are those that may reach a function.
+/// A request at a function URL or a route. Its fields are those that may reach a function.
 #[derive(Clone, Debug)]
 pub struct Asked<'a> {
-    /// The URL.
-    pub id: UrlId,
-    /// The URL's host name, without a port.
+    /// What tells where it came: the URL's identifier, or the route's name.
+    pub api_id: &'a str,
+    /// The host name that was asked, without a port.
     pub domain_name: &'a str,
+    /// [`DEFAULT_ROUTE`], or the route's method and path.
+    pub route_key: &'a str,
+    /// What the route's path has captured, unescaped.
+    pub path_parameters: BTreeMap<String, String>,
     /// The method.
     pub method: &'a Method,
     /// The version of HTTP.
@@ -46,33 +47,34 @@ pub struct Asked<'a> {
     pub request_id: RequestId,
     /// When it came.
     pub at: Timestamp,
-    /// Who signed, if somebody did.
-    pub signer: Option<Iam>,
+    /// Who was let in, if somebody had to say who they are.
+    pub authorizer: Option<Authorizer>,
 }
 
 /// The event for a request.
 pub fn of_request(asked: Asked<'_>) -> Event {
     let content_type = asked.headers.get(CONTENT_TYPE);
     let (body, is_base64_encoded) = body(asked.body, content_type);
-    let account_id = match &asked.signer {
-        Some(signer) => signer.account_id.clone(),
-        None => ANONYMOUS.to_owned(),
-    };
+    let signer = asked.authorizer.as_ref().and_then(|who| who.iam.as_ref());
+    let account_id = signer.map_or(ANONYMOUS, |signer| &signer.account_id);
+    let account_id = account_id.to_owned();
+    let prefix = asked.domain_name.split('.').next().unwrap_or_default();
     let user_agent = asked.headers.get(USER_AGENT);
     Event {
         version: VERSION.to_owned(),
-        route_key: DEFAULT_ROUTE.to_owned(),
+        route_key: asked.route_key.to_owned(),
         raw_path: asked.path.to_owned(),
         raw_query_string: asked.query.to_owned(),
         cookies: cookies(asked.headers),
         headers: fields(asked.headers),
         query_string_parameters: parameters(asked.query),
+        path_parameters: asked.path_parameters,
         request_context: RequestContext {
             account_id,
-            api_id: asked.id.to_string(),
-            authorizer: asked.signer.map(|signer| Authorizer { iam: Some(signer) }),
+            api_id: asked.api_id.to_owned(),
+            authorizer: asked.authorizer,
             domain_name: asked.domain_name.to_owned(),
-            domain_prefix: asked.id.to_string(),
+            domain_prefix: prefix.to_owned(),
             http: Http {
                 method: asked.method.as_str().to_owned(),
                 path: asked.path.to_owned(),
@@ -81,7 +83,7 @@ pub fn of_request(asked: Asked<'_>) -> Event {
                 user_agent: user_agent.map_or_else(String::new, |value| text(value).into_owned()),
             },
             request_id: asked.request_id.to_string(),
-            route_key: DEFAULT_ROUTE.to_owned(),
+            route_key: asked.route_key.to_owned(),
             stage: DEFAULT_ROUTE.to_owned(),
             time: asked.at.to_log_string(),
             time_epoch: asked.at.as_millis(),
@@ -190,7 +192,9 @@ mod tests {
             );
         }
         of_request(Asked {
-            id: UrlId::from_random([0; 20]),
+            api_id: "aaaa",
+            route_key: DEFAULT_ROUTE,
+            path_parameters: BTreeMap::new(),
             domain_name: "aaaa.lambda-url.us-east-1.localhost",
             method: &Method::POST,
             version: Version::HTTP_11,
@@ -201,7 +205,7 @@ mod tests {
             source: [127, 0, 0, 1].into(),
             request_id: RequestId::from_random([0; 16]),
             at: Timestamp::from_millis(1_631_055_022_677),
-            signer: None,
+            authorizer: None,
         })
     }
 
@@ -231,7 +235,9 @@ mod tests {
         assert_eq!(parameters["é"], "\u{fffd}");
         let context = &event.request_context;
         assert_eq!(context.account_id, "anonymous");
-        assert_eq!(context.api_id, "a".repeat(32));
+        assert_eq!(context.api_id, "aaaa");
+        assert_eq!(context.domain_prefix, "aaaa");
+        assert_eq!(context.route_key, "$default");
         assert_eq!(context.time, "07/Sep/2021:22:50:22 +0000");
         assert_eq!(context.time_epoch, 1_631_055_022_677);
         assert_eq!(context.http.method, "POST");

@@ -3,7 +3,8 @@
 //! - [`UrlId`], [`UrlAuth`], [`InvokeMode`]: what a URL is; [`cors`]: what it allows pages of other origins.
 //! - [`fields`]: header fields that end at the front door, on the way in and on the way out.
 //! - [`event`] and [`result`]: an HTTP request as the event of a function that takes events, and the function's
-//!   result as an HTTP response (payload format 2.0, [`crate::wire::function_url`]); [`media`]: which bodies are text.
+//!   result as an HTTP response (payload format 2.0, [`crate::wire::function_url`]); [`prelude`]: the head of a response
+//!   that such a function streams; [`media`]: which bodies are text.
 //!
 //! Nobody here knows who may ask or where a function runs.
 
@@ -11,6 +12,7 @@ pub mod cors;
 pub mod event;
 pub mod fields;
 pub mod media;
+pub mod prelude;
 pub mod result;
 
 use std::fmt;

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use super::fields::may_be_set;
+use super::prelude::PRELUDE_BYTES;
 use crate::wire::function_url;
 
 /// Bytes of all header fields of a result together. Clients and proxies take 8 to 64 KiB.
@@ -30,6 +31,16 @@ pub enum Malformed {
     /// Too much of them.
     #[error("the header fields together are larger than {FIELDS_BYTES} bytes")]
     Fields,
+    /// A streamed response announces a prelude and does not begin with one.
+    #[error(
+        "the response does not begin with a prelude of at most {PRELUDE_BYTES} bytes and 8 NUL bytes"
+    )]
+    Prelude,
+    /// A response that is made piece by piece is too large to be sent whole.
+    #[error(
+        "the response has more than {0} bytes, which is the most for InvokeMode BUFFERED; use RESPONSE_STREAM"
+    )]
+    Large(usize),
     /// The body can't be decoded.
     #[error("isBase64Encoded is true, but the body is not base64")]
     Base64,
@@ -74,6 +85,31 @@ fn plain(body: Bytes) -> Response<Bytes> {
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 fn said(status: u16, said: function_url::Response) -> Result<Response<Bytes>, Malformed> {
+    let mut response = head(status, &said, JSON)?.map(|()| Bytes::new());
+    let body = match said.body {
+        None => Bytes::new(),
+        Some(text) if said.is_base64_encoded => {
+            STANDARD.decode(text).map_err(|_| Malformed::Base64)?.into()
+        }
+        Some(text) => text.into(),
+    };
+    if has_body(response.status()) {
+        *response.body_mut() = body;
+    }
+    Ok(response)
+}
+
+/// Whether a response of this status has a body (RFC 9110, sections 15.3.5 and 15.4.5).
+pub fn has_body(status: StatusCode) -> bool {
+    !matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
+}
+
+/// The head that a function asks for.
+pub(super) fn head(
+    status: u16,
+    said: &function_url::Response,
+    media_type: HeaderValue,
+) -> Result<Response<()>, Malformed> {
     let code = StatusCode::from_u16(status)
         .ok()
         .filter(|_| (200..600).contains(&status))
@@ -107,18 +143,8 @@ fn said(status: u16, said: function_url::Response) -> Result<Response<Bytes>, Ma
     said.cookies
         .iter()
         .try_for_each(|cookie| put(SET_COOKIE.as_str(), cookie))?;
-    headers.entry(CONTENT_TYPE).or_insert(JSON);
-
-    let body = match said.body {
-        None => Bytes::new(),
-        Some(text) if said.is_base64_encoded => {
-            STANDARD.decode(text).map_err(|_| Malformed::Base64)?.into()
-        }
-        Some(text) => text.into(),
-    };
-    // These have no body (RFC 9110, sections 15.3.5 and 15.4.5).
-    let has_body = !matches!(code, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
-    let mut response = Response::new(if has_body { body } else { Bytes::new() });
+    headers.entry(CONTENT_TYPE).or_insert(media_type);
+    let mut response = Response::new(());
     *response.status_mut() = code;
     *response.headers_mut() = headers;
     Ok(response)

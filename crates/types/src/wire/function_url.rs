@@ -12,7 +12,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 /// `version` of every event.
 pub const VERSION: &str = "2.0";
-/// `routeKey`, and `stage`, of every event of a function URL.
+/// `stage` of every event, and `routeKey` of those of function URLs.
 pub const DEFAULT_ROUTE: &str = "$default";
 
 /// The event.
@@ -22,7 +22,7 @@ pub struct Event {
     /// [`VERSION`].
     #[serde(deserialize_with = "or_default")]
     pub version: String,
-    /// [`DEFAULT_ROUTE`].
+    /// [`DEFAULT_ROUTE`]; at a route its method and path, such as `GET /users/{id}`.
     #[serde(deserialize_with = "or_default")]
     pub route_key: String,
     /// The path as it came, still escaped.
@@ -43,6 +43,12 @@ pub struct Event {
         skip_serializing_if = "BTreeMap::is_empty"
     )]
     pub query_string_parameters: BTreeMap<String, String>,
+    /// What the route's path has captured, unescaped; absent if there is nothing.
+    #[serde(
+        deserialize_with = "or_default",
+        skip_serializing_if = "BTreeMap::is_empty"
+    )]
+    pub path_parameters: BTreeMap<String, String>,
     /// Who asked, for what, and when.
     #[serde(deserialize_with = "or_default")]
     pub request_context: RequestContext,
@@ -61,7 +67,7 @@ pub struct RequestContext {
     /// The caller's account, `anonymous` if nobody had to sign.
     #[serde(deserialize_with = "or_default")]
     pub account_id: String,
-    /// The URL's identifier.
+    /// The URL's identifier, or the route's name.
     #[serde(deserialize_with = "or_default")]
     pub api_id: String,
     /// Who signed; absent if nobody had to.
@@ -70,7 +76,7 @@ pub struct RequestContext {
     /// The host that was asked, without its port.
     #[serde(deserialize_with = "or_default")]
     pub domain_name: String,
-    /// The host's first label: the URL's identifier.
+    /// The host's first label: of a URL its identifier.
     #[serde(deserialize_with = "or_default")]
     pub domain_prefix: String,
     /// The request line.
@@ -79,7 +85,7 @@ pub struct RequestContext {
     /// The request's identifier.
     #[serde(deserialize_with = "or_default")]
     pub request_id: String,
-    /// [`DEFAULT_ROUTE`].
+    /// As in the event.
     #[serde(deserialize_with = "or_default")]
     pub route_key: String,
     /// [`DEFAULT_ROUTE`].
@@ -121,6 +127,35 @@ pub struct Authorizer {
     /// The identity that signed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub iam: Option<Iam>,
+    /// The token that let the caller in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub jwt: Option<JwtClaims>,
+    /// The API key that let the caller in.
+    #[serde(rename = "apiKey", skip_serializing_if = "Option::is_none")]
+    pub api_key: Option<ApiKey>,
+}
+
+/// `jwt` of an authorizer, as HTTP APIs have it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct JwtClaims {
+    /// The token's claims, all as text: lists in brackets, separated by spaces.
+    #[serde(deserialize_with = "or_default")]
+    pub claims: BTreeMap<String, String>,
+    /// The scopes of the route that the token has; null if the route asks for none.
+    pub scopes: Option<Vec<String>>,
+}
+
+/// `apiKey` of an authorizer: Hearth's own.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ApiKey {
+    /// The key's identifier.
+    #[serde(deserialize_with = "or_default")]
+    pub id: String,
+    /// The key's name.
+    #[serde(deserialize_with = "or_default")]
+    pub name: String,
 }
 
 /// `iam` of an authorizer.

@@ -4,3 +4,4 @@
 pub mod function_url;
 pub mod lambda;
 pub mod logs;
+pub mod route;

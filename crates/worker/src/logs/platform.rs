@@ -1,5 +1,6 @@
 //! The platform's own lines in a function's log, as text or as JSON, worded as Lambda words them.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use hearth_types::function::{Configuration, LogFormat};
@@ -7,6 +8,9 @@ use hearth_types::invoke::{Report, RequestId};
 use hearth_types::name::Version;
 use hearth_types::time::Timestamp;
 use serde_json::json;
+
+/// Room for a REPORT line: what it says itself, an identifier and seven numbers.
+const REPORT_BYTES: usize = 192;
 
 /// In which phase an environment's Init ran.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -144,7 +148,17 @@ impl Wording {
             Event::Start {
                 request_id,
                 version,
-            } => format!("START RequestId: {request_id} Version: {version}"),
+            } => match version {
+                Version::Latest => [
+                    "START RequestId: ",
+                    request_id.as_str(),
+                    " Version: $LATEST",
+                ]
+                .concat(),
+                Version::Number(number) => {
+                    format!("START RequestId: {request_id} Version: {number}")
+                }
+            },
             // The time limit's line begins with its time, the others' with the id; that is how they come.
             Event::Note {
                 request_id,
@@ -158,26 +172,37 @@ impl Wording {
                 kind,
                 text,
             } => format!("RequestId: {request_id} Error: {text}\r{kind}"),
-            Event::End { request_id } => format!("END RequestId: {request_id}"),
+            Event::End { request_id } => ["END RequestId: ", request_id.as_str()].concat(),
             Event::Report {
                 request_id,
                 report,
                 status,
-            } => {
-                let init = report.init.map_or(String::new(), |init| {
-                    format!("Init Duration: {:.2} ms\t", milliseconds(init))
-                });
-                format!(
-                    "REPORT RequestId: {request_id}\tDuration: {:.2} ms\tBilled Duration: {} ms\tMemory Size: {} MB\t\
-                     Max Memory Used: {} MB\t{init}{}",
-                    milliseconds(report.duration),
-                    report.billed_ms(),
-                    self.memory_mib,
-                    report.max_memory_mib,
-                    status.suffix()
-                )
-            }
+            } => self.report(request_id, report, status),
         }
+    }
+
+    /// Written piece by piece into one text: this line and START are written for every invocation.
+    fn report(&self, request_id: &RequestId, report: &Report, status: &Status<'_>) -> String {
+        let mut line = String::with_capacity(REPORT_BYTES);
+        line.push_str("REPORT RequestId: ");
+        line.push_str(request_id.as_str());
+        line.push_str("\tDuration: ");
+        push_milliseconds(&mut line, report.duration);
+        // Writing to a text does not fail.
+        let _ = write!(
+            line,
+            " ms\tBilled Duration: {} ms\tMemory Size: {} MB\tMax Memory Used: {} MB\t",
+            report.billed_ms(),
+            self.memory_mib,
+            report.max_memory_mib,
+        );
+        if let Some(init) = report.init {
+            line.push_str("Init Duration: ");
+            push_milliseconds(&mut line, init);
+            line.push_str(" ms\t");
+        }
+        line.push_str(&status.suffix());
+        line
     }
 
     fn json(&self, now: Timestamp, event: &Event<'_>) -> Option<String> {
@@ -249,6 +274,13 @@ fn with_error(mut record: serde_json::Value, status: &Status<'_>) -> serde_json:
         record.insert("errorType".to_owned(), json!(kind));
     }
     record
+}
+
+/// Milliseconds with two digits after the point, rounded to the nearest.
+fn push_milliseconds(text: &mut String, duration: Duration) {
+    let hundredths = (duration.as_nanos() + 5_000) / 10_000;
+    // Writing to a text does not fail.
+    let _ = write!(text, "{}.{:02}", hundredths / 100, hundredths % 100);
 }
 
 fn milliseconds(duration: Duration) -> f64 {

@@ -1,9 +1,10 @@
-//! Reading what a runtime sends: bounded, whatever it says about its length.
+//! Reading what a runtime sends: bounded, whatever it says about its length; kept, or passed on.
 
 use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
+use tokio::sync::mpsc;
 
 /// How much of a body above its bound is read and thrown away before its connection is closed: a runtime that sent a
 /// result somewhat too large keeps its connection and its environment.
@@ -72,6 +73,45 @@ pub(super) async fn read(mut body: Incoming, most: usize) -> Received {
         joined.freeze()
     };
     Received::Whole(whole, trailers)
+}
+
+/// What became of a body that was passed on.
+#[derive(Debug)]
+pub(super) enum Passed {
+    /// It is whole; its trailers if it had any.
+    Whole(Option<HeaderMap>),
+    /// More than the bound; what is within has been passed on.
+    TooLarge(Rest),
+    /// The connection broke, or it was not HTTP.
+    Broken,
+}
+
+/// Passes a body of at most `most` bytes on, as fast as it is taken. What nobody takes any more is thrown away.
+pub(super) async fn pass_on(mut body: Incoming, most: u64, to: mpsc::Sender<Bytes>) -> Passed {
+    let mut left = most;
+    let mut trailers = None;
+    while let Some(frame) = body.frame().await {
+        let Ok(frame) = frame else {
+            return Passed::Broken;
+        };
+        match frame.into_data() {
+            Ok(mut data) => {
+                let within = usize::try_from(left).unwrap_or(usize::MAX);
+                let too_large = data.len() > within;
+                data.truncate(within);
+                left = left.saturating_sub(data.len() as u64);
+                if !data.is_empty() {
+                    // Nobody reads: the environment's task knows, and decides for how long this goes on.
+                    let _ = to.send(data).await;
+                }
+                if too_large {
+                    return Passed::TooLarge(Rest { body, seen: 0 });
+                }
+            }
+            Err(frame) => trailers = frame.into_trailers().ok(),
+        }
+    }
+    Passed::Whole(trailers)
 }
 
 impl Rest {

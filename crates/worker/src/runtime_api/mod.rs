@@ -5,7 +5,7 @@
 //! runtime may send its answer and its question for the next invocation in one write.
 //!
 //! The peer is the function (INV-8). A connection holds at most one request's head ([`HEAD_BYTES`]); there are at most
-//! [`CONNECTIONS`]; one answer at a time is read, up to its limit; what never ends is ended by the deadline of the
+//! [`CONNECTIONS`]; one answer at a time is read, up to its limit, or passed on as fast as it is taken; what never ends is ended by the deadline of the
 //! invocation or of Init, which ends the environment and all its connections with it.
 
 mod body;
@@ -20,7 +20,8 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use hearth_types::limits::RESPONSE_PAYLOAD_BYTES;
+use hearth_types::limits::{RESPONSE_PAYLOAD_BYTES, STREAMED_RESPONSE_BYTES};
+use http::header::CONTENT_TYPE;
 use http::{HeaderMap, Method, Request};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -29,11 +30,12 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
-use body::Received;
+use crate::reply::Beginning;
+use body::{Passed, Received};
 pub(crate) use handout::handout;
 use hold::{Hold, Stream};
-pub(crate) use session::{Answer, Event, Session};
-use session::{Handout, Refusal};
+pub(crate) use session::{Answer, Event, Session, Ticket};
+use session::{Handout, Receipt, Refusal};
 
 /// Connections of one environment at once. A runtime has one, most tools a handful.
 const CONNECTIONS: usize = 16;
@@ -83,6 +85,8 @@ pub(crate) async fn serve(listener: TcpListener, session: Session) {
             });
             let served = http1::Builder::new()
                 .max_buf_size(HEAD_BYTES)
+                // Of trailers too: an error with its stack stands in them.
+                .max_header_size(HEAD_BYTES)
                 .auto_date_header(false)
                 // Answers to requests that came together leave together.
                 .pipeline_flush(true)
@@ -156,6 +160,9 @@ async fn response(session: &Session, id: &str, request: Request<Incoming>) -> Ha
         Ok(receipt) => receipt,
         Err(refusal) => return refuse(refusal, request).await,
     };
+    if streaming && receipt.streams() {
+        return stream(receipt, request).await;
+    }
     match body::read(request.into_body(), RESPONSE_PAYLOAD_BYTES).await {
         Received::Whole(body, trailers) => {
             let failed = trailers
@@ -169,6 +176,28 @@ async fn response(session: &Session, id: &str, request: Request<Incoming>) -> Ha
             discard(rest).await
         }
         Received::Broken => reply::closing(reply::truncated()),
+    }
+}
+
+/// Passes a response on as it comes.
+async fn stream(mut receipt: Receipt<'_>, request: Request<Incoming>) -> Handout {
+    let (head, body) = request.into_parts();
+    let (beginning, pieces) = Beginning::new(head.headers.get(CONTENT_TYPE).cloned());
+    receipt.begin(beginning);
+    match body::pass_on(body, STREAMED_RESPONSE_BYTES, pieces).await {
+        Passed::Whole(trailers) => {
+            let failed = trailers.and_then(|trailers| error_in(&trailers));
+            receipt.answer(failed.unwrap_or(Answer::Streamed));
+            reply::accepted()
+        }
+        Passed::TooLarge(rest) => {
+            receipt.answer(Answer::StreamTooLarge);
+            discard(rest).await
+        }
+        Passed::Broken => {
+            receipt.answer(Answer::Truncated);
+            reply::closing(reply::truncated())
+        }
     }
 }
 

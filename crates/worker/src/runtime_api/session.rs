@@ -6,6 +6,8 @@
 //!     └─ init/error ─▶ Ended
 //! ```
 //!
+//! An answer that the caller takes as it is made is told twice: that it has begun, and that it has ended.
+//!
 //! Connections of the guest call in from several tasks; the environment's own task hears of what happened through a
 //! bounded channel that the state machine can't overfill. Everything that the guest does wrong is a [`Refusal`] to the
 //! guest and nothing to anybody else (INV-8).
@@ -18,10 +20,12 @@ use http::Response;
 use http_body_util::Full;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::reply::Beginning;
+
 /// What the runtime is given for `next`.
 pub(crate) type Handout = Response<Full<Bytes>>;
 
-/// At most two are under way at once (an answer and the question after it); the rest is slack.
+/// At most three are under way at once (an answer's beginning and end, and the question after it); the rest is slack.
 const EVENTS: usize = 8;
 
 /// What the environment's task hears.
@@ -31,6 +35,8 @@ pub(crate) enum Event {
     Next,
     /// The runtime gives up its Init.
     InitFailed(Answer),
+    /// The runtime's response has begun, for a caller that takes it as it is made.
+    Begun(Beginning),
     /// The runtime answered the invocation.
     Answered(Answer),
 }
@@ -40,10 +46,24 @@ pub(crate) enum Event {
 pub(crate) enum Answer {
     /// The result.
     Response(Bytes),
+    /// The response that had begun is whole.
+    Streamed,
     /// The error object, and its type as the runtime names it (empty if it does not).
     Error { kind: String, body: Bytes },
     /// More bytes than [`hearth_types::limits::RESPONSE_PAYLOAD_BYTES`].
     TooLarge,
+    /// The response that had begun has more bytes than [`hearth_types::limits::STREAMED_RESPONSE_BYTES`].
+    StreamTooLarge,
+    /// The response that had begun broke off.
+    Truncated,
+}
+
+/// An invocation, as far as the Runtime API knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Ticket {
+    pub(crate) request_id: RequestId,
+    /// Whether its caller takes the response as it is made.
+    pub(crate) streams: bool,
 }
 
 /// Why a call of the runtime is refused.
@@ -64,10 +84,10 @@ enum Phase {
     /// The runtime waits at `next`. The receiver may be gone: then its connection was closed.
     Waiting(oneshot::Sender<Handout>),
     /// The runtime's connection was closed while it waited; its next `next` gets this.
-    Held(Box<Handout>, RequestId),
-    Running(RequestId),
+    Held(Box<Handout>, Ticket),
+    Running(Ticket),
     /// An answer to the invocation is being read.
-    Receiving(RequestId),
+    Receiving(Ticket),
     Answered(RequestId),
     Ended,
 }
@@ -105,12 +125,12 @@ impl Session {
     }
 
     /// Gives the runtime an invocation: at once if it waits at `next`, otherwise as soon as it asks.
-    pub(crate) fn offer(&self, request_id: RequestId, handout: Handout) {
+    pub(crate) fn offer(&self, ticket: Ticket, handout: Handout) {
         let mut phase = self.lock();
         *phase = match std::mem::replace(&mut *phase, Phase::Ended) {
             Phase::Waiting(runtime) => match runtime.send(handout) {
-                Ok(()) => Phase::Running(request_id),
-                Err(handout) => Phase::Held(Box::new(handout), request_id),
+                Ok(()) => Phase::Running(ticket),
+                Err(handout) => Phase::Held(Box::new(handout), ticket),
             },
             // Only a runtime that has asked is given anything: the environment's task waits for `Event::Next`.
             other => other,
@@ -132,9 +152,9 @@ impl Session {
         };
         let (sender, receiver) = oneshot::channel();
         *phase = match std::mem::replace(&mut *phase, Phase::Ended) {
-            Phase::Held(handout, request_id) => match sender.send(*handout) {
-                Ok(()) => Phase::Running(request_id),
-                Err(handout) => Phase::Held(Box::new(handout), request_id),
+            Phase::Held(handout, ticket) => match sender.send(*handout) {
+                Ok(()) => Phase::Running(ticket),
+                Err(handout) => Phase::Held(Box::new(handout), ticket),
             },
             _ => Phase::Waiting(sender),
         };
@@ -156,15 +176,18 @@ impl Session {
     ) -> Result<Receipt<'_>, Refusal> {
         let mut phase = self.lock();
         match &*phase {
-            Phase::Running(running) if running.as_str() == request_id => {
-                let running = *running;
-                *phase = Phase::Receiving(running);
+            Phase::Running(running) if running.request_id.as_str() == request_id => {
+                let ticket = *running;
+                *phase = Phase::Receiving(ticket);
                 Ok(Receipt {
                     session: self,
-                    request_id: running,
+                    ticket,
+                    begun: false,
                 })
             }
-            Phase::Receiving(id) | Phase::Answered(id) if id.as_str() == request_id => {
+            Phase::Receiving(Ticket { request_id: id, .. }) | Phase::Answered(id)
+                if id.as_str() == request_id =>
+            {
                 Err(refuse(&phase, to))
             }
             _ => Err(Refusal::InvalidRequestId),
@@ -219,27 +242,46 @@ fn refuse(from: &Phase, to: &'static str) -> Refusal {
 }
 
 /// The right to answer the invocation. Dropping it unused (the connection broke in the middle of the body) gives the
-/// runtime another try.
+/// runtime another try, unless the caller has seen the beginning.
 #[derive(Debug)]
 pub(super) struct Receipt<'a> {
     session: &'a Session,
-    request_id: RequestId,
+    ticket: Ticket,
+    begun: bool,
 }
 
 impl Receipt<'_> {
+    /// Whether the caller takes the response as it is made.
+    pub(super) const fn streams(&self) -> bool {
+        self.ticket.streams
+    }
+
+    /// Begins a response that the caller takes as it is made.
+    pub(super) fn begin(&mut self, beginning: Beginning) {
+        self.begun = true;
+        self.session.tell(Event::Begun(beginning));
+    }
+
     /// Answers.
     pub(super) fn answer(self, answer: Answer) {
+        self.end(answer);
+    }
+
+    fn end(&self, answer: Answer) {
         let mut phase = self.session.lock();
-        *phase = Phase::Answered(self.request_id);
+        *phase = Phase::Answered(self.ticket.request_id);
         self.session.tell(Event::Answered(answer));
     }
 }
 
 impl Drop for Receipt<'_> {
     fn drop(&mut self) {
-        let mut phase = self.session.lock();
-        if matches!(&*phase, Phase::Receiving(_)) {
-            *phase = Phase::Running(self.request_id);
+        let receiving =
+            matches!(&*self.session.lock(), Phase::Receiving(ticket) if *ticket == self.ticket);
+        match (receiving, self.begun) {
+            (true, true) => self.end(Answer::Truncated),
+            (true, false) => *self.session.lock() = Phase::Running(self.ticket),
+            (false, _) => {}
         }
     }
 }
@@ -252,6 +294,13 @@ mod tests {
         RequestId::from_random([byte; 16])
     }
 
+    fn ticket(byte: u8) -> Ticket {
+        Ticket {
+            request_id: id(byte),
+            streams: false,
+        }
+    }
+
     fn handout() -> Handout {
         Response::new(Full::new(Bytes::from_static(b"{}")))
     }
@@ -262,7 +311,7 @@ mod tests {
         for round in 0..3 {
             let mut waiting = session.next().unwrap();
             assert!(matches!(ear.try_recv(), Ok(Event::Next)));
-            session.offer(id(round), handout());
+            session.offer(ticket(round), handout());
             assert!(waiting.try_recv().is_ok());
             let receipt = session
                 .begin_answer(id(round).as_str(), "InvocationResponse")
@@ -285,7 +334,7 @@ mod tests {
         );
         let _waiting = session.next().unwrap();
         assert!(session.next().is_err(), "two cannot wait");
-        session.offer(id(1), handout());
+        session.offer(ticket(1), handout());
         assert!(session.next().is_err(), "not before the answer");
         assert_eq!(
             refused(session.begin_answer(id(2).as_str(), "InvocationResponse")),
@@ -310,7 +359,7 @@ mod tests {
     fn an_answer_that_breaks_off_can_be_given_again() {
         let (session, _ear) = Session::new();
         let _waiting = session.next().unwrap();
-        session.offer(id(1), handout());
+        session.offer(ticket(1), handout());
         drop(
             session
                 .begin_answer(id(1).as_str(), "InvocationResponse")
@@ -324,10 +373,38 @@ mod tests {
     }
 
     #[test]
+    fn a_response_that_breaks_off_after_its_beginning_has_ended() {
+        let (session, mut ear) = Session::new();
+        let _waiting = session.next().unwrap();
+        let streams = Ticket {
+            streams: true,
+            ..ticket(1)
+        };
+        session.offer(streams, handout());
+        let mut receipt = session
+            .begin_answer(id(1).as_str(), "InvocationResponse")
+            .unwrap();
+        assert!(receipt.streams());
+        receipt.begin(Beginning::new(None).0);
+        drop(receipt);
+        assert!(matches!(ear.try_recv(), Ok(Event::Next)));
+        assert!(matches!(ear.try_recv(), Ok(Event::Begun(_))));
+        assert!(matches!(
+            ear.try_recv(),
+            Ok(Event::Answered(Answer::Truncated))
+        ));
+        assert!(
+            session
+                .begin_answer(id(1).as_str(), "InvocationResponse")
+                .is_err()
+        );
+    }
+
+    #[test]
     fn an_invocation_waits_for_a_runtime_that_lost_its_connection() {
         let (session, mut ear) = Session::new();
         drop(session.next().unwrap());
-        session.offer(id(1), handout());
+        session.offer(ticket(1), handout());
         let mut waiting = session.next().unwrap();
         assert!(waiting.try_recv().is_ok());
         assert!(matches!(ear.try_recv(), Ok(Event::Next)));

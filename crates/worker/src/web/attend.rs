@@ -14,7 +14,7 @@ use super::server::Server;
 use super::visit::{Leaving, Line, Visit};
 use crate::environment::{End, Environment, Turn, timeout};
 use crate::failure::Failure;
-use crate::pool::Reply;
+use crate::reply::Reply;
 use crate::runtime_api::Answer;
 
 /// How long a server's end may take to be known after its connections have told of it, and the other way round: what
@@ -31,7 +31,7 @@ pub(crate) async fn attend(
 ) -> bool {
     let mut turn = turn;
     let (tell, ended) = oneshot::channel();
-    let reply = std::mem::replace(&mut turn.job.reply, Reply::Outcome(tell));
+    let reply = std::mem::replace(&mut turn.job.reply, Reply::Whole(tell));
     let over = CancellationToken::new();
     let line = Line::default();
     let (visit, left) = Visit::new(server, over.clone(), line.clone(), ended);

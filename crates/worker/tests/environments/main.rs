@@ -15,6 +15,7 @@ mod logs;
 mod processes;
 mod rig;
 mod speed;
+mod streaming;
 mod web;
 
 use std::process::ExitCode;
@@ -40,6 +41,7 @@ fn main() -> ExitCode {
         languages::tests(),
         logs::tests(),
         processes::tests(),
+        streaming::tests(),
         web::tests(),
     ]
     .concat();

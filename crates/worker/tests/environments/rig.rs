@@ -30,7 +30,7 @@ use zip::write::SimpleFileOptions;
 pub(crate) type Body = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// How long a condition may take to become true before the test gives up.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Runs a test on an event loop of its own.
 pub(crate) fn run(body: Body) {

@@ -16,6 +16,7 @@ mod code;
 mod configuration;
 mod function;
 mod function_url;
+mod invoke;
 mod layer;
 mod permission;
 mod structure;
@@ -44,6 +45,7 @@ pub use function::{
 pub use function_url::{
     Cors, FunctionUrlConfig, FunctionUrlConfigRequest, ListFunctionUrlConfigsResponse,
 };
+pub use invoke::{ErrorObject, InvokeComplete};
 pub use layer::{
     LayerVersionContentInput, LayerVersionContentOutput, LayerVersionResponse,
     LayerVersionsListItem, LayersListItem, ListLayerVersionsResponse, ListLayersResponse,

@@ -1,0 +1,53 @@
+//! Where keys of token issuers may be fetched from.
+
+use std::net::IpAddr;
+
+use url::{Host, Url};
+
+/// Whether a text is a URL that keys may be fetched from: `https`, or `http` on a loopback address, where nobody else
+/// listens in; without a user, a password or a fragment.
+pub fn is_safe(text: &str) -> bool {
+    let Ok(url) = Url::parse(text) else {
+        return false;
+    };
+    let is_loopback = match url.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(address)) => IpAddr::V4(address).is_loopback(),
+        Some(Host::Ipv6(address)) => IpAddr::V6(address).is_loopback(),
+        None => return false,
+    };
+    let is_private = url.scheme() == "https" || (url.scheme() == "http" && is_loopback);
+    is_private && url.username().is_empty() && url.password().is_none() && url.fragment().is_none()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_come_from_https_or_from_this_machine() {
+        for good in [
+            "https://login.example.com",
+            "https://login.example.com/a?b=c",
+            "http://127.0.0.1:8080/x",
+            "http://localhost",
+            "http://[::1]:1",
+        ] {
+            assert!(is_safe(good), "{good}");
+        }
+        for bad in [
+            "",
+            "login.example.com",
+            "http://login.example.com",
+            "http://localhost.example",
+            "http://10.0.0.1",
+            "https://user@host/",
+            "https://user:word@host/",
+            "https://host/#x",
+            "file:///etc/passwd",
+            "ftp://127.0.0.1",
+        ] {
+            assert!(!is_safe(bad), "{bad}");
+        }
+    }
+}
