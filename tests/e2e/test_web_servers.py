@@ -311,6 +311,16 @@ def test_a_websocket_passes_through(fastapi):
     assert fastapi.json("/")["me"] == me
 
 
+def test_a_websocket_passes_through_a_route(node, fastapi):
+    node.hearth("route", "add", "web-sockets", "--path", "/echo", "--function", "web-fastapi")
+    try:
+        with Place(node, "").websocket("/echo") as socket:
+            socket.send("there")
+            assert socket.recv(60).endswith(":there")
+    finally:
+        node.hearth("route", "rm", "web-sockets")
+
+
 def test_a_websocket_that_the_server_refuses_is_refused(fastapi):
     from websockets.exceptions import InvalidStatus
 
@@ -369,9 +379,9 @@ def test_shutdown_does_not_wait_for_websockets(new_node, tmp_path):
     (folder / "app.py").write_text(FASTAPI)
     (folder / "run.sh").write_text('exec python3 -m uvicorn app:app --port "$PORT"\n')
     place = deploy(node, folder, "web-open", "--runtime", PYTHON, "--timeout", "900")
-    socket = place.websocket("/echo")
-    socket.send("x")
-    assert socket.recv(60).endswith(":x")
-    node.stop()
-    with pytest.raises(Exception):
-        socket.recv(60)
+    with place.websocket("/echo") as socket:
+        socket.send("x")
+        assert socket.recv(60).endswith(":x")
+        node.stop()
+        with pytest.raises(Exception):
+            socket.recv(60)

@@ -1,6 +1,7 @@
 //! The body of a response: whole, or streaming on from a function.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -38,6 +39,8 @@ pub(crate) struct Held {
     _admitted: Permit,
     /// The memory of its request, if that was read ahead.
     _memory: Option<OwnedSemaphorePermit>,
+    /// The place of a connection that goes on as another protocol's, outside of the server's hands.
+    seat: Option<Arc<OwnedSemaphorePermit>>,
 }
 
 impl Held {
@@ -45,7 +48,13 @@ impl Held {
         Self {
             _admitted: admitted,
             _memory: memory,
+            seat: None,
         }
+    }
+
+    /// Holds the connection's place, too.
+    pub(crate) fn keep_seat(&mut self, seat: Arc<OwnedSemaphorePermit>) {
+        self.seat = Some(seat);
     }
 }
 

@@ -65,19 +65,18 @@ impl Gateway {
                 match tls {
                     None => {
                         gateway
-                            .connection(stream, Peer::plain(peer), shutdown)
+                            .connection(stream, Peer::plain(peer, permit), shutdown)
                             .await
                     }
                     Some(tls) => {
                         let bound = gateway.0.connections.handshake;
                         if let Some(stream) = shake_hands(&tls, stream, bound, &shutdown).await {
                             gateway
-                                .connection(stream, Peer::secure(peer), shutdown)
+                                .connection(stream, Peer::secure(peer, permit), shutdown)
                                 .await;
                         }
                     }
                 }
-                drop(permit);
             });
         }
         drop(listener);
@@ -95,9 +94,8 @@ impl Gateway {
             tracing::warn!("closed a function's connection: functions have too many open");
             return;
         };
-        let peer = Peer::plain((Ipv4Addr::LOCALHOST, 0).into());
+        let peer = Peer::plain((Ipv4Addr::LOCALHOST, 0).into(), permit);
         self.connection(stream, peer, shutdown).await;
-        drop(permit);
     }
 }
 

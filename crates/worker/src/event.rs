@@ -95,7 +95,14 @@ fn url_event(payload: &[u8]) -> Option<Event> {
     is_one.then_some(event)
 }
 
+/// Header fields of an event that becomes a request. The front door takes far fewer.
+const HEADERS: usize = 1_000;
+
 fn of_event(event: Event) -> Result<Request<Full<Bytes>>, &'static str> {
+    // A map of headers has a bound of its own, beyond which it panics.
+    if event.headers.len() > HEADERS {
+        return Err("it has more than 1000 headers");
+    }
     let mut headers = HeaderMap::with_capacity(event.headers.len() + 2);
     for (name, value) in &event.headers {
         let name = HeaderName::try_from(name).map_err(|_| "one of its header names is none")?;

@@ -14,7 +14,7 @@ use hearth_types::function::Deployment;
 use hearth_types::{ApiError, ErrorKind};
 use tokio_util::sync::CancellationToken;
 
-use crate::capacity::{Capacity, NeverFits};
+use crate::capacity::NeverFits;
 use crate::environment::{self, Environment, StartError, Turn};
 use crate::logs::{self, EnvironmentLog, InitPhase, Wording};
 use crate::pool::{Job, Jobs, Member, Ready};
@@ -181,7 +181,7 @@ impl Life<'_> {
         let coming = member.pool().places() - usize::from(first.is_some());
         let mut jobs = member.enter(coming, expires);
         let service = Service {
-            capacity: &self.shared.capacity,
+            shared: self.shared,
             environment: &environment,
             member: &member,
             log,
@@ -196,14 +196,16 @@ impl Life<'_> {
             }
         };
         self.kill.run_until_cancelled(turns).await;
-        member.leave(&mut jobs);
+        if member.leave(&mut jobs) {
+            self.shared.ask_for(member.pool());
+        }
         environment.destroy().await;
     }
 }
 
 /// An environment that serves.
 struct Service<'a> {
-    capacity: &'a Capacity,
+    shared: &'a Arc<Shared>,
     environment: &'a Environment,
     member: &'a Member,
     log: &'a EnvironmentLog,
@@ -223,14 +225,15 @@ impl Service<'_> {
             let turn = match begun.take() {
                 Some(turn) => turn,
                 None => {
-                    let job = match self.ready(served, false) {
+                    let job = match self.ready(served, false, true) {
                         Ready::Run(job) => job,
                         Ready::Leave => return,
                         Ready::Idle => {
                             let job = tokio::select! {
                                 biased;
-                                job = jobs.recv() => job,
+                                // First: one whose process is gone gives back what it was handed.
                                 _ = self.environment.exit() => None,
+                                job = jobs.recv() => job,
                             };
                             let Some(job) = job else {
                                 return;
@@ -266,7 +269,7 @@ impl Service<'_> {
         loop {
             while coming > 0 {
                 coming -= 1;
-                match self.ready(served, leaves) {
+                match self.ready(served, leaves, running.is_empty()) {
                     Ready::Run(job) => running.push(self.run(self.begin(job, &mut init))),
                     Ready::Idle => {}
                     Ready::Leave => leaves = true,
@@ -274,7 +277,9 @@ impl Service<'_> {
             }
             served = true;
             if leaves {
-                self.member.leave(jobs);
+                if self.member.leave(jobs) {
+                    self.shared.ask_for(self.member.pool());
+                }
                 if running.is_empty() {
                     return;
                 }
@@ -282,33 +287,36 @@ impl Service<'_> {
             tokio::select! {
                 biased;
                 Some(reusable) = running.next(), if !running.is_empty() => {
-                    coming += usize::from(reusable);
+                    // A place that is of no use any more is counted out all the same.
+                    coming += 1;
                     leaves |= !reusable;
                 }
+                // Those that run notice by themselves; nothing more is to reach a process that is gone.
+                _ = self.environment.exit(), if !leaves => leaves = true,
                 job = jobs.recv(), if !leaves => match job {
                     Some(job) => running.push(self.run(self.begin(job, &mut init))),
                     None => leaves = true,
                 },
-                // Those that run notice by themselves.
-                _ = self.environment.exit(), if running.is_empty() => return,
             }
         }
     }
 
-    /// A place can take an invocation.
-    fn ready(&self, served: bool, leaves: bool) -> Ready {
+    /// A place can take an invocation. `alone` says that nothing runs in the others: then the environment's room is free
+    /// as soon as it leaves.
+    fn ready(&self, served: bool, leaves: bool, alone: bool) -> Ready {
+        let capacity = &self.shared.capacity;
         let deployment = &self.member.pool().deployment;
-        let yields = !leaves && self.capacity.should_yield(deployment.id);
-        if yields {
+        let yields = !leaves && capacity.should_yield(deployment.id);
+        if yields && alone {
             let memory_mib = u64::from(deployment.configuration.memory_mib);
-            self.capacity.expect(memory_mib);
+            capacity.expect(memory_mib);
         }
         let now = Instant::now();
         // A new one serves whoever waited for it, even if it is too old by now.
         let too_old = served && self.expires <= now;
         let ready = self.member.ready(now, leaves || yields || too_old);
-        if matches!(ready, Ready::Idle) && self.capacity.wanted() {
-            self.capacity.press();
+        if matches!(ready, Ready::Idle) && capacity.wanted() {
+            capacity.press();
         }
         ready
     }

@@ -202,6 +202,28 @@ impl Pool {
         }
     }
 
+    /// Whether an invocation waits that its caller has not given up.
+    pub(crate) fn anybody_waits(&self) -> bool {
+        let mut state = self.lock();
+        while state.queue.front().is_some_and(Job::is_given_up) {
+            state.queue.pop_front();
+        }
+        !state.queue.is_empty()
+    }
+
+    /// Refuses what waits and came before `before`.
+    pub(crate) fn refuse_older(&self, before: Instant, error: &ApiError) {
+        let mut refused = Vec::new();
+        let mut state = self.lock();
+        while let Some(job) = state.queue.pop_front_if(|job| job.since < before) {
+            refused.push(job);
+        }
+        drop(state);
+        for job in refused {
+            job.refuse(error.clone());
+        }
+    }
+
     /// Lets go of environments that have a free place, and of the others once one has; or takes that back for those.
     pub(crate) fn retire(&self, retired: bool) {
         let gone = {
@@ -501,11 +523,12 @@ impl Member {
         job.map_or(Ready::Idle, Ready::Run)
     }
 
-    /// The environment takes nothing more: what it was given and has not begun goes to another one.
-    pub(crate) fn leave(&self, jobs: &mut Jobs) {
+    /// The environment takes nothing more: what it was given and has not begun goes to another one. Gives whether some
+    /// of it waits in the queue now: its callers believe that it runs, and nobody asks for an environment for it.
+    pub(crate) fn leave(&self, jobs: &mut Jobs) -> bool {
         let mut state = self.pool.lock();
         let Some(at) = self.entry else {
-            return;
+            return false;
         };
         drop(state.let_go(at));
         let mut unseen = Vec::new();
@@ -516,6 +539,7 @@ impl Member {
             entry.busy -= unseen.len();
             state.busy -= unseen.len();
         }
+        let mut waits = false;
         // The first of them is in front again at the end.
         for job in unseen.into_iter().rev() {
             // A closed pool has been emptied for good: dropping the job tells its caller.
@@ -523,8 +547,10 @@ impl Member {
                 && let Some(job) = state.give(job)
             {
                 state.queue.push_front(job);
+                waits = true;
             }
         }
+        waits
     }
 
     /// Its entry, made if it was starting until now.

@@ -137,6 +137,23 @@ impl Shared {
         }
     }
 
+    /// Sees to it that invocations that were put back into the queue are run: whoever waits for one believes that it
+    /// runs, and does not ask for an environment. Like all that wait, they are refused after the queue's time.
+    pub(crate) fn ask_for(self: &Arc<Self>, pool: &Arc<Pool>) {
+        let (shared, pool) = (Arc::clone(self), Arc::clone(pool));
+        let put_back = Instant::now();
+        let give_up = put_back + self.options.queue_wait;
+        tokio::spawn(async move {
+            while pool.anybody_waits() {
+                let again = Instant::now() + shared.scale(&pool);
+                tokio::time::sleep_until(again.min(give_up).into()).await;
+                if Instant::now() >= give_up {
+                    return pool.refuse_older(put_back, &no_room());
+                }
+            }
+        });
+    }
+
     /// Nothing new begins from here on.
     pub(crate) fn close(&self) {
         self.closing.store(true, Ordering::SeqCst);
@@ -148,6 +165,14 @@ impl Shared {
         self.lives.close();
         self.components.close();
     }
+}
+
+/// What callers are told who have waited for an environment for as long as they may.
+pub(crate) fn no_room() -> ApiError {
+    ApiError::new(
+        ErrorKind::ServiceUnavailable,
+        "The node has no room for another execution environment at the moment. Try again later.",
+    )
 }
 
 /// What callers are told during shutdown.

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use hearth_types::ApiError;
 use hearth_types::function::{Deployment, DeploymentId, Reason};
 use hearth_types::invoke::{
     Body, BoxFuture, HttpInvocation, Invocation, Invoker, Outcome, RequestId, Served, Streamed,
 };
 use hearth_types::name::{FunctionKey, Version};
 use hearth_types::walls::Isolation;
-use hearth_types::{ApiError, ErrorKind};
 use tokio::sync::oneshot;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -21,7 +21,7 @@ use crate::pool::{Job, Placed, Pool};
 use crate::reaper;
 use crate::reply::Reply;
 use crate::runtimes::Runtimes;
-use crate::shared::{Shared, shutting_down};
+use crate::shared::{Shared, no_room, shutting_down};
 use crate::wasm::{self, Guest};
 use crate::web::{self, Unserved, Visit};
 
@@ -275,10 +275,7 @@ impl Worker {
             }
             if Instant::now() >= give_up {
                 if place.leave() {
-                    let error = ApiError::new(
-                        ErrorKind::ServiceUnavailable,
-                        "The node has no room for another execution environment at the moment. Try again later.",
-                    );
+                    let error = no_room();
                     return Err(error.into());
                 }
                 // An environment has it: its own deadline holds.

@@ -25,6 +25,7 @@ mod upgrade;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use hearth_registry::{FunctionUrl, Resolved, Route};
@@ -67,20 +68,22 @@ pub(crate) struct Peer {
     forwarded_for: HeaderValue,
     /// How it speaks, as `X-Forwarded-Proto` has it.
     scheme: &'static str,
+    /// The connection's place among all that there may be.
+    seat: Arc<OwnedSemaphorePermit>,
 }
 
 impl Peer {
     /// One that speaks HTTP.
-    pub(crate) fn plain(address: SocketAddr) -> Self {
-        Self::new(address, "http")
+    pub(crate) fn plain(address: SocketAddr, seat: OwnedSemaphorePermit) -> Self {
+        Self::new(address, "http", seat)
     }
 
     /// One that speaks HTTP within TLS.
-    pub(crate) fn secure(address: SocketAddr) -> Self {
-        Self::new(address, "https")
+    pub(crate) fn secure(address: SocketAddr, seat: OwnedSemaphorePermit) -> Self {
+        Self::new(address, "https", seat)
     }
 
-    fn new(address: SocketAddr, scheme: &'static str) -> Self {
+    fn new(address: SocketAddr, scheme: &'static str, seat: OwnedSemaphorePermit) -> Self {
         let address = address.ip().to_canonical();
         Self {
             address,
@@ -88,6 +91,7 @@ impl Peer {
             forwarded_for: HeaderValue::from_str(&address.to_string())
                 .unwrap_or(HeaderValue::from_static("unknown")),
             scheme,
+            seat: Arc::new(seat),
         }
     }
 }
@@ -336,7 +340,7 @@ impl Parted {
         }
         let sampled = resolved.deployment.configuration.tracing_active;
         let trace_id = trace_id::of_request(&parts.headers, sampled, asker.at);
-        self.rewrite(&mut parts, asker.peer, &trace_id)?;
+        self.rewrite(&mut parts, &asker, &trace_id)?;
         if handshake.is_some() {
             Handshake::ask(&mut parts);
         }
@@ -347,7 +351,10 @@ impl Parted {
             deployment: resolved.deployment.clone(),
             trace_id,
         };
-        let held = Held::new(admitted, memory);
+        let mut held = Held::new(admitted, memory);
+        if handshake.is_some() {
+            held.keep_seat(asker.peer.seat.clone());
+        }
         let request = Request::from_parts(parts, body);
         match self.invoker.serve(invocation, request).await? {
             Served::Response(response) => match handshake {
@@ -364,8 +371,13 @@ impl Parted {
     }
 
     /// Makes the head what a function may see: no field that ends here, and the platform's own ones.
-    fn rewrite(&self, parts: &mut Parts, peer: &Peer, trace_id: &str) -> Result<(), Refusal> {
+    fn rewrite(&self, parts: &mut Parts, asker: &Asker<'_>, trace_id: &str) -> Result<(), Refusal> {
+        let peer = asker.peer;
         fields::strip_request(&mut parts.headers);
+        // After what ends here: a field that the route sets is not one that the client can have taken out.
+        if let Door::Route(passage) = asker.door {
+            passage.route.request_edits().apply(&mut parts.headers);
+        }
         // A map that grows moves everything that is in it.
         parts.headers.reserve(OWN_FIELDS);
         keep_authority(parts)?;

@@ -16,7 +16,6 @@ use std::time::{Instant, SystemTime};
 
 use hearth_registry::{FixedResponse, NewPath, Route, RouteTarget};
 use hearth_types::ErrorKind;
-use hearth_types::function_url::fields;
 use hearth_types::invoke::RequestId;
 use hearth_types::time::Timestamp;
 use http::header::{ALLOW, HeaderValue, ORIGIN};
@@ -120,9 +119,6 @@ impl Parted {
                 return Err(error.into());
             }
         };
-        // What ends here goes first: a field that the route sets is not one that the client can have taken out.
-        fields::strip_request(&mut parts.headers);
-        route.request_edits().apply(&mut parts.headers);
         if let Some(path) = chosen.path {
             keep_authority(&mut parts)?;
             parts.uri = Uri::from(path);

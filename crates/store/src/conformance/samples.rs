@@ -72,9 +72,9 @@ pub fn configuration(tag: u64) -> Configuration {
             system_level: None,
             group: None,
         },
-        capacity_provider: (tag % 3 == 0).then(|| CapacityProvider {
+        capacity_provider: tag.is_multiple_of(3).then(|| CapacityProvider {
             arn: "arn:aws:lambda:us-east-1:000000000000:capacity-provider:sample".to_owned(),
-            max_concurrency: (tag % 2 == 0).then_some(64),
+            max_concurrency: tag.is_multiple_of(2).then_some(64),
             memory_gib_per_vcpu: serde_json::Number::from_f64(2.5),
         }),
     }

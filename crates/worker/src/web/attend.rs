@@ -67,7 +67,8 @@ async fn stay(
             Ok(Leaving::Badly(failure)) => {
                 match tokio::time::timeout(LAST_WORDS, environment.exit()).await {
                     Ok(exit) => (environment.exited(exit).await, false),
-                    Err(_) => (End::Failure(failure), true),
+                    // A server that does not listen any more is of no use to anybody.
+                    Err(_) => (End::Failure(failure), !server.is_deaf()),
                 }
             }
             Err(_) => (End::Failure(Failure::Abandoned), true),

@@ -61,7 +61,12 @@ async fn send(
             Some(connection) => connection,
             None => {
                 let opened = server.open(server.settings.port).await;
-                opened.map_err(|error| refused(&error))?
+                opened.map_err(|error| {
+                    if error.kind() == io::ErrorKind::ConnectionRefused {
+                        server.deafened();
+                    }
+                    refused(&error)
+                })?
             }
         };
         line.set(&connection.cut);

@@ -39,6 +39,8 @@ pub(crate) struct Server {
     idle: Mutex<Vec<(Instant, Connection)>>,
     /// Heads of responses that have come.
     heads: AtomicU64,
+    /// It was ready once, and refuses connections now.
+    deaf: AtomicBool,
     /// Ends the stays of requests whose connections have become another protocol's.
     pub(super) upgraded: CancellationToken,
     /// Cuts all connections.
@@ -69,8 +71,19 @@ impl Server {
             upgraded,
             idle: Mutex::default(),
             heads: AtomicU64::new(0),
+            deaf: AtomicBool::new(false),
             gone: CancellationToken::new(),
         })
+    }
+
+    /// It refused a connection after it had been ready: whatever listened there is gone.
+    pub(super) fn deafened(&self) {
+        self.deaf.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether nobody listens any more.
+    pub(super) fn is_deaf(&self) -> bool {
+        self.deaf.load(Ordering::Relaxed)
     }
 
     /// A new connection to a port of the server.

@@ -17,6 +17,9 @@ use super::keys::Keys;
 
 /// Keys older than this are fetched again. Issuers announce new keys for longer than that before they sign with them.
 const FRESH: Duration = Duration::from_secs(600);
+/// Keys older than this are not used before a new attempt was waited for: an issuer that withdrew a key is believed, and
+/// one that can't be reached costs a wait of its routes alone.
+const UNASKED: Duration = Duration::from_secs(1_800);
 /// Keys older than this are not good any more, whatever the reason that no newer ones came.
 const GOOD: Duration = Duration::from_secs(24 * 3_600);
 /// Least time between two attempts to fetch keys.
@@ -99,7 +102,7 @@ impl Issuer {
         let known = self.known.load_full();
         if let Some(known) = &known {
             let age = known.fetched.elapsed();
-            if age < GOOD && known.keys.find(kid, algorithm).is_some() {
+            if age < UNASKED && known.keys.find(kid, algorithm).is_some() {
                 if age > FRESH {
                     self.refresh_behind();
                 }

@@ -112,7 +112,7 @@ mod tests {
          "y":"4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM","use":"enc","kid":"1"},
         {"kty":"EC","crv":"P-256","x":"MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4",
          "y":"4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM","use":"sig","kid":"2"},
-        {"kty":"RSA","n":"0vx7agoebGcQSuuPiLJXZpt","e":"AQAB","alg":"RS256","kid":"2011-04-29"},
+        {"kty":"RSA","n":"0vx7agoebGcQSuuPiLJXZptN","e":"AQAB","alg":"RS256","kid":"2011-04-29"},
         {"kty":"oct","k":"c2VjcmV0","kid":"secret"},
         {"kty":"new","kid":"unknown"},
         {"kid":"none"}, 7
