@@ -151,6 +151,10 @@ impl Sandbox {
 
     /// A socket in its network.
     async fn socket(&self) -> io::Result<OwnedFd> {
+        // The network may outlive what was in it for a moment.
+        if self.life.exit.borrow().is_some() {
+            return Err(io::ErrorKind::NotConnected.into());
+        }
         // Held while more are fetched: whoever comes meanwhile takes one of those.
         let mut spare = self.spare.lock().await;
         if let Some(socket) = spare.pop() {
