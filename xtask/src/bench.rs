@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: builds the release binaries, installs the peers and measures.
+//! `cargo xtask bench`: builds the binaries as they are handed out (profile `dist`), installs the peers and measures.
 
 use clap::{Args, ValueEnum};
 
@@ -31,7 +31,8 @@ pub(crate) fn run(args: &BenchArgs) -> anyhow::Result<()> {
     let tools = tools::for_bench()?;
     command::run(&mut cargo(&[
         "build",
-        "--release",
+        "--profile",
+        "dist",
         "--locked",
         "--package",
         "hearth",
@@ -40,17 +41,17 @@ pub(crate) fn run(args: &BenchArgs) -> anyhow::Result<()> {
         "--package",
         "hearth-bench-instance",
     ]))?;
-    let release = root().join("target/release");
+    let built = root().join("target/dist");
     let mut skipped = tools.skipped;
     for suite in suites {
         let name = match suite {
             Suite::Processes => "processes",
             Suite::Wasm => "wasm",
         };
-        let mut bench = command(release.join("hearth-bench"), &[name]);
+        let mut bench = command(built.join("hearth-bench"), &[name]);
         bench
             .arg("--hearth")
-            .arg(release.join("hearth"))
+            .arg(built.join("hearth"))
             .arg("--root")
             .arg(root())
             .arg("--output")
@@ -67,7 +68,7 @@ pub(crate) fn run(args: &BenchArgs) -> anyhow::Result<()> {
                     .arg("--wasmtime")
                     .arg(peers::wasmtime()?)
                     .arg("--instance")
-                    .arg(release.join("hearth-bench-instance"));
+                    .arg(built.join("hearth-bench-instance"));
                 match &tools.npm {
                     Some(npm) => {
                         bench.arg("--javascript").arg(peers::javascript(npm)?);
