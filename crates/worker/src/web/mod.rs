@@ -6,7 +6,8 @@
 //!               ─▶ download    its body streams to the caller; its end is the visit's end ─▶ END, REPORT
 //! ```
 //!
-//! Reading order: [`program`] (what is started), [`ready`] (when it is ready), [`server`] (connections to it),
+//! Reading order: [`program`] (what is started), [`ready`] (when it is ready), [`server`] (connections to it, which
+//! are [`prompt`]),
 //! [`visit`] and [`attend`] (one request's stay, as its caller and as its environment see it), [`exchange`] and
 //! [`download`] (the request and its response), [`serve`] and [`invoke`] (the ways in).
 //!
@@ -20,6 +21,7 @@ mod download;
 mod exchange;
 mod invoke;
 mod program;
+mod prompt;
 mod ready;
 mod serve;
 mod server;

@@ -17,6 +17,8 @@ use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use tokio_util::sync::CancellationToken;
 
+use super::prompt::Prompt;
+
 /// Bytes of a response's head, and of what is read ahead of a body: as much as a client may send in a head.
 const HEAD_BYTES: usize = 64 * 1024;
 
@@ -95,7 +97,7 @@ impl Server {
         let (sender, connection) = http1::Builder::new()
             .max_buf_size(HEAD_BYTES)
             .max_headers(HEADERS)
-            .handshake(TokioIo::new(stream))
+            .handshake(TokioIo::new(Prompt::new(stream)))
             .await
             .map_err(io::Error::other)?;
         let cut = self.gone.child_token();
