@@ -7,20 +7,8 @@ import threading
 import pytest
 
 from harness import wait_until
-from wasm import PROCESSES, ask, body_of, create_component, quoted, told, wasm_node
-
-
-@pytest.fixture(scope="module", params=PROCESSES)
-def fort(tmp_path_factory, environment_canary, request):
-    """The node that is attacked, with a secret in its own environment."""
-    folder, secret = tmp_path_factory.mktemp("fort"), {"SECRET_OF_THE_HOST": environment_canary}
-    with wasm_node(folder, request.param, environment=secret) as node:
-        yield node
-
-
-@pytest.fixture(scope="module")
-def fort_lam(fort):
-    return fort.client("lambda")
+from wasm import ask, body_of, create_component, quoted, told, wasm_node
+from wasm_fort import fort, fort_lam  # noqa: F401 (fixtures)
 
 
 @pytest.fixture(scope="module")

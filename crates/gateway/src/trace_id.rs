@@ -22,27 +22,24 @@ pub(crate) fn of_request(headers: &HeaderMap, sampled: bool, now: Timestamp) -> 
 fn new(sampled: bool, now: Timestamp) -> String {
     // Four bytes of seconds last until 2106.
     let seconds = (now.as_millis() / 1_000) as u32;
-    let random = random::bytes::<20>();
-    let (root, parent) = random.split_at(12);
-    let mut text = String::with_capacity(74);
-    text.push_str("Root=1-");
-    push_hex(&mut text, &seconds.to_be_bytes());
-    text.push('-');
-    push_hex(&mut text, root);
-    text.push_str(";Parent=");
-    push_hex(&mut text, parent);
-    text.push_str(if sampled { ";Sampled=1" } else { ";Sampled=0" });
-    text
-}
-
-fn push_hex(text: &mut String, bytes: &[u8]) {
-    const DIGITS: [char; 16] = [
-        '0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f',
-    ];
-    for byte in bytes {
-        text.push(DIGITS[usize::from(byte >> 4)]);
-        text.push(DIGITS[usize::from(byte & 0x0f)]);
-    }
+    let mut bytes = [0; 24];
+    bytes[..4].copy_from_slice(&seconds.to_be_bytes());
+    bytes[4..].copy_from_slice(&random::bytes::<20>());
+    let digits = hex::encode(bytes);
+    let (time, random) = digits.split_at(8);
+    let (root, parent) = random.split_at(24);
+    let sampled = if sampled { "1" } else { "0" };
+    [
+        "Root=1-",
+        time,
+        "-",
+        root,
+        ";Parent=",
+        parent,
+        ";Sampled=",
+        sampled,
+    ]
+    .concat()
 }
 
 /// The text goes to the function in a header and an environment variable, so it may hold nothing but fields of

@@ -196,9 +196,7 @@ impl Life<'_> {
             }
         };
         self.kill.run_until_cancelled(turns).await;
-        if member.leave(&mut jobs) {
-            self.shared.ask_for(member.pool());
-        }
+        leave(self.shared, &member, &mut jobs);
         environment.destroy().await;
     }
 }
@@ -277,9 +275,7 @@ impl Service<'_> {
             }
             served = true;
             if leaves {
-                if self.member.leave(jobs) {
-                    self.shared.ask_for(self.member.pool());
-                }
+                leave(self.shared, self.member, jobs);
                 if running.is_empty() {
                     return;
                 }
@@ -330,6 +326,13 @@ impl Service<'_> {
     async fn run(&self, turn: Turn) -> bool {
         let answered = |took| self.member.answered(took);
         self.environment.run(turn, answered).await
+    }
+}
+
+/// An environment takes nothing more, and somebody asks for another one for what it gives back.
+fn leave(shared: &Arc<Shared>, member: &Member, jobs: &mut Jobs) {
+    if member.leave(jobs) {
+        shared.ask_for(member.pool());
     }
 }
 

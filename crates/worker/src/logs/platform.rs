@@ -1,6 +1,6 @@
 //! The platform's own lines in a function's log, as text or as JSON, worded as Lambda words them.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::time::Duration;
 
 use hearth_types::function::{Configuration, LogFormat};
@@ -140,8 +140,8 @@ impl Wording {
                 duration,
                 status,
             } => format!(
-                "INIT_REPORT Init Duration: {:.2} ms\tPhase: {}\t{}",
-                milliseconds(*duration),
+                "INIT_REPORT Init Duration: {} ms\tPhase: {}\t{}",
+                Milliseconds(*duration),
                 phase.as_str(),
                 status.suffix()
             ),
@@ -186,20 +186,17 @@ impl Wording {
         let mut line = String::with_capacity(REPORT_BYTES);
         line.push_str("REPORT RequestId: ");
         line.push_str(request_id.as_str());
-        line.push_str("\tDuration: ");
-        push_milliseconds(&mut line, report.duration);
         // Writing to a text does not fail.
         let _ = write!(
             line,
-            " ms\tBilled Duration: {} ms\tMemory Size: {} MB\tMax Memory Used: {} MB\t",
+            "\tDuration: {} ms\tBilled Duration: {} ms\tMemory Size: {} MB\tMax Memory Used: {} MB\t",
+            Milliseconds(report.duration),
             report.billed_ms(),
             self.memory_mib,
             report.max_memory_mib,
         );
         if let Some(init) = report.init {
-            line.push_str("Init Duration: ");
-            push_milliseconds(&mut line, init);
-            line.push_str(" ms\t");
+            let _ = write!(line, "Init Duration: {} ms\t", Milliseconds(init));
         }
         line.push_str(&status.suffix());
         line
@@ -276,20 +273,19 @@ fn with_error(mut record: serde_json::Value, status: &Status<'_>) -> serde_json:
     record
 }
 
-/// Milliseconds with two digits after the point, rounded to the nearest.
-fn push_milliseconds(text: &mut String, duration: Duration) {
-    let hundredths = (duration.as_nanos() + 5_000) / 10_000;
-    // Writing to a text does not fail.
-    let _ = write!(text, "{}.{:02}", hundredths / 100, hundredths % 100);
-}
+/// Milliseconds with two digits after the point, rounded to the nearest, as the text lines have them.
+struct Milliseconds(Duration);
 
-fn milliseconds(duration: Duration) -> f64 {
-    duration.as_secs_f64() * 1000.0
+impl fmt::Display for Milliseconds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let hundredths = (self.0.as_nanos() + 5_000) / 10_000;
+        write!(f, "{}.{:02}", hundredths / 100, hundredths % 100)
+    }
 }
 
 /// Milliseconds with three digits after the point, as the JSON lines have them.
 fn rounded(duration: Duration) -> f64 {
-    (milliseconds(duration) * 1000.0).round() / 1000.0
+    (duration.as_secs_f64() * 1_000_000.0).round() / 1000.0
 }
 
 fn iso(now: Timestamp) -> String {

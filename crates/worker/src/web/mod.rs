@@ -7,9 +7,8 @@
 //! ```
 //!
 //! Reading order: [`program`] (what is started), [`ready`] (when it is ready), [`server`] (connections to it, which
-//! are [`prompt`]),
-//! [`visit`] and [`attend`] (one request's stay, as its caller and as its environment see it), [`exchange`] and
-//! [`download`] (the request and its response), [`serve`] and [`invoke`] (the ways in).
+//! are [`prompt`]), [`visit`] and [`attend`] (one request's stay, as its caller and as its environment see it),
+//! [`exchange`] and [`download`] (the request and its response), [`serve`] and [`invoke`] (the ways in).
 //!
 //! The request stays in the task of its caller; the environment's task knows of it by the visit alone: it bounds it, and
 //! measures it. A request has a connection to itself while it runs, so that cutting one touches no other; connections
