@@ -134,6 +134,8 @@ fn send_bytes(
         ) {
             Ok(_) => return Ok(()),
             Err(rustix::io::Errno::INTR) => {}
+            // As in `receive`: the peer died with unread packets in its queue.
+            Err(rustix::io::Errno::CONNRESET) => return Err(io::ErrorKind::BrokenPipe.into()),
             Err(error) => return Err(error.into()),
         }
     }

@@ -12,8 +12,8 @@
 //! What a host must offer is tried at start ([`HostReport`]), and never silently done without. Required: user, mount, pid,
 //! network, ipc and uts namespaces, mounts by descriptor (Linux 5.12), Landlock (5.13) and seccomp filters; there is no
 //! mode without namespaces. Without cgroups, which an unprivileged user has only where systemd delegates them, memory is
-//! bounded by polling and `RLIMIT_DATA` and the processor not at all: a weak wall, refused unless allowed. Where /proc is
-//! masked it is empty inside.
+//! bounded by polling and `RLIMIT_DATA` (which counts the whole stack of each thread) and the processor not at all: a weak
+//! wall, refused unless allowed. Where /proc is masked it is empty inside.
 //!
 //! Only this crate contains `unsafe` code (INV-5), most of it in `sys`.
 

@@ -1,6 +1,8 @@
 //! The way in: the node connects to ports inside of a sandbox.
 
+use std::fs;
 use std::io::ErrorKind;
+use std::time::Duration;
 
 use hearth_sandbox::{Network, Sandbox};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -15,9 +17,11 @@ crate::tests!(
     nothing_is_left_to_connect_to,
 );
 
-/// Says where it listens, then greets whoever connects with its argument and what they send.
+/// Says where it listens, then greets whoever connects with its argument and what they send. Small stacks: without
+/// cgroups a thread's whole stack counts against the bound of a process (`RLIMIT_DATA`), 8 MiB each by default.
 const SERVER: &str = r#"
 import socket, sys, threading
+threading.stack_size(256 * 1024)
 listener = socket.create_server(("127.0.0.1", 8080), backlog=128)
 print("listening", flush=True)
 def serve(connection):
@@ -60,6 +64,16 @@ fn many_connections_at_once() {
         let mut streams = Vec::new();
         for _ in 0..50 {
             streams.push(sandbox.connect(8080).await.unwrap());
+        }
+        // All of them are with a thread of the server, whose program is the child of the sandbox's first process.
+        let first = sandbox.pid();
+        let child = fs::read_to_string(format!("/proc/{first}/task/{first}/children")).unwrap();
+        let status = format!("/proc/{}/status", child.trim());
+        while !fs::read_to_string(&status)
+            .unwrap()
+            .contains("Threads:\t51\n")
+        {
+            tokio::time::sleep(Duration::from_millis(2)).await;
         }
         for (at, mut stream) in streams.into_iter().enumerate() {
             stream.write_all(at.to_string().as_bytes()).await.unwrap();
