@@ -25,6 +25,7 @@ use sha2::{Digest as _, Sha256};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
+use crate::engines::Base;
 use crate::program::Digest;
 use crate::seal::{Seal, TAG_BYTES};
 
@@ -38,8 +39,6 @@ pub(crate) struct Cache {
     dir: PathBuf,
     bound: u64,
     seal: Seal,
-    /// Of the engine: its version, target, processor features and all settings that change code.
-    engine: [u8; 32],
 }
 
 /// A component, mapped from its file.
@@ -51,12 +50,7 @@ pub(crate) struct Mapped {
 
 impl Cache {
     /// Opens the cache in `dir`, removing what was being written when a process ended.
-    pub(crate) fn open(
-        dir: &Path,
-        bound: u64,
-        secret: &[u8; 32],
-        engine: &Engine,
-    ) -> io::Result<Self> {
+    pub(crate) fn open(dir: &Path, bound: u64, secret: &[u8; 32]) -> io::Result<Self> {
         fs::DirBuilder::new()
             .recursive(true)
             .mode(0o700)
@@ -68,15 +62,14 @@ impl Cache {
             dir: dir.to_owned(),
             bound,
             seal: Seal::new(secret),
-            engine: fingerprint(engine),
         };
         cache.clean()?;
         Ok(cache)
     }
 
-    /// Maps the component of this digest, if there is a file of it that can be trusted.
-    pub(crate) fn load(&self, engine: &Engine, digest: &Digest) -> Option<Mapped> {
-        let path = self.path(digest);
+    /// Maps the component of this digest as the engine of `base` compiled it, if there is a file of it that can be trusted.
+    pub(crate) fn load(&self, base: &Base, digest: &Digest) -> Option<Mapped> {
+        let path = self.path(base, digest);
         let file = match File::open(&path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
@@ -85,7 +78,7 @@ impl Cache {
                 return None;
             }
         };
-        match self.load_file(engine, digest, &file) {
+        match self.load_file(base, digest, &file) {
             Ok(mapped) => Some(mapped),
             Err(reason) => {
                 tracing::info!(path = %path.display(), reason, "compiled component is not trusted; compiling it again");
@@ -94,16 +87,16 @@ impl Cache {
         }
     }
 
-    fn load_file(&self, engine: &Engine, digest: &Digest, file: &File) -> Result<Mapped, String> {
-        let bytes = self.verify(digest, file)?;
-        let component = map(engine, file).map_err(|error| format!("{error:#}"))?;
+    fn load_file(&self, base: &Base, digest: &Digest, file: &File) -> Result<Mapped, String> {
+        let bytes = self.verify(base, digest, file)?;
+        let component = map(&base.engine, file).map_err(|error| format!("{error:#}"))?;
         // Remembers the use for the order of removal, in this process and the next; nothing else depends on it.
         let _ = file.set_modified(SystemTime::now());
         Ok(Mapped { component, bytes })
     }
 
     /// Checks every byte of a file; answers how many of them are compiled code.
-    fn verify(&self, digest: &Digest, file: &File) -> Result<u64, String> {
+    fn verify(&self, base: &Base, digest: &Digest, file: &File) -> Result<u64, String> {
         let unreadable = |error: io::Error| error.to_string();
         let length = file.metadata().map_err(unreadable)?.len();
         let bytes = length
@@ -111,7 +104,7 @@ impl Cache {
             .ok_or("it is cut short")?;
         let mut found = [0; TRAILER_BYTES];
         file.read_exact_at(&mut found, bytes).map_err(unreadable)?;
-        let mut expected = self.trailer(digest, bytes);
+        let mut expected = trailer(base, digest, bytes);
         // The fields before the tag differ in a file of another component, engine or length: there is nothing to hash.
         if found[..FIELDS_BYTES] != expected[..FIELDS_BYTES] {
             return Err("it was made for something else, or is damaged".to_owned());
@@ -129,12 +122,13 @@ impl Cache {
         Ok(bytes)
     }
 
-    /// Keeps compiled code. `loaded` are the components that this process has mapped: they count as used now.
+    /// Keeps what the engine of `base` compiled. `loaded` are the components that this process has mapped: they count as used now.
     ///
     /// # Errors
     /// Of the disk. Nothing was changed then.
     pub(crate) fn store(
         &self,
+        base: &Base,
         digest: &Digest,
         artefact: &[u8],
         loaded: &HashSet<Digest>,
@@ -151,14 +145,14 @@ impl Cache {
             .tempfile_in(&self.dir)?;
         // Says to other processes that open the folder that this is not a leftover.
         new.as_file().lock_shared()?;
-        let mut trailer = self.trailer(digest, artefact.len() as u64);
+        let mut trailer = trailer(base, digest, artefact.len() as u64);
         let tag = self.seal.of_bytes(&trailer[..FIELDS_BYTES], artefact);
         trailer[FIELDS_BYTES..].copy_from_slice(tag.as_bytes());
         new.as_file().write_all_at(artefact, 0)?;
         new.as_file()
             .write_all_at(&trailer, artefact.len() as u64)?;
         new.as_file().sync_all()?;
-        new.persist(self.path(digest))
+        new.persist(self.path(base, digest))
             .map_err(|error| error.error)?;
         // Without this, a power failure may take the name away: the file is then made again.
         File::open(&self.dir)?.sync_all()?;
@@ -167,8 +161,8 @@ impl Cache {
     }
 
     /// Forgets a component.
-    pub(crate) fn remove(&self, digest: &Digest) {
-        let path = self.path(digest);
+    pub(crate) fn remove(&self, base: &Base, digest: &Digest) {
+        let path = self.path(base, digest);
         match fs::remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 tracing::info!(path = %path.display(), %error, "could not remove a compiled component");
@@ -179,8 +173,8 @@ impl Cache {
 
     /// Removes least recently used files until the rest is within the bound; `kept` and what is loaded last of all.
     fn trim(&self, kept: &Digest, loaded: &HashSet<Digest>) {
-        let kept = self.path(kept);
-        let loaded: HashSet<PathBuf> = loaded.iter().map(|digest| self.path(digest)).collect();
+        let kept = hex(kept);
+        let loaded: HashSet<String> = loaded.iter().map(|digest| hex(digest)).collect();
         let mut files = match self.files() {
             Ok(files) => files,
             Err(error) => {
@@ -190,7 +184,8 @@ impl Cache {
         };
         let mut total: u64 = files.iter().map(|file| file.bytes).sum();
         files.sort_by_cached_key(|file| {
-            let last = (file.path == kept, loaded.contains(&file.path));
+            let digest = file.digest();
+            let last = (digest == kept, loaded.contains(digest));
             (last, file.used)
         });
         for file in files {
@@ -249,25 +244,25 @@ impl Cache {
         Ok(())
     }
 
-    fn path(&self, digest: &Digest) -> PathBuf {
+    fn path(&self, base: &Base, digest: &Digest) -> PathBuf {
         self.dir.join(format!(
             "{}-{}.{EXTENSION}",
             hex(digest),
-            hex(&self.engine[..8])
+            hex(&base.fingerprint[..8])
         ))
     }
+}
 
-    /// The end of a file, the tag still missing.
-    fn trailer(&self, digest: &Digest, bytes: u64) -> [u8; TRAILER_BYTES] {
-        let mut trailer = [0; TRAILER_BYTES];
-        let fields: [&[u8]; 4] = [MAGIC, digest, &self.engine, &bytes.to_le_bytes()];
-        let mut at = 0;
-        for field in fields {
-            trailer[at..at + field.len()].copy_from_slice(field);
-            at += field.len();
-        }
-        trailer
+/// The end of a file, the tag still missing.
+fn trailer(base: &Base, digest: &Digest, bytes: u64) -> [u8; TRAILER_BYTES] {
+    let mut trailer = [0; TRAILER_BYTES];
+    let fields: [&[u8]; 4] = [MAGIC, digest, &base.fingerprint, &bytes.to_le_bytes()];
+    let mut at = 0;
+    for field in fields {
+        trailer[at..at + field.len()].copy_from_slice(field);
+        at += field.len();
     }
+    trailer
 }
 
 /// What a file begins its trailer with: the format, with its version.
@@ -283,6 +278,15 @@ struct Kept {
     path: PathBuf,
     bytes: u64,
     used: SystemTime,
+}
+
+impl Kept {
+    /// Of its component, as [`Cache::path`] writes it.
+    fn digest(&self) -> &str {
+        let stem = self.path.file_stem().and_then(OsStr::to_str);
+        stem.and_then(|stem| stem.split_once('-'))
+            .map_or("", |(digest, _)| digest)
+    }
 }
 
 /// Maps a file that was verified.

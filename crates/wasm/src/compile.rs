@@ -14,9 +14,8 @@ use std::time::Duration;
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use wasmtime::Engine;
 
-use crate::cache::fingerprint;
+use crate::engines::{Engines, Model};
 use crate::program::Refusal;
 
 mod process;
@@ -46,8 +45,7 @@ impl Artefact {
 
 /// The compiler.
 pub(crate) struct Compiler {
-    engine: Engine,
-    fingerprint: [u8; 32],
+    engines: Arc<Engines>,
     turns: Arc<Semaphore>,
 }
 
@@ -58,10 +56,9 @@ pub(crate) struct Turn {
 
 impl Compiler {
     /// With `parallel` compilations at once.
-    pub(crate) fn new(engine: Engine, parallel: usize) -> Self {
+    pub(crate) fn new(engines: Arc<Engines>, parallel: usize) -> Self {
         Self {
-            fingerprint: fingerprint(&engine),
-            engine,
+            engines,
             turns: Arc::new(Semaphore::new(parallel.max(1))),
         }
     }
@@ -79,7 +76,7 @@ impl Compiler {
         }
     }
 
-    /// Compiles a component.
+    /// Compiles a component of a model.
     ///
     /// # Errors
     /// What the compiler says of the component, or which of its bounds it met; [`Refusal::Internal`] if it fails.
@@ -89,14 +86,16 @@ impl Compiler {
     pub(crate) async fn compile(
         &self,
         turn: Turn,
+        model: Model,
         component: Vec<u8>,
     ) -> Result<(Turn, Artefact), Refusal> {
+        let base = self.engines.of(model);
         let work = async {
             if process::is_possible() {
-                let artefact = process::compile(&component, &self.fingerprint).await?;
+                let artefact = process::compile(&component, model, base).await?;
                 Ok((turn, artefact))
             } else {
-                self.compile_here(turn, component).await
+                self.compile_here(turn, model, component).await
             }
         };
         tokio::time::timeout(LONGEST, work)
@@ -113,9 +112,10 @@ impl Compiler {
     async fn compile_here(
         &self,
         turn: Turn,
+        model: Model,
         component: Vec<u8>,
     ) -> Result<(Turn, Artefact), Refusal> {
-        let engine = self.engine.clone();
+        let engine = self.engines.of(model).engine.clone();
         let work = tokio::task::spawn_blocking(move || {
             let threads = threads()
                 .map_err(|error| Refusal::Internal(format!("start the compiler: {error}")))?;

@@ -1,4 +1,4 @@
-//! The engine: how components are compiled and where their instances live.
+//! An engine: how components are compiled and where their instances live.
 //!
 //! Everything that changes compiled code is set in [`config`] and nowhere else, so that
 //! `Engine::precompile_compatibility_hash` tells one set of artefacts from another. Every limit of the pool is set here
@@ -15,6 +15,7 @@ use wasmtime::{
     ResourcesRequired,
 };
 
+use crate::engines::Model;
 use crate::environment;
 use crate::host;
 use crate::state::State;
@@ -66,25 +67,26 @@ const DECOMMIT_BATCH: usize = 8;
 /// Frames in the text of a trap: where it happened and who called it.
 const BACKTRACE_FRAMES: usize = 16;
 
-/// What compiles and runs all guests, with room for `instances` of them.
+/// What compiles and runs guests of a model, with room for `instances` of them.
 ///
 /// # Errors
 /// If the host can't give the address space of the pool.
-pub(crate) fn engine(instances: u32) -> wasmtime::Result<Engine> {
-    let mut config = config();
+pub(crate) fn engine(model: Model, instances: u32) -> wasmtime::Result<Engine> {
+    let mut config = config(model);
     config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(instances)));
     Engine::new(&config)
 }
 
 /// How guests are compiled.
-fn config() -> Config {
+fn config(model: Model) -> Config {
     let mut config = Config::new();
+    let overlap = model == Model::Concurrent;
 
     // What guests may use. Defaults are named where a guest would gain by them, so that a release of Wasmtime that
     // turns something on doesn't widen the wall unseen.
     config
         .wasm_component_model(true)
-        .wasm_component_model_async(true)
+        .wasm_component_model_async(overlap)
         .wasm_memory64(false)
         .wasm_simd(true)
         .wasm_relaxed_simd(true)
@@ -92,7 +94,7 @@ fn config() -> Config {
         .wasm_stack_switching(false)
         .wasm_custom_page_sizes(false)
         .wasm_wide_arithmetic(false)
-        .concurrency_support(true);
+        .concurrency_support(overlap);
 
     // How memory is reached. Reservation and guard are part of compiled code.
     config
@@ -147,17 +149,19 @@ fn pool(instances: u32) -> PoolingAllocationConfig {
     pool
 }
 
-/// What a guest can import: WASI 0.2 and 0.3 with `wasi:http`, backed by [`State`].
+/// What a guest of a model can import: WASI 0.2 with `wasi:http`, and 0.3 where calls may overlap; backed by [`State`].
 ///
 /// # Errors
 /// Never for what a guest did: two definitions of one name.
-pub(crate) fn linker(engine: &Engine) -> wasmtime::Result<Linker<State>> {
+pub(crate) fn linker(model: Model, engine: &Engine) -> wasmtime::Result<Linker<State>> {
     let mut linker = Linker::new(engine);
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
-    wasmtime_wasi::p3::add_to_linker(&mut linker)?;
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
-    wasmtime_wasi_http::p3::add_to_linker(&mut linker)?;
-    environment::add_to_linker(&mut linker)?;
+    if model == Model::Concurrent {
+        wasmtime_wasi::p3::add_to_linker(&mut linker)?;
+        wasmtime_wasi_http::p3::add_to_linker(&mut linker)?;
+    }
+    environment::add_to_linker(model, &mut linker)?;
     host::add_to_linker(&mut linker)?;
     Ok(linker)
 }

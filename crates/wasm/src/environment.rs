@@ -5,6 +5,7 @@
 use wasmtime::component::{HasData, Linker};
 use wasmtime_wasi::{p2, p3};
 
+use crate::engines::Model;
 use crate::state::State;
 
 /// What a guest was granted, as `wasi:cli/environment` reads it. There are no arguments and there is no folder.
@@ -24,10 +25,12 @@ fn of(state: &mut State) -> Environment<'_> {
 ///
 /// # Errors
 /// Never for what a guest did.
-pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+pub(crate) fn add_to_linker(model: Model, linker: &mut Linker<State>) -> wasmtime::Result<()> {
     linker.allow_shadowing(true);
     p2::bindings::cli::environment::add_to_linker::<_, HasEnvironment>(linker, of)?;
-    p3::bindings::cli::environment::add_to_linker::<_, HasEnvironment>(linker, of)?;
+    if model == Model::Concurrent {
+        p3::bindings::cli::environment::add_to_linker::<_, HasEnvironment>(linker, of)?;
+    }
     linker.allow_shadowing(false);
     Ok(())
 }

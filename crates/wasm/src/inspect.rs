@@ -8,8 +8,8 @@ use wasmparser::component_types::ComponentEntityType;
 use wasmparser::types::TypesRef;
 use wasmparser::{Encoding, Parser, Payload, ValidPayload, Validator, WasmFeatures};
 use wasmtime::Engine;
-use wasmtime::component::Linker;
 
+use crate::engines::{Engines, Model};
 use crate::imports::{Import, missing};
 use crate::program::{Refusal, Shape};
 
@@ -28,15 +28,21 @@ const CANONICAL_FUNCTIONS: u64 = 10_000;
 /// Imports of a component, which are interfaces as a rule. WASI 0.2 and 0.3 have 60 together.
 const IMPORTS: usize = 500;
 
+/// What lets calls of a component overlap.
+const OVERLAP: WasmFeatures = WasmFeatures::CM_ASYNC
+    .union(WasmFeatures::CM_ASYNC_STACKFUL)
+    .union(WasmFeatures::CM_MORE_ASYNC_BUILTINS)
+    .union(WasmFeatures::CM_THREADING);
+
 /// Names that one sentence lists before it says how many more there are.
 const NAMED: usize = 12;
 
-/// Checks that `bytes` are a component that can be called, that `linker` has what it imports, and that compiling it is
-/// bounded.
+/// Checks that `bytes` are a component that can be called, that one of `engines` has what it imports, and that compiling
+/// it is bounded; says which.
 ///
 /// # Errors
 /// What it is instead, or what is missing, and what to do about it: always its author's to mend.
-pub(crate) fn inspect<T: 'static>(bytes: &[u8], linker: &Linker<T>) -> Result<(), Refusal> {
+pub(crate) fn inspect(bytes: &[u8], engines: &Engines) -> Result<Model, Refusal> {
     if bytes.len() as u64 > COMPONENT_BYTES {
         return Err(too_large(bytes.len() as u64));
     }
@@ -53,9 +59,13 @@ pub(crate) fn inspect<T: 'static>(bytes: &[u8], linker: &Linker<T>) -> Result<()
             outline.imports.len()
         )));
     }
-    let missing = missing(linker, &outline.imports);
+    let missing = |model| missing(&engines.of(model).linker, &outline.imports);
+    if outline.sequential && missing(Model::Sequential).is_empty() {
+        return Ok(Model::Sequential);
+    }
+    let missing = missing(Model::Concurrent);
     if missing.is_empty() {
-        return Ok(());
+        return Ok(Model::Concurrent);
     }
     Err(Refusal::Invalid(format!(
         "The component imports what is not offered here: {}. Leave it out, or build the component for interfaces that \
@@ -77,6 +87,8 @@ pub(crate) fn too_large(bytes: u64) -> Refusal {
 struct Outline {
     imports: Vec<Import>,
     exports: Vec<String>,
+    /// It has nothing that lets calls overlap.
+    sequential: bool,
 }
 
 impl Outline {
@@ -84,6 +96,9 @@ impl Outline {
         // Everything that any engine could have turned on: which features guests may use is the engine's to say, with a
         // sentence of its own.
         let mut validator = Validator::new_with_features(WasmFeatures::all());
+        let mut sequential = Some(Validator::new_with_features(
+            WasmFeatures::all().difference(OVERLAP),
+        ));
         let mut counts = Counts::default();
         let mut exports = Vec::new();
         let mut imports = Vec::new();
@@ -121,6 +136,8 @@ impl Outline {
                 Payload::End(_) => depth -= 1,
                 _ => {}
             }
+            sequential = sequential
+                .and_then(|mut validator| validator.payload(&payload).is_ok().then_some(validator));
             let valid = validator
                 .payload(&payload)
                 .map_err(|error| damaged(&error))?;
@@ -132,6 +149,7 @@ impl Outline {
                 return Ok(Self {
                     imports: imports.collect(),
                     exports,
+                    sequential: sequential.is_some(),
                 });
             }
         }

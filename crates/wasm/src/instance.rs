@@ -51,7 +51,7 @@ impl Instance {
             streams,
             Arc::clone(&log) as Arc<dyn Output>,
         )?;
-        let mut store = Store::new(&machine.engine, state);
+        let mut store = Store::new(entry.component().engine(), state);
         store.limiter(|state| &mut state.limits);
         store.set_hostcall_fuel(HOSTCALL_BYTES);
         store.set_max_component_handles(COMPONENT_HANDLES);

@@ -20,6 +20,7 @@ mod compile;
 mod compute;
 mod either;
 mod engine;
+mod engines;
 mod entry;
 mod environment;
 mod failure;

@@ -1,4 +1,4 @@
-//! What all calls of a wall share: the engine, slots for instances, the memory budget, the ticker and the threads for
+//! What all calls of a wall share: the engines, slots for instances, the memory budget, the ticker and the threads for
 //! long computations.
 
 use std::sync::Arc;
@@ -10,11 +10,10 @@ use tokio::runtime::Handle;
 use tokio::sync::futures::Notified;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout_at;
-use wasmtime::Engine;
 
 use crate::call::Failure;
 use crate::compute::Compute;
-use crate::engine;
+use crate::engines::Engines;
 use crate::host::Egress;
 use crate::idle::Parked;
 use crate::limits::Budget;
@@ -27,7 +26,7 @@ const WAITING_PER_SLOT: u32 = 4;
 
 /// What all calls of a wall share.
 pub(crate) struct Machine {
-    pub(crate) engine: Engine,
+    pub(crate) engines: Arc<Engines>,
     pub(crate) budget: Arc<Budget>,
     pub(crate) ticker: Ticker,
     pub(crate) compute: Compute,
@@ -50,12 +49,13 @@ impl Machine {
     /// # Errors
     /// If the host can't give the address space of the pool, or threads.
     pub(crate) fn new(options: &WallOptions) -> std::io::Result<Arc<Self>> {
-        let engine = engine::engine(options.instances).map_err(std::io::Error::other)?;
+        let engines = Engines::new(options.instances).map_err(std::io::Error::other)?;
+        let engines = Arc::new(engines);
         let machine = Arc::new(Self {
             budget: Arc::new(Budget::new(options.memory_bytes)),
             ticker: Ticker::start({
-                let engine = engine.clone();
-                move || engine.increment_epoch()
+                let engines = Arc::clone(&engines);
+                move || engines.increment_epochs()
             })?,
             compute: Compute::start()?,
             parked: Parked::default(),
@@ -66,7 +66,7 @@ impl Machine {
             waiting: AtomicU32::new(0),
             most_waiting: options.instances.saturating_mul(WAITING_PER_SLOT),
             wait: options.wait,
-            engine,
+            engines,
         });
         Parked::sweep(&machine);
         Ok(machine)

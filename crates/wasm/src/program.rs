@@ -1,11 +1,11 @@
 //! A component, compiled, checked and linked: what many instances are made from.
 
-use wasmtime::component::{Component, Linker};
+use wasmtime::component::Component;
 
 use crate::engine;
+use crate::engines::{Base, Model};
 use crate::entry::Entry;
 use crate::signature;
-use crate::state::State;
 
 /// What identifies a component: the SHA-256 of its bytes or of a package that holds it.
 pub(crate) type Digest = [u8; 32];
@@ -52,6 +52,7 @@ pub enum Refusal {
 /// A component, compiled, checked and linked. Shared by all functions with the same bytes.
 #[derive(Debug)]
 pub struct Program {
+    pub(crate) model: Model,
     pub(crate) shape: Shape,
     pub(crate) entry: Entry,
     /// Of the pool, that one instance takes.
@@ -60,12 +61,12 @@ pub struct Program {
 }
 
 impl Program {
-    /// Links a component of `compiled_bytes` bytes of code.
+    /// Links a component of `compiled_bytes` bytes of code, which `base`'s engine loaded.
     ///
     /// # Errors
-    /// If `linker` does not offer what it imports, or it has no export that is called.
+    /// If `base` does not offer what it imports, or it has no export that is called.
     pub(crate) fn link(
-        linker: &Linker<State>,
+        (model, base): (Model, &Base),
         component: &Component,
         compiled_bytes: u64,
     ) -> Result<Self, Refusal> {
@@ -89,13 +90,14 @@ impl Program {
                  interface's own definition."
             )));
         }
-        let pre = linker.instantiate_pre(component).map_err(unfit)?;
+        let pre = base.linker.instantiate_pre(component).map_err(unfit)?;
         let entry = Entry::new(shape, pre).map_err(unfit)?;
         // What instances' memories begin as is set up now rather than by the first request.
         component
             .initialize_copy_on_write_image()
             .map_err(|error| Refusal::Internal(format!("map a component's memory: {error:#}")))?;
         Ok(Self {
+            model,
             shape,
             entry,
             slots,

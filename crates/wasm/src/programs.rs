@@ -15,15 +15,14 @@ use std::time::Instant;
 use arc_swap::ArcSwap;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::watch;
-use wasmtime::Engine;
-use wasmtime::component::{Component, Linker};
+use wasmtime::component::Component;
 
 use crate::cache::{self, Cache, Mapped};
 use crate::compile::{Artefact, Compiler};
+use crate::engines::{Engines, Model};
 use crate::inspect;
 use crate::options::WallOptions;
 use crate::program::{Digest, Program, Refusal};
-use crate::state::State;
 
 /// Programs that are being loaded or compiled at the same time, with those that wait for their turn (INV-3).
 const FLIGHTS: usize = 1024;
@@ -33,8 +32,7 @@ const FLIGHTS: usize = 1024;
 pub(crate) struct Programs(Arc<Inner>);
 
 struct Inner {
-    engine: Engine,
-    linker: Linker<State>,
+    engines: Arc<Engines>,
     compiler: Compiler,
     cache: Cache,
     most_programs: usize,
@@ -69,21 +67,11 @@ impl Programs {
     ///
     /// # Errors
     /// If the folder can't be made.
-    pub(crate) fn new(
-        engine: Engine,
-        linker: Linker<State>,
-        options: &WallOptions,
-    ) -> io::Result<Self> {
-        let cache = Cache::open(
-            &options.cache_dir,
-            options.cache_bytes,
-            &options.secret,
-            &engine,
-        )?;
+    pub(crate) fn new(engines: Arc<Engines>, options: &WallOptions) -> io::Result<Self> {
+        let cache = Cache::open(&options.cache_dir, options.cache_bytes, &options.secret)?;
         Ok(Self(Arc::new(Inner {
-            compiler: Compiler::new(engine.clone(), options.parallel_compilations),
-            engine,
-            linker,
+            compiler: Compiler::new(Arc::clone(&engines), options.parallel_compilations),
+            engines,
             cache,
             most_programs: options.loaded_programs,
             most_bytes: options.loaded_bytes,
@@ -178,14 +166,14 @@ impl Programs {
         let turn = self.0.compiler.turn().await?;
         let source = source().await?;
         let programs = self.clone();
-        let component = blocking("read a component", move || {
+        let (model, component) = blocking("read a component", move || {
             let component = read(source.as_ref())?;
-            inspect::inspect(&component, &programs.0.linker)?;
-            Ok(component)
+            let model = inspect::inspect(&component, &programs.0.engines)?;
+            Ok((model, component))
         })
         .await??;
         let (bytes, begin) = (component.len(), Instant::now());
-        let (turn, artefact) = self.0.compiler.compile(turn, component).await?;
+        let (turn, artefact) = self.0.compiler.compile(turn, model, component).await?;
         tracing::info!(
             bytes,
             compiled_bytes = artefact.bytes().len(),
@@ -194,7 +182,7 @@ impl Programs {
         );
         let programs = self.clone();
         let program = blocking("keep a component", move || {
-            let program = programs.keep_compiled(&digest, &artefact);
+            let program = programs.keep_compiled(&digest, model, &artefact);
             drop(turn);
             program
         })
@@ -203,40 +191,44 @@ impl Programs {
     }
 
     fn load_kept(&self, digest: &Digest) -> Option<Program> {
-        let Mapped { component, bytes } = self.0.cache.load(&self.0.engine, digest)?;
-        match self.link(&component, bytes) {
-            Ok(program) => Some(program),
-            Err(refusal) => {
-                // It was linked when it was kept: the node offers something else now. Its source tells what it lacks.
-                tracing::info!(%refusal, "compiled component can't be linked; compiling it again");
-                None
+        // Nobody remembers which model it is of: the cache knows it under one of them.
+        Model::ALL.into_iter().find_map(|model| {
+            let base = self.0.engines.of(model);
+            let Mapped { component, bytes } = self.0.cache.load(base, digest)?;
+            match Program::link((model, base), &component, bytes) {
+                Ok(program) => Some(program),
+                Err(refusal) => {
+                    // It was linked when it was kept: the node offers something else now. Its source tells what it lacks.
+                    tracing::info!(%refusal, "compiled component can't be linked; compiling it again");
+                    None
+                }
             }
-        }
+        })
     }
 
-    fn keep_compiled(&self, digest: &Digest, artefact: &Artefact) -> Result<Program, Refusal> {
+    fn keep_compiled(
+        &self,
+        digest: &Digest,
+        model: Model,
+        artefact: &Artefact,
+    ) -> Result<Program, Refusal> {
+        let base = self.0.engines.of(model);
         let loaded: HashSet<Digest> = self.0.loaded.load().keys().copied().collect();
-        let kept = self.0.cache.store(digest, artefact.bytes(), &loaded);
+        let kept = self.0.cache.store(base, digest, artefact.bytes(), &loaded);
         if let Err(error) = &kept {
             tracing::warn!(%error, "could not keep a compiled component; it is compiled again by the next process");
         }
-        let mapped = kept
-            .ok()
-            .and_then(|()| self.0.cache.load(&self.0.engine, digest));
-        let linked = match mapped {
-            Some(Mapped { component, bytes }) => self.link(&component, bytes),
-            None => cache::load_compiled(&self.0.engine, artefact)
+        let link = |component: &Component, bytes| Program::link((model, base), component, bytes);
+        let linked = match kept.ok().and_then(|()| self.0.cache.load(base, digest)) {
+            Some(Mapped { component, bytes }) => link(&component, bytes),
+            None => cache::load_compiled(&base.engine, artefact)
                 .map_err(|error| unloadable(&error))
-                .and_then(|component| self.link(&component, artefact.bytes().len() as u64)),
+                .and_then(|component| link(&component, artefact.bytes().len() as u64)),
         };
         if linked.is_err() {
-            self.0.cache.remove(digest);
+            self.0.cache.remove(base, digest);
         }
         linked
-    }
-
-    fn link(&self, component: &Component, bytes: u64) -> Result<Program, Refusal> {
-        Program::link(&self.0.linker, component, bytes)
     }
 
     /// Puts a program among those that are loaded, and takes out those that were not used for the longest time and that

@@ -49,11 +49,12 @@ fn is(function: &ComponentFunc, shape: Shape) -> bool {
 mod tests {
     use super::*;
     use crate::engine;
+    use crate::engines::Model;
 
     fn fixture(name: &str) -> Component {
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures/wasm");
         let bytes = std::fs::read(format!("{folder}/{name}.wasm")).unwrap();
-        Component::new(&engine::engine(1).unwrap(), bytes).unwrap()
+        Component::new(&engine::engine(Model::Concurrent, 1).unwrap(), bytes).unwrap()
     }
 
     #[test]

@@ -1,10 +1,9 @@
-//! The wall's handle: the engine, its pool, the cache of compiled components.
+//! The wall's handle: the engines, their pools, the cache of compiled components.
 
 use std::path::Path;
 use std::sync::Arc;
 
 use crate::either::Function;
-use crate::engine;
 use crate::function::LocalFunction;
 use crate::grants::Grants;
 use crate::host;
@@ -22,18 +21,14 @@ pub struct Wall {
 }
 
 impl Wall {
-    /// Sets the engine and its pool up. Must be called inside a tokio runtime.
+    /// Sets the engines and their pools up. Must be called inside a tokio runtime.
     ///
     /// # Errors
     /// If the cache folder can't be made, or the host can't give the address space of the pool.
     pub fn new(options: WallOptions) -> std::io::Result<Self> {
         let machine = Machine::new(&options)?;
-        let engine = machine.engine.clone();
-        let linker = engine::linker(&engine).map_err(std::io::Error::other)?;
-        Ok(Self {
-            machine,
-            programs: Programs::new(engine, linker, &options)?,
-        })
+        let programs = Programs::new(Arc::clone(&machine.engines), &options)?;
+        Ok(Self { machine, programs })
     }
 
     /// The program of the component in `file`: from memory, from the cache, or compiled now. Reads and hashes the whole

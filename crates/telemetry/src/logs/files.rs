@@ -153,15 +153,16 @@ impl Files {
         self.segments.iter().map(|segment| segment.bytes).sum()
     }
 
-    /// Appends what waited, in a new segment if the last one has reached `rotate` bytes.
+    /// Appends what waited, in a new segment if the last one has reached `rotate` bytes. Records are made in `out`, whatever
+    /// is in it.
     ///
     /// # Errors
     /// When not all could be appended; the next append begins a new segment.
     pub(super) fn append(
         &mut self,
         folder: &Path,
-        lines: &[u8],
-        lost: Option<&Lost>,
+        waited: (&[u8], Option<&Lost>),
+        out: &mut Vec<u8>,
         now_ms: i64,
         rotate: u64,
     ) -> io::Result<()> {
@@ -173,8 +174,8 @@ impl Files {
         let Some(segment) = self.segments.last_mut() else {
             return Ok(());
         };
-        let out = frame(segment, lines, lost, now_ms);
-        match write(folder, segment, &out) {
+        frame(segment, waited, out, now_ms);
+        match write(folder, segment, out) {
             Ok(()) => {
                 segment.bytes += out.len() as u64;
                 segment.written_ms = now_ms;
@@ -265,8 +266,13 @@ pub(super) fn with_segment<T>(
 }
 
 /// Makes records of what waited, and counts them in the segment's index.
-fn frame(segment: &mut Segment, lines: &[u8], lost: Option<&Lost>, now_ms: i64) -> Vec<u8> {
-    let mut out = Vec::with_capacity(lines.len() + lines.len() / 4 + 256);
+fn frame(
+    segment: &mut Segment,
+    (lines, lost): (&[u8], Option<&Lost>),
+    out: &mut Vec<u8>,
+    now_ms: i64,
+) {
+    out.clear();
     if segment.bytes == 0 {
         out.extend_from_slice(HEADER);
     }
@@ -274,7 +280,7 @@ fn frame(segment: &mut Segment, lines: &[u8], lost: Option<&Lost>, now_ms: i64) 
     let mut push = |stream: &str, timestamp_ms: i64, message: &[u8]| {
         let stream = index.id(stream).unwrap_or_else(|| {
             let id = index.name_stream(stream);
-            record::push_stream(&mut out, id, stream);
+            record::push_stream(out, id, stream);
             id
         });
         let line = Line {
@@ -283,7 +289,7 @@ fn frame(segment: &mut Segment, lines: &[u8], lost: Option<&Lost>, now_ms: i64) 
             ingestion_ms: now_ms,
             message,
         };
-        record::push_line(&mut out, line);
+        record::push_line(out, line);
         index.count(&line);
     };
     for line in waiting(lines) {
@@ -296,7 +302,6 @@ fn frame(segment: &mut Segment, lines: &[u8], lost: Option<&Lost>, now_ms: i64) 
         );
         push(&lost.stream, lost.at.as_millis(), text.as_bytes());
     }
-    out
 }
 
 fn write(folder: &Path, segment: &Segment, out: &[u8]) -> io::Result<()> {

@@ -39,6 +39,9 @@ pub(super) struct Writer {
     total: u64,
     swept: Instant,
     spares: Vec<Vec<u8>>,
+    /// Where records are made: kept, because memory that comes fresh from the system for each write costs more than the
+    /// write.
+    records: Vec<u8>,
     /// When it was last said that the disk fails: once a [`SWEEP`] is enough, the count tells the rest.
     warned: Option<Instant>,
 }
@@ -50,6 +53,7 @@ impl Writer {
             total: 0,
             swept: Instant::now(),
             spares: Vec::new(),
+            records: Vec::new(),
             warned: None,
         };
         writer.total = writer
@@ -110,7 +114,13 @@ impl Writer {
         {
             let mut files = lock(&log.files);
             let before = files.bytes();
-            let result = files.append(&folder, &lines, lost.as_ref(), now_ms, rotate);
+            let result = files.append(
+                &folder,
+                (&lines, lost.as_ref()),
+                &mut self.records,
+                now_ms,
+                rotate,
+            );
             self.total += files.bytes().saturating_sub(before);
             if let Err(error) = result {
                 self.lost(&lines, lost.as_ref(), &error);
@@ -120,6 +130,9 @@ impl Writer {
                     break;
                 }
             }
+        }
+        if self.records.capacity() > SPARE_BYTES {
+            self.records = Vec::new();
         }
         if lines.capacity() <= SPARE_BYTES {
             lines.clear();

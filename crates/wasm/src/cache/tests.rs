@@ -6,16 +6,16 @@ use wasmtime::Store;
 use wasmtime::component::Linker;
 
 use super::*;
-use crate::engine;
+use crate::engines::Model;
 
 const DIGEST: Digest = [7; 32];
 const SECRET: [u8; 32] = [1; 32];
 
-/// An engine, and compiled code of a component that answers 42, as the linker of nothing needs it.
-fn compiled() -> &'static (Engine, Vec<u8>) {
-    static COMPILED: OnceLock<(Engine, Vec<u8>)> = OnceLock::new();
+/// A base, and compiled code of a component that answers 42, as the linker of nothing needs it.
+fn compiled() -> &'static (Base, Vec<u8>) {
+    static COMPILED: OnceLock<(Base, Vec<u8>)> = OnceLock::new();
     COMPILED.get_or_init(|| {
-        let engine = engine::engine(4).expect("an engine");
+        let base = Base::new(Model::Sequential, 4).expect("an engine");
         let component = wat::parse_str(
             r#"(component
                 (core module $main
@@ -26,13 +26,13 @@ fn compiled() -> &'static (Engine, Vec<u8>) {
                 (func (export "answer") (result u32) (canon lift (core func $main "answer"))))"#,
         )
         .expect("a component");
-        let artefact = engine.precompile_component(&component).expect("compiled");
-        (engine, artefact)
+        let artefact = base.engine.precompile_component(&component);
+        (base, artefact.expect("compiled"))
     })
 }
 
 fn open(dir: &TempDir, bound: u64) -> Cache {
-    Cache::open(dir.path(), bound, &SECRET, &compiled().0).expect("a cache")
+    Cache::open(dir.path(), bound, &SECRET).expect("a cache")
 }
 
 /// A cache with the file of [`DIGEST`].
@@ -45,8 +45,12 @@ fn stored() -> (TempDir, Cache) {
 
 fn store(cache: &Cache, digest: &Digest) {
     cache
-        .store(digest, &compiled().1, &HashSet::new())
+        .store(&compiled().0, digest, &compiled().1, &HashSet::new())
         .expect("stored");
+}
+
+fn path(cache: &Cache, digest: &Digest) -> PathBuf {
+    cache.path(&compiled().0, digest)
 }
 
 fn is_loaded(cache: &Cache) -> bool {
@@ -54,9 +58,9 @@ fn is_loaded(cache: &Cache) -> bool {
 }
 
 async fn answer(component: &Component) -> u32 {
-    let mut store = Store::new(&compiled().0, ());
+    let mut store = Store::new(&compiled().0.engine, ());
     store.set_epoch_deadline(1_000_000);
-    let instance = Linker::new(&compiled().0)
+    let instance = Linker::new(&compiled().0.engine)
         .instantiate_async(&mut store, component)
         .await
         .expect("an instance");
@@ -85,7 +89,7 @@ fn the_folder_and_its_files_are_for_this_user_alone() {
     let (dir, cache) = stored();
     let mode = |path: &Path| fs::metadata(path).expect("there").permissions().mode() & 0o777;
     assert_eq!(mode(dir.path()), 0o700);
-    assert_eq!(mode(&cache.path(&DIGEST)), 0o600);
+    assert_eq!(mode(&path(&cache, &DIGEST)), 0o600);
     fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).expect("changed");
     open(&dir, u64::MAX);
     assert_eq!(mode(dir.path()), 0o700);
@@ -94,7 +98,7 @@ fn the_folder_and_its_files_are_for_this_user_alone() {
 #[test]
 fn a_file_with_any_bit_changed_is_not_trusted() {
     let (_dir, cache) = stored();
-    let path = cache.path(&DIGEST);
+    let path = path(&cache, &DIGEST);
     let whole = fs::read(&path).expect("a file");
     let code = whole.len() - TRAILER_BYTES;
     // All of the trailer, the first page and the last, and of the rest a byte now and then, at no regular distance.
@@ -115,7 +119,7 @@ fn a_file_with_any_bit_changed_is_not_trusted() {
 #[test]
 fn a_file_of_another_length_is_not_trusted() {
     let (_dir, cache) = stored();
-    let path = cache.path(&DIGEST);
+    let path = path(&cache, &DIGEST);
     let whole = fs::read(&path).expect("a file");
     let lengths = (0..whole.len())
         .step_by(997)
@@ -140,21 +144,21 @@ fn a_file_of_another_length_is_not_trusted() {
 #[test]
 fn a_file_of_another_component_engine_or_node_is_not_trusted() {
     let (dir, cache) = stored();
-    let file = fs::read(cache.path(&DIGEST)).expect("a file");
+    let file = fs::read(path(&cache, &DIGEST)).expect("a file");
 
     let other = [8; 32];
-    fs::write(cache.path(&other), &file).expect("written");
+    fs::write(path(&cache, &other), &file).expect("written");
     assert!(cache.load(&compiled().0, &other).is_none());
 
-    let mut engine = open(&dir, u64::MAX);
-    engine.engine[31] ^= 1;
-    assert_eq!(engine.path(&DIGEST), cache.path(&DIGEST));
-    assert!(!is_loaded(&engine));
-    engine.engine[0] ^= 1;
-    fs::write(engine.path(&DIGEST), &file).expect("written");
-    assert!(!is_loaded(&engine));
+    let mut changed = Base::new(Model::Sequential, 1).expect("an engine");
+    changed.fingerprint[31] ^= 1;
+    assert_eq!(cache.path(&changed, &DIGEST), path(&cache, &DIGEST));
+    assert!(cache.load(&changed, &DIGEST).is_none());
+    changed.fingerprint[0] ^= 1;
+    fs::write(cache.path(&changed, &DIGEST), &file).expect("written");
+    assert!(cache.load(&changed, &DIGEST).is_none());
 
-    let node = Cache::open(dir.path(), u64::MAX, &[2; 32], &compiled().0).expect("a cache");
+    let node = Cache::open(dir.path(), u64::MAX, &[2; 32]).expect("a cache");
     assert!(!is_loaded(&node));
     assert!(is_loaded(&cache));
 }
@@ -173,9 +177,9 @@ fn engines_that_compile_otherwise_have_other_fingerprints() {
 #[test]
 fn what_is_not_a_file_is_not_trusted() {
     let (_dir, cache) = stored();
-    fs::remove_file(cache.path(&DIGEST)).expect("removed");
+    fs::remove_file(path(&cache, &DIGEST)).expect("removed");
     assert!(!is_loaded(&cache));
-    fs::create_dir(cache.path(&DIGEST)).expect("made");
+    fs::create_dir(path(&cache, &DIGEST)).expect("made");
     assert!(!is_loaded(&cache));
 }
 
@@ -206,19 +210,19 @@ fn those_that_were_not_used_for_the_longest_time_go_first() {
     for name in 0..3 {
         store(&cache, &[name; 32]);
         // The first is the oldest.
-        let file = File::open(cache.path(&[name; 32])).expect("a file");
+        let file = File::open(path(&cache, &[name; 32])).expect("a file");
         file.set_modified(begin + day * u32::from(name))
             .expect("set");
     }
     // A load is a use.
     assert!(cache.load(&compiled().0, &[0; 32]).is_some());
     store(&cache, &[3; 32]);
-    let left = |name: u8| cache.path(&[name; 32]).exists();
+    let left = |name: u8| path(&cache, &[name; 32]).exists();
     assert!(left(0) && !left(1) && left(2) && left(3));
     // What is loaded goes after all that is not, whenever its file was read.
     let loaded = HashSet::from([[2; 32]]);
     cache
-        .store(&[4; 32], &compiled().1, &loaded)
+        .store(&compiled().0, &[4; 32], &compiled().1, &loaded)
         .expect("stored");
     assert!(left(2) && left(4));
     assert!(!left(0) || !left(3));
@@ -230,7 +234,7 @@ fn what_is_larger_than_the_cache_is_not_stored_and_removes_nothing() {
     let cache = open(&dir, compiled().1.len() as u64);
     assert!(
         cache
-            .store(&[9; 32], &compiled().1, &HashSet::new())
+            .store(&compiled().0, &[9; 32], &compiled().1, &HashSet::new())
             .is_err()
     );
     assert!(is_loaded(&cache));

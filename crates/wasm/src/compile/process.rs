@@ -20,11 +20,16 @@ use tokio::process::{Child, Command};
 
 use super::{Artefact, guarded, threads};
 use crate::engine;
+use crate::engines::{Base, Model};
 use crate::inspect::COMPONENT_BYTES;
 use crate::program::Refusal;
 
-/// The argument that makes a program a compiler. After it come seconds of processor time and bytes of memory.
+/// The argument that makes a program a compiler. After it come seconds of processor time, bytes of memory, and
+/// [`CONCURRENT`] if that is the model.
 const MARKER: &str = "--hearth-wasm-compile";
+
+/// The argument that asks for [`Model::Concurrent`].
+const CONCURRENT: &str = "concurrent";
 
 /// Processor time of one compilation, seconds. A JavaScript engine of 12 MB takes 27 of a compiler that was built with
 /// little optimisation.
@@ -67,9 +72,14 @@ pub fn run_compiler_if_asked() {
     }
     let mut number = || arguments.next().and_then(|number| number.parse().ok());
     let (seconds, bytes) = (number(), number());
+    let model = match arguments.next().as_deref() {
+        Some(CONCURRENT) => Model::Concurrent,
+        _ => Model::Sequential,
+    };
     let code = match run(
         seconds.unwrap_or(CPU_SECONDS),
         bytes.unwrap_or(MEMORY_BYTES),
+        model,
     ) {
         Ok(()) => 0,
         Err(error) => {
@@ -87,7 +97,7 @@ pub(super) fn is_possible() -> bool {
 
 // The process's part.
 
-fn run(seconds: u64, bytes: u64) -> io::Result<()> {
+fn run(seconds: u64, bytes: u64, model: Model) -> io::Result<()> {
     bound(seconds, bytes)?;
     let mut input = io::stdin().lock();
     let mut length = [0; 8];
@@ -102,7 +112,7 @@ fn run(seconds: u64, bytes: u64) -> io::Result<()> {
         let _ = io::stdin().lock().read(&mut [0]);
         std::process::exit(1)
     })?;
-    let (verdict, body) = answer(&component);
+    let (verdict, body) = answer(model, &component);
     let mut output = io::stdout().lock();
     output.write_all(&[verdict as u8])?;
     for part in body {
@@ -134,8 +144,8 @@ fn bound(seconds: u64, bytes: u64) -> io::Result<()> {
     Ok(())
 }
 
-fn answer(component: &[u8]) -> (Verdict, Vec<Vec<u8>>) {
-    let compiled = engine::engine(1)
+fn answer(model: Model, component: &[u8]) -> (Verdict, Vec<Vec<u8>>) {
+    let compiled = engine::engine(model, 1)
         .map_err(|error| Refusal::Internal(format!("set the compiler up: {error:#}")))
         .and_then(|engine| {
             let threads = threads()
@@ -152,20 +162,26 @@ fn answer(component: &[u8]) -> (Verdict, Vec<Vec<u8>>) {
 
 // The node's part.
 
-/// Compiles a component for an engine of this fingerprint. Whoever drops the future ends the process.
+/// Compiles a component for the engine of a model. Whoever drops the future ends the process.
 ///
 /// # Errors
 /// What the compiler says of the component; which of its bounds it met.
 pub(super) async fn compile(
     component: &[u8],
-    fingerprint: &[u8; FINGERPRINT_BYTES],
+    model: Model,
+    base: &Base,
 ) -> Result<Artefact, Refusal> {
     let failed = |error: io::Error| Refusal::Internal(format!("start a compiler: {error}"));
     // The program that runs now, though another may have its name by now.
-    let mut child = Command::new("/proc/self/exe")
+    let mut command = Command::new("/proc/self/exe");
+    command
         .arg(MARKER)
         .arg(CPU_SECONDS.to_string())
-        .arg(MEMORY_BYTES.to_string())
+        .arg(MEMORY_BYTES.to_string());
+    if model == Model::Concurrent {
+        command.arg(CONCURRENT);
+    }
+    let mut child = command
         .env_clear()
         .current_dir("/")
         .stdin(Stdio::piped())
@@ -179,7 +195,7 @@ pub(super) async fn compile(
     if !status.success() {
         return Err(ended(status, &complaint));
     }
-    read(answer, fingerprint)
+    read(answer, &base.fingerprint)
 }
 
 /// Writes the component; answers what came back on the two outputs, when both were closed.

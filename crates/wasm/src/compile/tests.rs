@@ -3,11 +3,10 @@ use std::pin::pin;
 use std::task::Poll;
 
 use super::*;
-use crate::engine;
 
 fn compiler(parallel: usize) -> Compiler {
-    let engine = engine::engine(1).expect("an engine");
-    Compiler::new(engine, parallel)
+    let engines = Engines::new(1).expect("engines");
+    Compiler::new(Arc::new(engines), parallel)
 }
 
 #[tokio::test]
@@ -20,7 +19,10 @@ async fn no_more_compile_at_once_than_may() {
     assert!(waits);
     // What was compiled keeps its turn until whoever asked is done with it.
     let component = wat::parse_str("(component)").expect("a component");
-    let (first, artefact) = compiler.compile(first, component).await.expect("compiled");
+    let (first, artefact) = compiler
+        .compile(first, Model::Sequential, component)
+        .await
+        .expect("compiled");
     assert!(!artefact.bytes().is_empty());
     let waits = poll_fn(|cx| Poll::Ready(third.as_mut().poll(cx).is_pending())).await;
     assert!(waits);
@@ -34,7 +36,7 @@ async fn a_compilation_that_nobody_waits_for_gives_its_turn_back() {
     let turn = compiler.turn().await.expect("a turn");
     let component = wat::parse_str("(component)").expect("a component");
     {
-        let mut compilation = pin!(compiler.compile(turn, component));
+        let mut compilation = pin!(compiler.compile(turn, Model::Sequential, component));
         poll_fn(|cx| {
             let _ = compilation.as_mut().poll(cx);
             Poll::Ready(())
@@ -50,7 +52,7 @@ async fn a_function_that_is_not_valid_is_its_authors_to_mend() {
     let turn = compiler.turn().await.expect("a turn");
     let component = wat::parse_str("(component (core module (func (result i32))))")
         .expect("text that can be assembled");
-    match compiler.compile(turn, component).await {
+    match compiler.compile(turn, Model::Sequential, component).await {
         Err(Refusal::Invalid(said)) => assert!(said.contains("type mismatch"), "{said}"),
         Err(Refusal::Internal(said)) => panic!("the node is blamed: {said}"),
         Ok(_) => panic!("it was compiled"),

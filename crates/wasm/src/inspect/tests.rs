@@ -1,11 +1,9 @@
 use super::*;
-use crate::engine;
 
 /// What the wall says of a component; nothing if it takes it.
 fn says(bytes: &[u8]) -> Option<String> {
-    let engine = engine::engine(1).expect("an engine");
-    let linker = engine::linker(&engine).expect("a linker");
-    inspect(bytes, &linker).err().map(|refusal| match refusal {
+    let engines = Engines::new(1).expect("engines");
+    inspect(bytes, &engines).err().map(|refusal| match refusal {
         Refusal::Invalid(sentence) => sentence,
         Refusal::Internal(sentence) => panic!("the node is blamed: {sentence}"),
     })
@@ -33,8 +31,10 @@ fn each_thing_that_is_no_component_is_named_with_what_to_do() {
     let core = wat::parse_str("(module)").expect("a module");
     let mut future = core.clone();
     future[4] = 9;
-    let engine = engine::engine(1).expect("an engine");
-    let native = engine
+    let engines = Engines::new(1).expect("engines");
+    let native = engines
+        .of(Model::Sequential)
+        .engine
         .precompile_component(&wat::parse_str("(component)").expect("a component"))
         .expect("compiled code");
     for (bytes, expected) in [
@@ -64,10 +64,9 @@ fn a_component_that_is_cut_short_anywhere_is_refused() {
     let at = whole.windows(last.len()).rposition(|part| part == last);
     whole.truncate(at.expect("the export's name") + last.len() + b"\x05\x00\x00".len());
     assert_eq!(says(&whole), None);
-    let engine = engine::engine(1).expect("an engine");
-    let linker = engine::linker(&engine).expect("a linker");
+    let engines = Engines::new(1).expect("engines");
     for length in 0..whole.len() {
-        assert!(inspect(&whole[..length], &linker).is_err(), "{length}");
+        assert!(inspect(&whole[..length], &engines).is_err(), "{length}");
     }
     let said = says(&whole[..whole.len() - 3]).expect("refused");
     assert!(said.contains("damaged or was cut short"), "{said}");
@@ -181,5 +180,26 @@ fn a_component_without_a_known_export_is_told_what_it_exports_and_what_it_must()
                 );
             }
         }
+    }
+}
+
+#[test]
+fn only_a_component_whose_calls_overlap_gets_the_engine_for_that() {
+    let engines = Engines::new(1).expect("engines");
+    let model = |more: &str| {
+        let component = wat::parse_str(command(more)).expect("text of a component");
+        inspect(&component, &engines).expect("a component")
+    };
+    assert_eq!(model(""), Model::Sequential);
+    for more in [
+        // A function that waits, a stream, a task's own means.
+        "(type (func async))",
+        "(type (stream u8))",
+        "(core func (canon backpressure.inc))",
+        // An interface that only the other engine has.
+        r#"(import "wasi:cli/environment@0.3.0" (instance
+            (export "get-arguments" (func (result (list string))))))"#,
+    ] {
+        assert_eq!(model(more), Model::Concurrent, "{more}");
     }
 }

@@ -9,19 +9,18 @@ use hearth_types::network::Hosts;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use wasmtime::component::{Component, Linker};
+use wasmtime::component::Component;
 
 use super::ARTEFACTS;
 use super::message::FunctionOrder;
 use super::serve::{Make, serve};
 use super::way_out::Line;
-use crate::engine;
+use crate::engines::{Engines, Model};
 use crate::function::LocalFunction;
 use crate::grants::Grants;
 use crate::machine::Machine;
 use crate::options::{Outside, WallOptions};
 use crate::program::{Program, Refusal};
-use crate::state::State;
 
 /// The argument that makes a program an account's process.
 const MARKER: &str = "--hearth-wasm-process";
@@ -123,10 +122,9 @@ fn maker(folder: PathBuf, way_out: Line, settings: &Settings) -> std::io::Result
         wait: Duration::from_millis(settings.wait_ms),
         outside: Outside::default(),
     })?;
-    let linker = engine::linker(&machine.engine).map_err(std::io::Error::other)?;
     Ok(Box::new(move |number, order: FunctionOrder| {
         let way_out = way_out.of_function(number);
-        let program = load(&machine, &linker, &folder.join(&order.artefact))?;
+        let program = load(&machine.engines, order.model, &folder.join(&order.artefact))?;
         let grants = Grants {
             memory_bytes: order.memory_bytes,
             environment: order.environment,
@@ -152,13 +150,14 @@ fn maker(folder: PathBuf, way_out: Line, settings: &Settings) -> std::io::Result
     unsafe_code,
     reason = "compiled components are native code: who loads them vouches for them"
 )]
-fn load(machine: &Machine, linker: &Linker<State>, file: &Path) -> Result<Program, Refusal> {
+fn load(engines: &Engines, model: Model, file: &Path) -> Result<Program, Refusal> {
     let failed = |error: wasmtime::Error| Refusal::Internal(format!("{error:#}"));
+    let base = engines.of(model);
     let bytes = std::fs::metadata(file)
         .map_err(|error| Refusal::Internal(error.to_string()))?
         .len();
     // SAFETY: only the node writes in this folder, which is read-only here, and it writes what its own compiler made. It
     // removes a file that is mapped, but never changes one.
-    let component = unsafe { Component::deserialize_file(&machine.engine, file) };
-    Program::link(linker, &component.map_err(failed)?, bytes)
+    let component = unsafe { Component::deserialize_file(&base.engine, file) };
+    Program::link((model, base), &component.map_err(failed)?, bytes)
 }

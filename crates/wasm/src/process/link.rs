@@ -204,8 +204,8 @@ impl Process {
         let number = self.0.next_function.fetch_add(1, Ordering::Relaxed);
         let name = format!("{number}.cwasm");
         let path = self.0.artefacts.join(&name);
-        let (program, written) = (Arc::clone(program), path.clone());
-        let write = move || program.write_artefact(&written);
+        let (shown, written) = (Arc::clone(program), path.clone());
+        let write = move || shown.write_artefact(&written);
         let written = tokio::task::spawn_blocking(write).await;
         written
             .map_err(std::io::Error::other)
@@ -215,7 +215,7 @@ impl Process {
             })?;
         // What the process has mapped stays, whatever becomes of the name: it is there for as long as it takes.
         let _shown = Shown(path);
-        let order = FunctionOrder::new(name, &granted.grants);
+        let order = FunctionOrder::new(name, program.model, &granted.grants);
         // Numbers and strings always have a JSON form.
         let order = Bytes::from(serde_json::to_vec(&order).unwrap_or_default());
         let reply = self.order(Method::PUT, number, order);

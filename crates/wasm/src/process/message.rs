@@ -11,6 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use wasmtime_wasi_http::Error;
 
 use crate::call::{Ending, Failure, Usage};
+use crate::engines::Model;
 use crate::grants::Grants;
 
 /// A function, as the process is told of it.
@@ -18,6 +19,7 @@ use crate::grants::Grants;
 pub(crate) struct FunctionOrder {
     /// Name of its compiled component in the folder of the account's artefacts.
     pub(crate) artefact: String,
+    pub(crate) model: Model,
     pub(crate) memory_bytes: u64,
     pub(crate) environment: Vec<(String, String)>,
     pub(crate) reuse: u32,
@@ -27,9 +29,10 @@ pub(crate) struct FunctionOrder {
 }
 
 impl FunctionOrder {
-    pub(crate) fn new(artefact: String, grants: &Grants) -> Self {
+    pub(crate) fn new(artefact: String, model: Model, grants: &Grants) -> Self {
         Self {
             artefact,
+            model,
             memory_bytes: grants.memory_bytes,
             environment: grants.environment.clone(),
             reuse: grants.reuse,

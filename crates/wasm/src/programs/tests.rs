@@ -5,7 +5,6 @@ use std::sync::atomic::AtomicUsize;
 use tempfile::TempDir;
 
 use super::*;
-use crate::engine;
 use crate::program::Shape;
 
 fn options(dir: &TempDir) -> WallOptions {
@@ -25,9 +24,8 @@ fn options(dir: &TempDir) -> WallOptions {
 
 /// What a process has when it starts.
 fn programs(options: &WallOptions) -> Programs {
-    let engine = engine::engine(options.instances).expect("an engine");
-    let linker = engine::linker(&engine).expect("a linker");
-    Programs::new(engine, linker, options).expect("programs")
+    let engines = Engines::new(options.instances).expect("engines");
+    Programs::new(Arc::new(engines), options).expect("programs")
 }
 
 /// The file of a command that is like no other.
