@@ -56,7 +56,8 @@ pub(crate) fn send<T: Serialize>(
     send_bytes(socket, &encode(message, descriptors.len())?, descriptors)
 }
 
-/// Receives one message and its descriptors (close-on-exec); `None` once the other side is gone.
+/// Receives one message and its descriptors (close-on-exec); `None` once the other side is gone. Where this process may not
+/// have as many, there are none: the message can still be answered.
 ///
 /// # Errors
 /// `InvalidData` when the packet is not a message of type `T` or was cut; `WouldBlock` on a non-blocking socket.
@@ -85,10 +86,10 @@ pub(crate) fn receive<T: DeserializeOwned>(
     if packet.bytes == 0 {
         return Ok(None);
     }
-    if packet
-        .flags
-        .intersects(rustix::net::ReturnFlags::TRUNC | rustix::net::ReturnFlags::CTRUNC)
-    {
+    if packet.flags.contains(rustix::net::ReturnFlags::CTRUNC) {
+        descriptors.clear();
+    }
+    if packet.flags.contains(rustix::net::ReturnFlags::TRUNC) {
         return Err(io::Error::new(
             io::ErrorKind::InvalidData,
             "a message was cut short",
@@ -237,6 +238,49 @@ mod tests {
         assert_eq!(
             send(near.as_fd(), &1, &many).unwrap_err().kind(),
             io::ErrorKind::InvalidInput
+        );
+    }
+
+    /// Of the process that may not have another descriptor.
+    const FULL: &str = "HEARTH_TEST_CHANNEL_FULL";
+
+    #[test]
+    fn child() {
+        if std::env::var_os(FULL).is_none() {
+            return;
+        }
+        let (near, far) = pair().unwrap();
+        let (reader, _writer) = std::io::pipe().unwrap();
+        send(near.as_fd(), &7, &[reader.as_fd(), reader.as_fd()]).unwrap();
+        send(near.as_fd(), &8, &[]).unwrap();
+        // There is room for one of two.
+        let lowest = rustix::io::dup(&far).unwrap();
+        let most = u64::from(std::os::fd::AsRawFd::as_raw_fd(&lowest).unsigned_abs());
+        drop(lowest);
+        let limit = rustix::process::Rlimit {
+            current: Some(most + 1),
+            maximum: Some(most + 1),
+        };
+        rustix::process::setrlimit(rustix::process::Resource::Nofile, limit).unwrap();
+        for expected in [7, 8] {
+            let (number, descriptors) = receive::<u32>(far.as_fd()).unwrap().unwrap();
+            assert_eq!((number, descriptors.len()), (expected, 0));
+        }
+        println!("received");
+    }
+
+    /// In a process of its own: the bound is the whole process's.
+    #[test]
+    fn a_process_that_is_out_of_descriptors_still_gets_its_messages() {
+        let child = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "channel::tests::child", "--nocapture"])
+            .env(FULL, "1")
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&child.stdout);
+        assert!(
+            child.status.success() && said.contains("received"),
+            "{child:?}"
         );
     }
 

@@ -322,6 +322,13 @@ fn hear(
 }
 
 fn hear_sockets(core: &Core, made: MadeSockets) {
+    let made = made.and_then(|sockets| match sockets.is_empty() {
+        // They were made, and could not be received.
+        true => Err(NetworkError::Failed(
+            "the process has too many open files for more sockets".to_owned(),
+        )),
+        false => Ok(sockets),
+    });
     let tell = core.state().sockets.requested.pop_front();
     // Whoever waited may have gone; the sockets close then.
     let _ = tell.map(|tell| tell.send(made));
