@@ -8,10 +8,10 @@ import os
 import shutil
 import urllib.parse
 from importlib import metadata
-from pathlib import Path
 
 import pytest
 
+import npm
 from harness import NODE, PYTHON
 
 pytest.importorskip("flask")
@@ -207,19 +207,8 @@ def fastapi(node, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def express(node, tmp_path_factory):
-    modules = Path(os.environ.get("HEARTH_TEST_NPM", "target/tools/tests/npm")) / "node_modules"
-    if not (modules / "express").is_dir():
-        pytest.skip("express is not installed in the npm folder of the tests")
     folder = tmp_path_factory.mktemp("express")
-    # A program of its own: what express needs is found from its manifests.
-    waiting, done = ["express"], set()
-    while waiting:
-        name = waiting.pop()
-        if name in done or not (modules / name / "package.json").is_file():
-            continue
-        done.add(name)
-        shutil.copytree(modules / name, folder / "node_modules" / name, symlinks=True)
-        waiting += json.loads((modules / name / "package.json").read_text()).get("dependencies", {})
+    npm.install(folder, "express")
     (folder / "index.js").write_text(EXPRESS)
     (folder / "package.json").write_text(json.dumps({"scripts": {"start": "node index.js"}}))
     return deploy(node, folder, "web-express", "--runtime", NODE, "--timeout", "60", "--tag", "hearth:concurrency=50")
