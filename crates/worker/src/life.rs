@@ -277,7 +277,9 @@ impl Service<'_> {
         let mut free = Vec::new();
         let mut late = FuturesUnordered::new();
         let mut running = FuturesUnordered::new();
-        if let (Some(turn), Some(place)) = (first, coming.pop()) {
+        if let Some(turn) = first
+            && let Some(place) = coming.pop()
+        {
             running.push(self.stay(place, turn));
         }
         loop {
@@ -289,7 +291,8 @@ impl Service<'_> {
                 }
             }
             served = true;
-            leaves |= overrun(late.len(), known, running.is_empty());
+            // Most of it does not come back.
+            leaves |= late.len() * 2 > known;
             if leaves {
                 leave(self.shared, self.member, jobs);
                 if running.is_empty() {
@@ -368,12 +371,6 @@ impl Service<'_> {
         let after = self.run(&mut place, turn).await;
         (place, after)
     }
-}
-
-/// Whether an environment of which `late` of `known` places don't come back is of no more use: when they are the most
-/// of it, or when nothing but them runs. One that is never idle could not be let go otherwise.
-const fn overrun(late: usize, known: usize, quiet: bool) -> bool {
-    late * 2 > known || (late > 0 && quiet)
 }
 
 /// An environment takes nothing more, and somebody asks for another one for what it gives back.
