@@ -289,6 +289,21 @@ mod tests {
     }
 
     #[test]
+    fn places_about_to_open_are_waited_for() {
+        let now = Snapshot {
+            waiting: 9,
+            opening: 9,
+            busy: 1,
+            places: 10,
+            usual_duration: None,
+            ..snapshot()
+        };
+        assert_eq!(starts(now), 0);
+        let eleven = Snapshot { waiting: 10, ..now };
+        assert_eq!(starts(eleven), 1);
+    }
+
+    #[test]
     fn the_median_leaves_outliers_alone_and_follows_a_change() {
         let ms = Duration::from_millis;
         let mut median = None;

@@ -337,10 +337,6 @@ impl Receipt<'_> {
     /// # Errors
     /// If the invocation's time is up meanwhile.
     pub(super) fn answer(self, answer: Answer) -> Result<(), Refusal> {
-        self.end(answer)
-    }
-
-    fn end(&self, answer: Answer) -> Result<(), Refusal> {
         let mut state = self.session.lock();
         let phase = state.phase(self.slot);
         match phase {
@@ -349,11 +345,7 @@ impl Receipt<'_> {
                 state.tell(self.slot, Event::Answered(answer));
                 Ok(())
             }
-            Phase::Overdue(ticket) if *ticket == self.ticket => {
-                *phase = Phase::Answered(self.ticket.request_id);
-                Err(Refusal::Overdue)
-            }
-            // Overdue, and its place has another one by now.
+            // What becomes of its place is decided when the receipt is dropped, in a moment.
             _ => Err(Refusal::Overdue),
         }
     }
@@ -363,15 +355,20 @@ impl Drop for Receipt<'_> {
     fn drop(&mut self) {
         let mut state = self.session.lock();
         let phase = state.phase(self.slot);
-        let receiving = matches!(phase, Phase::Receiving(ticket, _) if *ticket == self.ticket);
-        match (receiving, self.begun) {
-            (true, false) => *phase = Phase::Running(self.ticket),
-            (true, true) => {
-                drop(state);
-                // It is being received: nobody else can have ended it.
-                let _ = self.end(Answer::Truncated);
+        match phase {
+            Phase::Receiving(ticket, _) if *ticket == self.ticket => {
+                if self.begun {
+                    *phase = Phase::Answered(self.ticket.request_id);
+                    state.tell(self.slot, Event::Answered(Answer::Truncated));
+                } else {
+                    *phase = Phase::Running(self.ticket);
+                }
             }
-            (false, _) => {}
+            // It broke off or was cut off, too late for another try.
+            Phase::Overdue(ticket) if *ticket == self.ticket => {
+                *phase = Phase::Answered(self.ticket.request_id);
+            }
+            _ => {}
         }
     }
 }

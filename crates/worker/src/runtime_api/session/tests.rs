@@ -221,6 +221,20 @@ fn an_answer_on_its_way_when_the_time_is_up_is_cut_off() {
 }
 
 #[test]
+fn a_late_answer_that_breaks_off_frees_the_place() {
+    let (session, mut places, _waiting) = several(3, 1);
+    places[0].offer(ticket(1), handout());
+    let late = answering(&session, 1).unwrap();
+    places[0].give_up();
+    drop(late);
+    let _waiting = session.next().unwrap();
+    assert!(
+        matches!(places[0].events.try_recv(), Ok(Event::Next)),
+        "and not one more"
+    );
+}
+
+#[test]
 fn a_connection_that_is_gone_keeps_nobody_waiting_while_others_are_there() {
     let (session, places, mut waiting) = several(3, 3);
     // A worker of the runtime has ended.
