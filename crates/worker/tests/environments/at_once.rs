@@ -311,10 +311,14 @@ worker()
 
 async fn a_runtime_that_is_stuck_is_let_go() {
     let rig = Rig::new(|_| {}).await;
-    let source = "import os, time\nME = os.urandom(8).hex()\n\
-                  def handler(event, context):\n    if event == 'stuck': time.sleep(1000)\n    return ME";
+    let source = "import os, threading, time\nME, meeting = os.urandom(8).hex(), threading.Barrier(4)\n\
+                  def handler(event, context):\n    if event == 'all': meeting.wait()\n    \
+                  if event == 'stuck': time.sleep(1000)\n    return ME";
     let function = several(&rig, PYTHON, ("app.py", source), 4, short_timeout).await;
-    let me = rig.result(&function, json!(null)).await;
+    let me = all(&rig, &function, vec![json!("all"); 4]).await[0].clone();
+    // Until it has asked everywhere: nothing is heard of it from here on.
+    rig.until("all places are free", |stats| stats.idle == 1)
+        .await;
     let stuck = (0..2).map(|_| rig.invoke(&function, json!("stuck")));
     for ended in futures_util::future::join_all(stuck).await {
         assert_eq!(ended.unwrap().error().0, "Sandbox.Timedout");
