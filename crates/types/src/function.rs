@@ -222,8 +222,8 @@ pub struct CapacityProvider {
 
 /// Environment variables that the platform sets itself and no function can (developer guide, "Defined runtime
 /// environment variables", those marked as reserved; `AWS_SESSION_TOKEN` and `AWS_DEFAULT_REGION` are refused by the
-/// service as well).
-pub const RESERVED_VARIABLES: [&str; 18] = [
+/// service as well, and `AWS_LAMBDA_MAX_CONCURRENCY` is what runtime clients go by).
+pub const RESERVED_VARIABLES: [&str; 19] = [
     "AWS_ACCESS_KEY",
     "AWS_ACCESS_KEY_ID",
     "AWS_DEFAULT_REGION",
@@ -234,6 +234,7 @@ pub const RESERVED_VARIABLES: [&str; 18] = [
     "AWS_LAMBDA_INITIALIZATION_TYPE",
     "AWS_LAMBDA_LOG_GROUP_NAME",
     "AWS_LAMBDA_LOG_STREAM_NAME",
+    "AWS_LAMBDA_MAX_CONCURRENCY",
     "AWS_LAMBDA_RUNTIME_API",
     "AWS_REGION",
     "AWS_SECRET_ACCESS_KEY",
