@@ -5,12 +5,11 @@ import hashlib
 import http.client
 import json
 import os
-import shutil
 import urllib.parse
-from importlib import metadata
 
 import pytest
 
+import distributions
 import npm
 from harness import NODE, PYTHON
 
@@ -119,32 +118,6 @@ app.listen(process.env.PORT);
 """
 
 
-def of_distributions(folder, *names):
-    """Copies installed distributions, and what they need, into a folder: what `pip install --target` would do."""
-    from packaging.requirements import Requirement
-
-    done, waiting = set(), list(names)
-    while waiting:
-        name = waiting.pop().lower().replace("_", "-")
-        if name in done:
-            continue
-        done.add(name)
-        try:
-            distribution = metadata.distribution(name)
-        except metadata.PackageNotFoundError:
-            continue
-        for file in distribution.files or []:
-            if file.parts[0] in ("..", "/") or file.suffix == ".pyc":
-                continue
-            target = folder / file
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(file.locate(), target)
-        for line in distribution.requires or []:
-            requirement = Requirement(line)
-            if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
-                waiting.append(requirement.name)
-
-
 def deploy(node, folder, name, *options):
     """`hearth deploy --web --public`; gives where the function is."""
     answer = node.hearth("deploy", str(folder), "--name", name, "--web", "--public", "--json", "--memory", "512", *options)
@@ -189,7 +162,7 @@ class Place:
 @pytest.fixture(scope="module")
 def flask(node, tmp_path_factory):
     folder = tmp_path_factory.mktemp("flask")
-    of_distributions(folder, "flask")
+    distributions.copy(folder, "flask")
     (folder / "app.py").write_text(FLASK)
     return deploy(node, folder, "web-flask", "--runtime", PYTHON, "--timeout", "60")
 
@@ -197,7 +170,7 @@ def flask(node, tmp_path_factory):
 @pytest.fixture(scope="module")
 def fastapi(node, tmp_path_factory):
     folder = tmp_path_factory.mktemp("fastapi")
-    of_distributions(folder, "fastapi", "uvicorn", "websockets")
+    distributions.copy(folder, "fastapi", "uvicorn", "websockets")
     (folder / "app.py").write_text(FASTAPI)
     script = folder / "run.sh"
     script.write_text('#!/bin/sh\nexec python3 -m uvicorn app:app --port "$PORT"\n')
@@ -364,7 +337,7 @@ def test_shutdown_does_not_wait_for_websockets(new_node, tmp_path):
     node = new_node()
     folder = tmp_path / "app"
     folder.mkdir()
-    of_distributions(folder, "fastapi", "uvicorn", "websockets")
+    distributions.copy(folder, "fastapi", "uvicorn", "websockets")
     (folder / "app.py").write_text(FASTAPI)
     (folder / "run.sh").write_text('exec python3 -m uvicorn app:app --port "$PORT"\n')
     place = deploy(node, folder, "web-open", "--runtime", PYTHON, "--timeout", "900")
