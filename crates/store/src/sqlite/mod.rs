@@ -10,7 +10,7 @@
 //! `hearth.db` alone will do.
 
 mod apply;
-mod events;
+pub(crate) mod events;
 mod fault;
 mod file;
 mod group;
