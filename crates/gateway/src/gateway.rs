@@ -20,7 +20,6 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::admission::Admission;
 use crate::auth::{Keys, RootKey, Service, Sessions};
 use crate::body::{self, Budget, Unread};
 use crate::connection::ConnectionOptions;
@@ -87,7 +86,6 @@ pub(crate) struct Parted {
     pub(crate) url_domain: UrlDomain,
     /// Issuers of the tokens that routes take.
     pub(crate) tokens: Tokens,
-    pub(crate) admission: Admission,
     pub(crate) budget: Budget,
     pub(crate) connections: ConnectionOptions,
     /// Connections of listeners.
@@ -156,7 +154,6 @@ impl Gateway {
             links: PackageLinks::new(&options.node_secret),
             url_domain: options.url_domain,
             tokens: Tokens::default(),
-            admission: Admission::default(),
             budget: Budget::new(options.body_memory_bytes),
             listened: Arc::new(Semaphore::new(connections.most)),
             from_functions: Arc::new(Semaphore::new(connections.most_from_functions)),

@@ -3,6 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+use hearth_registry::Permit;
 use hearth_types::invoke::{Invocation, Outcome};
 use hearth_types::limits::CLIENT_CONTEXT_BYTES;
 use hearth_types::name::Version;
@@ -12,7 +13,6 @@ use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use http_body_util::Full;
 use serde::de::IgnoredAny;
 
-use crate::admission::Permit;
 use crate::error_response::{self, Answer};
 use crate::gateway::Call;
 use crate::{random, trace_id};
@@ -79,7 +79,7 @@ pub(super) fn ask(
         let answer = head(204, call.request_id, resolved.executed_version);
         return Ok(Asked::DryRun(answer));
     }
-    let permit = call.gateway.admit(&resolved)?;
+    let permit = registry.admit(&resolved)?;
     let sampled = resolved.deployment.configuration.tracing_active;
     let trace_id = trace_id::of_request(&call.parts.headers, sampled, call.now);
     let mut head = head(200, call.request_id, resolved.executed_version);
