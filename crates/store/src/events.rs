@@ -199,6 +199,8 @@ pub struct Leased {
     pub event: Event,
     /// What has been tried; the attempt that begins now is counted.
     pub tries: Tries,
+    /// Why the attempt before came to nothing.
+    pub cause: Option<String>,
     /// How it ended, if it has: then only its destinations are to be told.
     pub end: Option<End>,
 }

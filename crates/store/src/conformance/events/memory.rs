@@ -221,6 +221,7 @@ impl EventStore for MemoryEventStore {
                 },
                 event: entry.event.clone(),
                 tries: entry.tries,
+                cause: entry.cause.clone(),
                 end: entry.end.clone(),
             });
         }

@@ -657,7 +657,10 @@ async fn random_calls_equal_the_model<H: Home>(home: &H) {
                 assert_eq!(a.next, b.next, "call {n}");
                 assert_eq!(a.events.len(), b.events.len(), "call {n}");
                 for (a, b) in a.events.into_iter().zip(b.events) {
-                    assert_eq!((&a.event, a.tries, &a.end), (&b.event, b.tries, &b.end));
+                    assert_eq!(
+                        (&a.event, a.tries, &a.cause, &a.end),
+                        (&b.event, b.tries, &b.cause, &b.end)
+                    );
                     leases.push((a, b));
                 }
             }

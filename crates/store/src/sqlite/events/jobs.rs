@@ -294,6 +294,7 @@ impl Act for Take {
                 lease,
                 event,
                 tries: trial.tries,
+                cause: trial.cause,
                 end,
             });
         }
