@@ -86,6 +86,8 @@ impl std::fmt::Debug for Dispatcher {
 struct Lane {
     /// When its next event is due, as far as is known.
     next: Option<Timestamp>,
+    /// What was heard of it while a take was on its way, whose answer may be older.
+    heard: Option<Timestamp>,
     /// What it has in `timers`.
     timer: Option<Timestamp>,
     /// Attempts that run or are being taken.
@@ -188,12 +190,18 @@ impl Dispatcher {
                 .entry(head.function.clone())
                 .or_insert_with(|| Lane {
                     next: None,
+                    heard: None,
                     timer: None,
                     running: 0,
                     taking: false,
                     window: most,
                 });
-            lane.next = Some(lane.next.map_or(head.due, |next| next.min(head.due)));
+            let known = if lane.taking {
+                &mut lane.heard
+            } else {
+                &mut lane.next
+            };
+            *known = earlier(*known, Some(head.due));
             self.place(&head.function);
         }
     }
@@ -321,6 +329,7 @@ impl Dispatcher {
                 self.release(&function, asked.saturating_sub(events.len()));
                 if let Some(lane) = self.lanes.get_mut(&function) {
                     lane.taking = false;
+                    lane.next = earlier(lane.next, lane.heard.take());
                 }
                 for leased in events {
                     let (work, function) = (Arc::clone(&self.work), function.clone());
@@ -358,6 +367,13 @@ impl Dispatcher {
                 self.running_of.remove(&function.account);
             }
         }
+    }
+}
+
+fn earlier(a: Option<Timestamp>, b: Option<Timestamp>) -> Option<Timestamp> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
     }
 }
 

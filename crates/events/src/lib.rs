@@ -26,6 +26,7 @@ mod work;
 
 pub use dispatcher::{Dispatcher, DispatcherOptions};
 pub use handle::Events;
+pub use hearth_store::events::{Event, Position, State};
 
 /// Tells the time.
 pub type Clock = std::sync::Arc<dyn Fn() -> hearth_types::time::Timestamp + Send + Sync>;

@@ -8,6 +8,7 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 use hearth_code::{CodeError, Packages};
+use hearth_events::Events;
 use hearth_registry::{Registry, Scope};
 use hearth_telemetry::logs::LogStore;
 use hearth_types::invoke::{Invoker, RequestId};
@@ -80,6 +81,7 @@ pub(crate) struct Parted {
     pub(crate) keys: Keys,
     pub(crate) registry: Registry,
     pub(crate) invoker: Arc<dyn Invoker>,
+    pub(crate) events: Events,
     pub(crate) logs: LogStore,
     pub(crate) packages: Packages,
     pub(crate) links: PackageLinks,
@@ -135,12 +137,14 @@ impl From<ApiError> for Refusal {
 }
 
 impl Gateway {
-    /// A front door to `registry`, whose functions `invoker` runs. `packages` must be those of the registry.
+    /// A front door to `registry`, whose functions `invoker` runs, at once or as `events`. `packages` must be those of
+    /// the registry.
     pub fn new(
         options: GatewayOptions,
         registry: Registry,
         packages: Packages,
         invoker: Arc<dyn Invoker>,
+        events: Events,
         logs: LogStore,
     ) -> Self {
         let sessions = Sessions::new(&options.node_secret);
@@ -149,6 +153,7 @@ impl Gateway {
             keys: Keys::new(options.root_keys, sessions),
             registry,
             invoker,
+            events,
             logs,
             packages,
             links: PackageLinks::new(&options.node_secret),

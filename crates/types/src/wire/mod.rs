@@ -2,6 +2,7 @@
 //! models; nothing here decides anything.
 
 pub mod destination;
+pub mod events;
 pub mod function_url;
 pub mod lambda;
 pub mod logs;
