@@ -144,7 +144,10 @@ impl Node {
             Arc::new(store),
             packages.clone(),
             Arc::new(worker.clone()),
-            hearth_registry::Options::default(),
+            hearth_registry::Options {
+                buckets: config.destinations.buckets.keys().cloned().collect(),
+                ..hearth_registry::Options::default()
+            },
         );
         let registry = registry.await.context("read the functions")?;
         let is_empty = registry.live_packages().is_empty();

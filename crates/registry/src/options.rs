@@ -1,10 +1,12 @@
 //! What the node decides for the registry.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use hearth_types::function::{Architecture, Runtime};
 use hearth_types::limits::ACCOUNT_CONCURRENCY;
+use hearth_types::name::BucketName;
 use hearth_types::time::Timestamp;
 
 /// Tells the time. The registry reads no clock of its own.
@@ -19,6 +21,8 @@ pub struct Options {
     pub architecture: Architecture,
     /// Which runtimes a function may name.
     pub runtimes: RuntimePolicy,
+    /// Buckets that records of failed events may be told to.
+    pub buckets: BTreeSet<BucketName>,
     /// Tells the time.
     pub clock: Clock,
 }
@@ -43,6 +47,7 @@ impl Default for Options {
                 Architecture::X86_64
             },
             runtimes: RuntimePolicy::Nearest,
+            buckets: BTreeSet::new(),
             clock: Arc::new(|| SystemTime::now().into()),
         }
     }
@@ -54,6 +59,7 @@ impl std::fmt::Debug for Options {
             .field("account_concurrency", &self.account_concurrency)
             .field("architecture", &self.architecture)
             .field("runtimes", &self.runtimes)
+            .field("buckets", &self.buckets)
             .finish_non_exhaustive()
     }
 }

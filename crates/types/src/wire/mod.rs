@@ -5,3 +5,4 @@ pub mod function_url;
 pub mod lambda;
 pub mod logs;
 pub mod route;
+pub mod topic;
