@@ -18,7 +18,7 @@ pub(crate) struct TestArgs {
     pytest: Vec<String>,
 }
 
-fn run_python(tools: &tools::Tools, arguments: &[&str]) -> Command {
+pub(crate) fn run_python(tools: &tools::Tools, arguments: &[&str]) -> Command {
     let mut python = command(&tools.python, arguments);
     python
         .env("PYTHONDONTWRITEBYTECODE", "1")

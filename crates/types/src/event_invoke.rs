@@ -63,6 +63,44 @@ pub struct EventSettings {
     pub dead_letter: Option<DestinationArn>,
 }
 
+/// In what way an event ended: `condition` of the record that destinations get (guide, "Capturing records of Lambda
+/// asynchronous invocations"), and Hearth's own `Damaged`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Condition {
+    /// The function succeeded.
+    Success,
+    /// The function failed as often as it may.
+    RetriesExhausted,
+    /// The event became too old.
+    EventAgeExceeded,
+    /// The function's reserved concurrency is 0.
+    ZeroReservedConcurrency,
+    /// What the disk holds is not what was accepted: it is never given to a function.
+    Damaged,
+}
+
+impl Condition {
+    /// All of them.
+    pub const ALL: [Self; 5] = [
+        Self::Success,
+        Self::RetriesExhausted,
+        Self::EventAgeExceeded,
+        Self::ZeroReservedConcurrency,
+        Self::Damaged,
+    ];
+
+    /// The value on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Success => "Success",
+            Self::RetriesExhausted => "RetriesExhausted",
+            Self::EventAgeExceeded => "EventAgeExceeded",
+            Self::ZeroReservedConcurrency => "ZeroReservedConcurrency",
+            Self::Damaged => "Damaged",
+        }
+    }
+}
+
 /// Where the end of an event is told: an ARN. That it has the form of one is all that is known of it.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DestinationArn(String);

@@ -3,9 +3,11 @@
 mod aliases;
 mod concurrency;
 mod event_invokes;
+mod events;
 mod function_urls;
 mod functions;
 mod invoke;
+mod invoke_event;
 mod invoke_stream;
 mod layers;
 mod permissions;
@@ -40,6 +42,7 @@ pub(crate) async fn answer(call: Call<'_>) -> Result<Response<ResponseBody>, Api
     let answer = match operation {
         Operation::InvokeWithResponseStream => return invoke_stream::answer(call).await,
         Operation::Invoke => invoke::answer(call).await,
+        Operation::InvokeAsync => invoke_event::answer(call).await,
         Operation::CreateFunction => functions::create(call).await,
         Operation::GetFunction => functions::get(call).await,
         Operation::GetFunctionConfiguration => functions::get_configuration(call).await,
@@ -95,6 +98,11 @@ pub(crate) async fn answer(call: Call<'_>) -> Result<Response<ResponseBody>, Api
         Operation::GetTopic => topics::get(call).await,
         Operation::ListTopics => topics::list(call).await,
         Operation::DeleteTopic => topics::delete(call).await,
+        Operation::ListEventQueues => events::queues(call).await,
+        Operation::ListEvents => events::list(call).await,
+        Operation::GetDeadEvent => events::get_dead(call).await,
+        Operation::RedriveDeadEvents => events::redrive(call).await,
+        Operation::PurgeDeadEvents => events::purge(call).await,
     };
     answer.map(|answer| answer.map(ResponseBody::Whole))
 }

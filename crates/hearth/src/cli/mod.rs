@@ -2,11 +2,14 @@
 
 mod alias;
 mod deploy;
+mod dlq;
 mod doctor;
+mod events;
 mod functions;
 mod invoke;
 mod logs;
 pub(crate) mod output;
+mod replay;
 mod route;
 mod topic;
 mod url;
@@ -41,6 +44,12 @@ enum Command {
     Deploy(OnNode<deploy::DeployArgs>),
     /// Invoke a function and print its answer
     Invoke(OnNode<invoke::InvokeArgs>),
+    /// Count or list events of asynchronous invocations
+    Events(OnNode<events::EventsArgs>),
+    /// List, show, redrive or purge events that were given up
+    Dlq(OnNode<dlq::DlqArgs>),
+    /// Run an event that was given up once more, with its log on the terminal
+    Replay(OnNode<replay::ReplayArgs>),
     /// List functions
     List(OnNode<functions::ListArgs>),
     /// Print a function's log
@@ -108,6 +117,9 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
         Command::Up(args) => crate::up::run(args).map_err(CallError::Other),
         Command::Deploy(c) => with_client(c, deploy::run),
         Command::Invoke(c) => with_client(c, invoke::run),
+        Command::Events(c) => with_client(c, events::run),
+        Command::Dlq(c) => with_client(c, dlq::run),
+        Command::Replay(c) => with_client(c, replay::run),
         Command::List(c) => with_client(c, functions::list),
         Command::Logs(c) => with_client(c, logs::run),
         Command::Rm(c) => with_client(c, functions::rm),

@@ -6,6 +6,7 @@
 mod conflicts;
 mod durability;
 mod event_invokes;
+pub mod events;
 mod functions;
 pub mod key_value;
 mod layers;
