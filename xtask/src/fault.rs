@@ -30,7 +30,14 @@ pub(crate) fn run(args: &FaultArgs) -> anyhow::Result<()> {
     ]))?;
     let mut pytest = test::run_python(
         &tools,
-        &["-m", "pytest", "-p", "no:cacheprovider", "-s", "tests/fault"],
+        &[
+            "-m",
+            "pytest",
+            "-p",
+            "no:cacheprovider",
+            "-s",
+            "tests/fault",
+        ],
     );
     pytest
         .env("HEARTH_FAULT_EVENTS", args.events.to_string())

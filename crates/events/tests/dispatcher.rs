@@ -189,8 +189,14 @@ async fn a_flood_of_one_function_does_not_delay_anothers_events() {
         .collect();
     assert_eq!(quick.len(), 100);
     assert!(quick.iter().all(|second| *second < 12.0), "{quick:?}");
+    // What all the floods have together is what an account may have.
     let most = functions.most_running.lock().unwrap().clone();
-    assert_eq!(most[&function("flood")], 64);
+    let floods = most
+        .iter()
+        .filter(|(function, _)| function.name.as_str().starts_with("flood"))
+        .filter(|(function, _)| function.account.as_str() == "000000000000");
+    assert_eq!(floods.map(|(_, most)| most).sum::<usize>(), 192);
+    assert!(most.values().all(|most| *most <= 64), "{most:?}");
 }
 
 #[tokio::test(start_paused = true)]

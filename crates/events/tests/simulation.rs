@@ -125,9 +125,8 @@ async fn check(seed: u64, kills: u64, functions: &Scripted, node: &Running) {
                     failed <= 3 && failed + unsure >= 3,
                     "seed {seed}: event {n}"
                 );
-                assert_eq!(
-                    listed.tries.begun as usize,
-                    attempts.len(),
+                assert!(
+                    listed.tries.begun as usize >= attempts.len(),
                     "seed {seed}: event {n}"
                 );
             }

@@ -94,6 +94,7 @@ impl Operation {
             | Self::CreateFunctionUrlConfig
             | Self::AddPermission
             | Self::CreateRouteKey => 201,
+            Self::InvokeAsync => 202,
             Self::DeleteFunction
             | Self::DeleteAlias
             | Self::DeleteLayerVersion
