@@ -11,6 +11,7 @@ mod logs;
 pub(crate) mod output;
 mod replay;
 mod route;
+mod topic;
 mod url;
 
 pub(crate) use deploy::wait_until_ready;
@@ -63,6 +64,8 @@ enum Command {
     Url(OnNode<url::UrlArgs>),
     /// Lead requests at hosts and paths to functions
     Route(OnNode<route::RouteArgs>),
+    /// Lists of webhooks that are told of the ends of events
+    Topic(OnNode<topic::TopicArgs>),
     /// Say what walls, networks and runtimes this host can offer
     Doctor(doctor::DoctorArgs),
     /// Look at the configuration
@@ -124,6 +127,7 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
         Command::Alias(c) => with_client(c, alias::run),
         Command::Url(c) => with_client(c, url::run),
         Command::Route(c) => with_client(c, route::run),
+        Command::Topic(c) => with_client(c, topic::run),
         Command::Doctor(args) => doctor::run(args).map_err(CallError::Other),
         Command::Config(ConfigCommand::Show(args)) => show_config(&args).map_err(CallError::Other),
     };
