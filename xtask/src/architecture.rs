@@ -9,7 +9,7 @@ mod tests {
 
     /// Every crate with the crates that it may use. `gateway` does not know `worker` or `sandbox`: it speaks to
     /// workers through `types::invoke::Invoker`. Nobody uses `hearth`.
-    const ALLOWED: [(&str, &[&str]); 11] = [
+    const ALLOWED: [(&str, &[&str]); 12] = [
         ("hearth-types", &[]),
         ("hearth-store", &["hearth-types"]),
         ("hearth-code", &["hearth-types"]),
@@ -35,6 +35,15 @@ mod tests {
             &["hearth-types", "hearth-store", "hearth-registry"],
         ),
         (
+            "hearth-destinations",
+            &[
+                "hearth-types",
+                "hearth-store",
+                "hearth-registry",
+                "hearth-events",
+            ],
+        ),
+        (
             "hearth-gateway",
             &[
                 "hearth-types",
@@ -56,6 +65,7 @@ mod tests {
                 "hearth-registry",
                 "hearth-worker",
                 "hearth-events",
+                "hearth-destinations",
                 "hearth-gateway",
             ],
         ),

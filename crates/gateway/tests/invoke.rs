@@ -66,13 +66,19 @@ async fn what_the_caller_asks_for_in_headers_is_done() {
             .unwrap(),
         b"REPORT\n\xff"
     );
-    assert_eq!(answer.header("x-amzn-trace-id"), Some(trace));
+    // The trace goes on, and counts this invocation.
+    let answered = answer.header("x-amzn-trace-id").unwrap();
+    let chain = answered.strip_prefix(trace).unwrap();
+    assert!(
+        chain.starts_with(";Lineage=") && chain.ends_with(":1"),
+        "{answered}"
+    );
     let last = node.player.last.lock().unwrap().clone().unwrap();
     assert_eq!(
         last.client_context.as_deref(),
         Some("{\"custom\":{\"a\":1}}")
     );
-    assert_eq!(last.trace_id, trace);
+    assert_eq!(last.trace_id, answered);
 }
 
 #[tokio::test]

@@ -98,6 +98,9 @@ pub(crate) struct ObjectStore {
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Destinations {
+    /// Whether webhooks may be on loopback addresses of this host.
+    #[serde(default)]
+    pub(crate) loopback_webhooks: bool,
     /// What `arn:aws:s3:::NAME` names: `file:///folder` or `s3://bucket/prefix`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) buckets: BTreeMap<BucketName, ObjectStore>,

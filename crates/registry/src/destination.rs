@@ -57,27 +57,19 @@ pub(crate) fn check(
         Ok(destination) => destination,
         Err(error) => return invalid(&format!("{error}.")),
     };
+    if let Err(why) = takes(&destination, role) {
+        return invalid(why);
+    }
     let is_near =
         |account: &AccountId, region: &Region| (account, region) == (&of.account, &of.region);
     const FAR: &str = "it must be of the function's account and region.";
-    match &destination {
-        Destination::Function { .. } if role == Role::DeadLetters => invalid(
-            "dead letters go to a queue or a topic. Use an on-failure destination for a function.",
-        ),
-        Destination::Bucket(_) if role == Role::DeadLetters => invalid(
-            "dead letters go to a queue or a topic. Use an on-failure destination for a bucket.",
-        ),
-        Destination::Bucket(_) if role == Role::OnSuccess => invalid(
-            "buckets take records of failures alone. Use another destination for OnSuccess.",
-        ),
-        Destination::Function { key, .. } if key == of => Err(ApiError::invalid(
+    match destination {
+        Destination::Function { key, .. } if key == *of => Err(ApiError::invalid(
             "You can't specify the function as a destination for itself.",
         )),
+        Destination::Function { key, .. } if !is_near(&key.account, &key.region) => invalid(FAR),
         Destination::Function { key, qualifier } => {
-            if !is_near(&key.account, &key.region) {
-                return invalid(FAR);
-            }
-            let entry = snapshot.function(key);
+            let entry = snapshot.function(&key);
             match entry.and_then(|entry| entry.qualified(qualifier.as_ref())) {
                 Some(_) => Ok(()),
                 None => invalid("there is no such function, version or alias. Create it first."),
@@ -86,25 +78,28 @@ pub(crate) fn check(
         Destination::Queue(_) => invalid(
             "Hearth has no queues yet. Use a function, a topic, or a bucket for records of failures.",
         ),
-        Destination::Topic(id) => {
-            if !is_near(&id.account, &id.region) {
-                return invalid(FAR);
-            }
-            match snapshot.topic(id) {
-                Some(_) => Ok(()),
-                None => invalid(&format!(
-                    "there is no such topic. Create it first, with `hearth topic create {}`.",
-                    id.name
-                )),
-            }
+        Destination::Topic(id) if !is_near(&id.account, &id.region) => invalid(FAR),
+        Destination::Topic(id) if snapshot.topic(&id).is_some() => Ok(()),
+        Destination::Topic(id) => invalid(&format!(
+            "there is no such topic. Create it first, with `hearth topic create {}`.",
+            id.name
+        )),
+        Destination::Bucket(name) if buckets.contains(&name) => Ok(()),
+        Destination::Bucket(name) => invalid(&format!(
+            "the node has no such bucket. Name it in its configuration, as destinations.buckets.{name}."
+        )),
+    }
+}
+
+/// Whether destinations of a kind take what is told in a role (guide, "Adding a destination", "Dead-letter queues").
+fn takes(destination: &Destination, role: Role) -> Result<(), &'static str> {
+    match (destination, role) {
+        (Destination::Function { .. } | Destination::Bucket(_), Role::DeadLetters) => {
+            Err("dead letters go to a queue or a topic. Use OnFailure for a function or a bucket.")
         }
-        Destination::Bucket(name) => {
-            if buckets.contains(name) {
-                return Ok(());
-            }
-            invalid(&format!(
-                "the node has no such bucket. Name it in its configuration, as destinations.buckets.{name}."
-            ))
+        (Destination::Bucket(_), Role::OnSuccess) => {
+            Err("buckets take records of failures alone. Use another destination for OnSuccess.")
         }
+        _ => Ok(()),
     }
 }

@@ -23,6 +23,8 @@ pub struct Options {
     pub runtimes: RuntimePolicy,
     /// Buckets that records of failed events may be told to.
     pub buckets: BTreeSet<BucketName>,
+    /// Whether webhooks may be on loopback addresses of the node.
+    pub loopback_webhooks: bool,
     /// Tells the time.
     pub clock: Clock,
 }
@@ -48,6 +50,7 @@ impl Default for Options {
             },
             runtimes: RuntimePolicy::Nearest,
             buckets: BTreeSet::new(),
+            loopback_webhooks: false,
             clock: Arc::new(|| SystemTime::now().into()),
         }
     }
@@ -60,6 +63,7 @@ impl std::fmt::Debug for Options {
             .field("architecture", &self.architecture)
             .field("runtimes", &self.runtimes)
             .field("buckets", &self.buckets)
+            .field("loopback_webhooks", &self.loopback_webhooks)
             .finish_non_exhaustive()
     }
 }

@@ -4,6 +4,7 @@ use hearth_store::contract::Change;
 use hearth_types::ApiError;
 use hearth_types::arn::FunctionRef;
 use hearth_types::function::RecursiveLoop;
+use hearth_types::lineage::{self, MOST_RUNS};
 use hearth_types::name::FunctionKey;
 use hearth_types::wire::lambda::FunctionRecursionConfig;
 
@@ -64,8 +65,14 @@ impl Registry {
         }
     }
 
-    /// What becomes of events that have led a function to itself too often; `None` if there is no such function.
-    pub fn recursive_loop(&self, key: &FunctionKey) -> Option<RecursiveLoop> {
+    /// Whether a function must not be run with `trace`, for its chain of invocations is a loop that is to end. Asks the
+    /// snapshot only where the chain is that long.
+    pub fn is_loop(&self, key: &FunctionKey, trace: &str) -> bool {
+        lineage::runs(trace, key) >= MOST_RUNS
+            && self.recursive_loop(key) == Some(RecursiveLoop::Terminate)
+    }
+
+    fn recursive_loop(&self, key: &FunctionKey) -> Option<RecursiveLoop> {
         let snapshot = self.inner.snapshot.load();
         Some(snapshot.function(key)?.function.recursive_loop)
     }

@@ -41,7 +41,8 @@ impl Registry {
                 "Name is not the one in the path. Leave it out, or use the same.",
             ));
         }
-        let asked = read(request.webhooks.unwrap_or_default())?;
+        let loopback = self.inner.options.loopback_webhooks;
+        let asked = read(request.webhooks.unwrap_or_default(), loopback)?;
         let expected = request.revision_id;
         let id = scope.topic_id(name);
         let (now, revision) = (self.now(), new_revision());
@@ -183,7 +184,7 @@ impl Asked {
 
 /// # Errors
 /// [`hearth_types::ErrorKind::InvalidParameterValue`].
-fn read(webhooks: Vec<Webhook>) -> Result<Vec<Asked>, ApiError> {
+fn read(webhooks: Vec<Webhook>, loopback: bool) -> Result<Vec<Asked>, ApiError> {
     if webhooks.len() > WEBHOOKS {
         return Err(ApiError::invalid(format!(
             "A topic may have {WEBHOOKS} Webhooks. Make another topic for the rest."
@@ -194,6 +195,12 @@ fn read(webhooks: Vec<Webhook>) -> Result<Vec<Asked>, ApiError> {
         .into_iter()
         .map(|webhook| {
             let url: WebhookUrl = webhook.url.unwrap_or_default().parse()?;
+            if url.is_loopback() && !loopback {
+                return Err(ApiError::invalid(format!(
+                    "{url} is on a loopback address, where this node tells nobody. Use another, or set \
+                     destinations.loopback_webhooks in its configuration."
+                )));
+            }
             if !seen.insert(url.clone()) {
                 return Err(ApiError::invalid(format!(
                     "Two Webhooks have the Url {url}. Leave one of them out."

@@ -18,6 +18,7 @@ pub mod function;
 pub mod function_url;
 pub mod invoke;
 pub mod limits;
+pub mod lineage;
 pub mod name;
 pub mod network;
 pub mod route;

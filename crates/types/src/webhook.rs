@@ -6,9 +6,10 @@ use std::str::FromStr;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use url::Url;
 
 use crate::name::NameError;
-use crate::network::is_safe_url;
+use crate::network::{is_loopback, is_safe_url};
 
 /// What a secret begins with ("Signature scheme").
 const PREFIX: &str = "whsec_";
@@ -24,6 +25,11 @@ impl WebhookUrl {
     /// The text.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// Whether it says that it is on the machine that it is used on.
+    pub fn is_loopback(&self) -> bool {
+        Url::parse(&self.0).is_ok_and(|url| is_loopback(&url))
     }
 }
 

@@ -205,7 +205,7 @@ impl Scripted {
             tried.did = match &attempt {
                 Attempt::Ran { error: None, .. } => Did::Succeeded,
                 Attempt::Ran { .. } => Did::Failed,
-                Attempt::Refused(_) | Attempt::Blocked => Did::Refused,
+                Attempt::Refused(_) | Attempt::Blocked | Attempt::Looped => Did::Refused,
             };
         }
         attempt

@@ -2,7 +2,7 @@
 
 use hearth_types::ApiError;
 use hearth_types::ErrorKind;
-use hearth_types::function::RecursiveLoop;
+use hearth_types::lineage::{self, MOST_RUNS};
 use hearth_types::name::{FunctionKey, Qualifier};
 use hearth_types::wire::lambda::{
     CreateAliasRequest, DeadLetterConfig, DestinationConfig, FunctionEventInvokeConfig,
@@ -486,13 +486,18 @@ async fn loops_end_unless_they_may_not() {
             .put_recursion_config(&world.scope, &function(name), request)
             .await
     };
+    let key = world.key("f");
+    let mut trace = String::new();
+    for _ in 0..MOST_RUNS {
+        assert!(!world.registry.is_loop(&key, &trace));
+        trace = lineage::with(&trace, &key);
+    }
+    assert!(world.registry.is_loop(&key, &trace));
+    assert!(!world.registry.is_loop(&world.key("g"), &trace));
     put("f", Some("Allow")).await.unwrap();
     assert_eq!(get(), "Allow");
     let restarted = world.restarted().await;
-    assert_eq!(
-        restarted.recursive_loop(&world.key("f")),
-        Some(RecursiveLoop::Allow)
-    );
+    assert!(!restarted.is_loop(&key, &trace));
     for bad in [None, Some(""), Some("allow")] {
         assert_eq!(kind(put("f", bad).await), ErrorKind::Validation, "{bad:?}");
     }

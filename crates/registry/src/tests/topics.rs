@@ -156,6 +156,9 @@ async fn what_can_not_be_had_is_refused() {
     for bad in [
         topic(&[("http://example.com", None)]),
         topic(&[("", None)]),
+        topic(&[("http://127.0.0.1:8080/", None)]),
+        topic(&[("https://localhost/", None)]),
+        topic(&[("https://[::1]/", None)]),
         topic(&[("https://a.example", Some("secret"))]),
         topic(&[("https://a.example", Some("whsec_c2hvcnQ="))]),
         topic(&[("https://a.example", None), ("https://a.example", None)]),

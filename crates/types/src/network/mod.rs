@@ -8,4 +8,5 @@ mod safe_url;
 
 pub use hosts::{Host, HostError, Hosts, HostsError, Scheme};
 pub use prefix::{Prefix, PrefixError};
+pub(crate) use safe_url::is_loopback;
 pub use safe_url::is_safe_url;

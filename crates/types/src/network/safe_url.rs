@@ -10,14 +10,18 @@ pub fn is_safe_url(text: &str) -> bool {
     let Ok(url) = Url::parse(text) else {
         return false;
     };
-    let is_loopback = match url.host() {
+    let is_private = url.scheme() == "https" || (url.scheme() == "http" && is_loopback(&url));
+    is_private && url.username().is_empty() && url.password().is_none() && url.fragment().is_none()
+}
+
+/// Whether a URL says that it is on this machine.
+pub(crate) fn is_loopback(url: &Url) -> bool {
+    match url.host() {
         Some(Host::Domain(name)) => name == "localhost",
         Some(Host::Ipv4(address)) => IpAddr::V4(address).is_loopback(),
         Some(Host::Ipv6(address)) => IpAddr::V6(address).is_loopback(),
-        None => return false,
-    };
-    let is_private = url.scheme() == "https" || (url.scheme() == "http" && is_loopback);
-    is_private && url.username().is_empty() && url.password().is_none() && url.fragment().is_none()
+        None => false,
+    }
 }
 
 #[cfg(test)]
