@@ -152,7 +152,7 @@ def test_webhooks_get_what_verifies_and_only_who_did_not_take_it_gets_it_again(n
     assert path == "/a?b=c"
     record = Webhook(secrets[0]).verify(body, headers)
     assert record["requestContext"]["requestId"] == request_id
-    assert headers["Content-Type"] == "application/json" and headers["User-Agent"].startswith("hearth/")
+    assert headers["content-type"] == "application/json" and headers["user-agent"].startswith("hearth/")
     # The control: another secret, another body.
     for secret, text in ((secrets[1], body), (secrets[0], body + b" ")):
         with pytest.raises(WebhookVerificationError):
