@@ -146,7 +146,8 @@ async fn a_stopped_function_and_a_faulty_platform_have_ends_too() {
     let dead = node.store.dead(id(1)).await.unwrap().unwrap();
     assert_eq!(dead.end.condition, Condition::ZeroReservedConcurrency);
     assert_eq!(dead.end.attempts, 0);
-    pass(6 * 3_600).await;
+    // How old an event is nobody looks at before it is tried again: at most 5 minutes later.
+    pass(6 * 3_600 + 300).await;
     let dead = node.store.dead(id(2)).await.unwrap().unwrap();
     assert_eq!(dead.end.condition, Condition::EventAgeExceeded);
     node.stop().await;
@@ -157,8 +158,8 @@ async fn a_flood_of_one_function_does_not_delay_anothers_events() {
     let time = Time::start();
     let functions = Arc::new(Scripted::new(time, |event, _| {
         match event.function.name.as_str() {
-            "flood" => Does::Succeed(LONG),
-            _ => Does::Succeed(SHORT),
+            "quick" => Does::Succeed(SHORT),
+            _ => Does::Succeed(LONG),
         }
     }));
     let (_, node) = node(time, &functions);
@@ -189,13 +190,14 @@ async fn a_flood_of_one_function_does_not_delay_anothers_events() {
         .collect();
     assert_eq!(quick.len(), 100);
     assert!(quick.iter().all(|second| *second < 12.0), "{quick:?}");
-    // What all the floods have together is what an account may have.
+    // What all the floods have together is what an account may have, and one for each of them that would have none.
     let most = functions.most_running.lock().unwrap().clone();
     let floods = most
         .iter()
         .filter(|(function, _)| function.name.as_str().starts_with("flood"))
         .filter(|(function, _)| function.account.as_str() == "000000000000");
-    assert_eq!(floods.map(|(_, most)| most).sum::<usize>(), 192);
+    let floods: usize = floods.map(|(_, most)| most).sum();
+    assert!((192..192 + 6).contains(&floods), "{most:?}");
     assert!(most.values().all(|most| *most <= 64), "{most:?}");
 }
 
