@@ -9,7 +9,7 @@ mod tests {
 
     /// Every crate with the crates that it may use. `gateway` does not know `worker` or `sandbox`: it speaks to
     /// workers through `types::invoke::Invoker`. Nobody uses `hearth`.
-    const ALLOWED: [(&str, &[&str]); 10] = [
+    const ALLOWED: [(&str, &[&str]); 11] = [
         ("hearth-types", &[]),
         ("hearth-store", &["hearth-types"]),
         ("hearth-code", &["hearth-types"]),
@@ -31,10 +31,15 @@ mod tests {
             ],
         ),
         (
+            "hearth-events",
+            &["hearth-types", "hearth-store", "hearth-registry"],
+        ),
+        (
             "hearth-gateway",
             &[
                 "hearth-types",
                 "hearth-registry",
+                "hearth-events",
                 "hearth-code",
                 "hearth-telemetry",
             ],
@@ -50,6 +55,7 @@ mod tests {
                 "hearth-wasm",
                 "hearth-registry",
                 "hearth-worker",
+                "hearth-events",
                 "hearth-gateway",
             ],
         ),

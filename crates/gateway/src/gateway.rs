@@ -8,6 +8,7 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 use hearth_code::{CodeError, Packages};
+use hearth_events::Events;
 use hearth_registry::{Registry, Scope};
 use hearth_telemetry::logs::LogStore;
 use hearth_types::invoke::{Invoker, RequestId};
@@ -20,7 +21,6 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::admission::Admission;
 use crate::auth::{Keys, RootKey, Service, Sessions};
 use crate::body::{self, Budget, Unread};
 use crate::connection::ConnectionOptions;
@@ -81,13 +81,13 @@ pub(crate) struct Parted {
     pub(crate) keys: Keys,
     pub(crate) registry: Registry,
     pub(crate) invoker: Arc<dyn Invoker>,
+    pub(crate) events: Events,
     pub(crate) logs: LogStore,
     pub(crate) packages: Packages,
     pub(crate) links: PackageLinks,
     pub(crate) url_domain: UrlDomain,
     /// Issuers of the tokens that routes take.
     pub(crate) tokens: Tokens,
-    pub(crate) admission: Admission,
     pub(crate) budget: Budget,
     pub(crate) connections: ConnectionOptions,
     /// Connections of listeners.
@@ -137,12 +137,14 @@ impl From<ApiError> for Refusal {
 }
 
 impl Gateway {
-    /// A front door to `registry`, whose functions `invoker` runs. `packages` must be those of the registry.
+    /// A front door to `registry`, whose functions `invoker` runs, at once or as `events`. `packages` must be those of
+    /// the registry.
     pub fn new(
         options: GatewayOptions,
         registry: Registry,
         packages: Packages,
         invoker: Arc<dyn Invoker>,
+        events: Events,
         logs: LogStore,
     ) -> Self {
         let sessions = Sessions::new(&options.node_secret);
@@ -151,12 +153,12 @@ impl Gateway {
             keys: Keys::new(options.root_keys, sessions),
             registry,
             invoker,
+            events,
             logs,
             packages,
             links: PackageLinks::new(&options.node_secret),
             url_domain: options.url_domain,
             tokens: Tokens::default(),
-            admission: Admission::default(),
             budget: Budget::new(options.body_memory_bytes),
             listened: Arc::new(Semaphore::new(connections.most)),
             from_functions: Arc::new(Semaphore::new(connections.most_from_functions)),

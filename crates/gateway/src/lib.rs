@@ -1,9 +1,10 @@
-//! Front door: listeners, authentication, routing, admission, translation.
+//! Front door: listeners, authentication, routing, translation.
 //!
 //! In the order of a request's way: [`Gateway::serve`] takes connections (`server`, `connection`, `opening`), a
 //! request's head is authenticated before its body is read ([`auth`], `body`), its method and path name an
-//! operation (`operation`), which is the registry's (`lambda`), an invocation (`lambda::invoke`, after `admission`;
-//! `lambda::invoke_stream` answers with an `event_stream`), or a look at a function's log (`logs_api`). `sts_api` tells callers who they are. Packages are fetched through links of the node's own (`package_url`).
+//! operation (`operation`), which is the registry's (`lambda`), an invocation (`lambda::invoke`, once the registry has
+//! let it in; `lambda::invoke_stream` answers with an `event_stream`), or a look at a function's log (`logs_api`).
+//! `sts_api` tells callers who they are. Packages are fetched through links of the node's own (`package_url`).
 //!
 //! Requests at a function URL go their own way (`function_url`): signed or not, and with bodies that stream
 //! (`response_body`). Routes (`routes`) lead requests at hosts and paths of their own to the same way. `running` is common
@@ -12,7 +13,6 @@
 //! Nobody here validates a function's configuration, starts an environment or knows where one runs: that is for the
 //! registry, and for whoever implements [`hearth_types::invoke::Invoker`].
 
-mod admission;
 pub mod auth;
 mod body;
 mod connection;

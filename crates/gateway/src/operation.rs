@@ -12,6 +12,7 @@ use percent_encoding::percent_decode_str;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Operation {
     Invoke,
+    InvokeAsync,
     InvokeWithResponseStream,
     CreateFunction,
     GetFunction,
@@ -57,6 +58,11 @@ pub(crate) enum Operation {
     ListRouteKeys,
     UpdateRouteKey,
     DeleteRouteKey,
+    ListEventQueues,
+    ListEvents,
+    GetDeadEvent,
+    RedriveDeadEvents,
+    PurgeDeadEvents,
 }
 
 /// Bytes of a request that carries a package (the service: "Request must be smaller than 69905067 bytes for the
@@ -94,7 +100,9 @@ impl Operation {
     /// The largest body that is read, bytes.
     pub(crate) const fn body_bytes(self) -> usize {
         match self {
-            Self::Invoke | Self::InvokeWithResponseStream => REQUEST_PAYLOAD_BYTES,
+            Self::Invoke | Self::InvokeAsync | Self::InvokeWithResponseStream => {
+                REQUEST_PAYLOAD_BYTES
+            }
             Self::CreateFunction | Self::UpdateFunctionCode | Self::PublishLayerVersion => {
                 UPLOAD_BYTES
             }
@@ -153,7 +161,7 @@ const MODEL: [Row; 85] = [
     ("GetProvisionedConcurrencyConfig", "GET", "/2019-09-30/functions/{FunctionName}/provisioned-concurrency", None),
     ("GetRuntimeManagementConfig", "GET", "/2021-07-20/functions/{FunctionName}/runtime-management-config", None),
     ("Invoke", "POST", "/2015-03-31/functions/{FunctionName}/invocations", Some(Operation::Invoke)),
-    ("InvokeAsync", "POST", "/2014-11-13/functions/{FunctionName}/invoke-async", None),
+    ("InvokeAsync", "POST", "/2014-11-13/functions/{FunctionName}/invoke-async", Some(Operation::InvokeAsync)),
     ("InvokeWithResponseStream", "POST", "/2021-11-15/functions/{FunctionName}/response-streaming-invocations", Some(Operation::InvokeWithResponseStream)),
     ("ListAliases", "GET", "/2015-03-31/functions/{FunctionName}/aliases", Some(Operation::ListAliases)),
     ("ListCapacityProviders", "GET", "/2025-11-30/capacity-providers", None),
@@ -199,7 +207,7 @@ const MODEL: [Row; 85] = [
 
 /// Hearth's own operations.
 #[rustfmt::skip]
-const OWN: [Row; 9] = [
+const OWN: [Row; 14] = [
     ("PutRoute", "PUT", "/hearth/2026-11-01/routes/{Name}", Some(Operation::PutRoute)),
     ("GetRoute", "GET", "/hearth/2026-11-01/routes/{Name}", Some(Operation::GetRoute)),
     ("DeleteRoute", "DELETE", "/hearth/2026-11-01/routes/{Name}", Some(Operation::DeleteRoute)),
@@ -209,6 +217,11 @@ const OWN: [Row; 9] = [
     ("UpdateRouteKey", "PUT", "/hearth/2026-11-01/route-keys/{Name}", Some(Operation::UpdateRouteKey)),
     ("DeleteRouteKey", "DELETE", "/hearth/2026-11-01/route-keys/{Name}", Some(Operation::DeleteRouteKey)),
     ("ListRouteKeys", "GET", "/hearth/2026-11-01/route-keys", Some(Operation::ListRouteKeys)),
+    ("ListEventQueues", "GET", "/hearth/2026-11-01/events", Some(Operation::ListEventQueues)),
+    ("ListEvents", "GET", "/hearth/2026-11-01/events/{FunctionName}", Some(Operation::ListEvents)),
+    ("GetDeadEvent", "GET", "/hearth/2026-11-01/dead-events/{RequestId}", Some(Operation::GetDeadEvent)),
+    ("RedriveDeadEvents", "POST", "/hearth/2026-11-01/events/{FunctionName}/redrive", Some(Operation::RedriveDeadEvents)),
+    ("PurgeDeadEvents", "POST", "/hearth/2026-11-01/events/{FunctionName}/purge", Some(Operation::PurgeDeadEvents)),
 ];
 
 /// What a request asks for.

@@ -5,13 +5,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use hearth_registry::Permit;
 use hearth_types::function_url::fields;
 use hearth_types::invoke::{Body, BodyError};
 use http_body::{Frame, SizeHint};
 use http_body_util::Full;
 use tokio::sync::OwnedSemaphorePermit;
-
-use crate::admission::Permit;
 
 /// What the server sends after a head.
 #[derive(Debug)]

@@ -1,32 +1,15 @@
-//! Invocations: let in, and run even if their callers go away.
+//! Invocations that run even if their callers go away.
 
 use std::sync::Arc;
 
-use hearth_registry::{Resolved, Scope};
+use hearth_registry::Permit;
 use hearth_types::ApiError;
 use hearth_types::invoke::{Invocation, Outcome, ResponseStream, Streamed};
 use tokio::sync::oneshot;
 
-use crate::admission::Permit;
 use crate::gateway::Parted;
 
 impl Parted {
-    /// Lets an invocation in, if its function and its account have room for one more.
-    ///
-    /// # Errors
-    /// TooManyRequests.
-    pub(crate) fn admit(&self, resolved: &Resolved) -> Result<Permit, ApiError> {
-        let key = resolved.key();
-        self.admission.admit(key, resolved.reserved, || {
-            let scope = Scope {
-                account: key.account.clone(),
-                region: key.region.clone(),
-            };
-            let settings = self.registry.get_account_settings(&scope);
-            settings.account_limit.unreserved_concurrent_executions
-        })
-    }
-
     /// Runs an invocation on a task of its own: when the client goes away the function still runs, and counts until it
     /// has ended.
     ///

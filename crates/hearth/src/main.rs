@@ -12,6 +12,7 @@ mod buckets;
 mod cli;
 mod client;
 mod config;
+mod events;
 mod keys;
 mod node;
 mod package;

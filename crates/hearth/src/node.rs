@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
 use hearth_code::{Options as CodeOptions, PackageStore, Packages, StoreUrl};
+use hearth_events::Events;
 use hearth_gateway::auth::{RootKey as GatewayKey, Sessions};
 use hearth_gateway::{Gateway, GatewayOptions, UrlDomain};
 use hearth_registry::Registry;
@@ -27,6 +28,7 @@ use tokio_util::task::TaskTracker;
 use crate::buckets;
 use crate::client::endpoint_path;
 use crate::config::{Config, ObjectStore, WasmProcess, url_address};
+use crate::events;
 use crate::keys::{self, RootKey, write_private};
 use crate::tls::CertificateFiles;
 
@@ -140,6 +142,7 @@ impl Node {
         };
         let worker = Worker::start(options).await;
         let worker = worker.context("start the worker")?;
+        let queue = events::open(&config.data)?;
         let registry = Registry::open(
             Arc::new(store),
             packages.clone(),
@@ -163,6 +166,7 @@ impl Node {
             registry.clone(),
             packages.clone(),
             Arc::new(worker.clone()),
+            Events::new(Arc::clone(&queue), events::clock()),
             logs.clone(),
         );
         let front = gateway.get_or_init(|| front).clone();
@@ -174,6 +178,8 @@ impl Node {
             tasks.spawn(async move { front.serve(listener, Some(&shown), until).await });
             tasks.spawn(files.follow(certificates, stop.clone()));
         }
+        let dispatcher = events::dispatcher(queue, registry.clone(), Arc::new(worker.clone()));
+        tasks.spawn(dispatcher.run(stop.clone()));
         let until = stop.clone();
         tasks.spawn(async move { front.serve(listener, None, until).await });
         tasks.spawn(collect_packages(registry, packages, stop.clone()));

@@ -3,11 +3,11 @@
 //! ```text
 //! request ─▶ shape (constraints, settings) ─▶ package stored ─▶ decided on the current snapshot ─▶ committed ─▶ seen
 //!                                                                        │ one change of a function at a time
-//! resolve ─▶ snapshot: no lock, no wait
+//! resolve ─▶ snapshot: no lock, no wait ─▶ admit: counts what runs
 //! ```
 //!
 //! - [`Registry`]: the handle; `registry` also holds the one way in which anything is changed.
-//! - `snapshot`: what is known, as a value; `resolve`: the part of it that is on the request's path.
+//! - `snapshot`: what is known, as a value; `resolve`, `admission`: the parts that are on the request's path.
 //! - `scope`, [`parse_function`], [`parse_qualifier`]: who asks and what for.
 //! - one module an operation group: `function_create`, `function_read`, `function_update`, `function_delete`,
 //!   `version`, `alias`, `layer`, `tag`, `concurrency`, `function_url`, `permission`, `route`, `route_key`.
@@ -20,6 +20,7 @@
 //! The registry never invokes. It checks whose a function is, not who may do what with it: that is the front
 //! door's.
 
+mod admission;
 mod alias;
 mod answers;
 mod capacity_provider;
@@ -56,6 +57,7 @@ mod version;
 #[cfg(test)]
 mod tests;
 
+pub use admission::Permit;
 pub use answers::{
     FunctionDescription, LayerFilter, LayerVersionDescription, PageRequest, Resolved,
 };

@@ -21,6 +21,7 @@ use tokio::sync::{Mutex, OwnedMutexGuard, Semaphore};
 use uuid::Uuid;
 
 use crate::Options;
+use crate::admission::Admission;
 use crate::snapshot::{LayerKey, Snapshot};
 
 /// Locks over which functions and layers are spread. More than the writes that a node's disk can sync at once.
@@ -45,6 +46,7 @@ pub(crate) struct Inner {
     pub(crate) invoker: Arc<dyn Invoker>,
     pub(crate) options: Options,
     pub(crate) snapshot: ArcSwap<Snapshot>,
+    pub(crate) admission: Admission,
     locks: Vec<Arc<Mutex<()>>>,
     /// Held while reserved concurrency is given out: its sum over an account's functions is bounded.
     pub(crate) reservations: Mutex<()>,
@@ -87,6 +89,7 @@ impl Registry {
                 invoker,
                 options,
                 snapshot: ArcSwap::from_pointee(snapshot),
+                admission: Admission::default(),
                 locks: (0..LOCKS).map(|_| Arc::default()).collect(),
                 reservations: Mutex::default(),
                 preparations: Semaphore::new(PREPARATIONS),

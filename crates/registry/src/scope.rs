@@ -55,7 +55,7 @@ impl Scope {
     /// # Errors
     /// [`ErrorKind::AccessDenied`] if the reference names another account, [`ErrorKind::ResourceNotFound`] if it
     /// names another region.
-    pub(crate) fn key(&self, function: &FunctionRef) -> Result<FunctionKey, ApiError> {
+    pub fn key(&self, function: &FunctionRef) -> Result<FunctionKey, ApiError> {
         if let Some(region) = &function.region
             && *region != self.region
         {

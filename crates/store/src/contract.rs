@@ -160,7 +160,7 @@ pub enum Change {
 }
 
 /// Why a store could not do it.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {
     /// A change does not fit what is stored. Nothing was applied.
     #[error("{0}")]

@@ -1,7 +1,7 @@
 //! Durable state of the control plane: functions, versions, aliases, layers and routes.
 //!
 //! [`record`] says what is kept, [`contract`] what every store promises, [`sqlite`] is the store of one node.
-//! [`key_value`] is what functions keep, apart from that.
+//! [`key_value`] is what functions keep and [`events`] what they are to be given, each apart from that.
 //! `conformance` (feature of the same name) is the suite that every implementation must pass.
 //!
 //! A store holds no policy: it applies what the registry decided, whole or not at all, and answers once that is
@@ -10,10 +10,14 @@
 #[cfg(feature = "conformance")]
 pub mod conformance;
 pub mod contract;
+pub mod events;
 pub mod key_value;
 pub mod record;
 pub mod sqlite;
 
 pub use contract::{Change, Contents, Store, StoreError};
+pub use events::EventStore;
 pub use key_value::KeyValueStore;
-pub use sqlite::{KeyValueOptions, SqliteKeyValueStore, SqliteStore};
+pub use sqlite::{
+    EventOptions, KeyValueOptions, SqliteEventStore, SqliteKeyValueStore, SqliteStore,
+};

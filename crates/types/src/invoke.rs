@@ -36,6 +36,16 @@ impl RequestId {
         Self(text)
     }
 
+    /// Reads the text of a UUID, as [`RequestId::as_str`] gives it.
+    pub fn parse(text: &str) -> Option<Self> {
+        let bytes: [u8; 36] = text.as_bytes().try_into().ok()?;
+        let is_uuid = bytes.iter().enumerate().all(|(at, byte)| match at {
+            8 | 13 | 18 | 23 => *byte == b'-',
+            _ => matches!(byte, b'0'..=b'9' | b'a'..=b'f'),
+        });
+        is_uuid.then_some(Self(bytes))
+    }
+
     /// The text, 36 ASCII characters.
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(&self.0).unwrap_or_default()
@@ -239,6 +249,15 @@ mod tests {
             RequestId::from_random([0; 16]).as_str(),
             "00000000-0000-4000-8000-000000000000"
         );
+        assert_eq!(RequestId::parse(id.as_str()), Some(id));
+        for bad in [
+            "",
+            "ffffffff-ffff-4fff-bfff-fffffffffffF",
+            "ffffffff-ffff-4fff-bfffffffffffffff1",
+            "ffffffff-ffff-4fff-bfff-ffffffffffffa",
+        ] {
+            assert_eq!(RequestId::parse(bad), None, "{bad}");
+        }
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! The vocabulary of Hearth.
 //!
 //! Every other crate speaks in these words: who owns a function and what it is called ([`name`], [`arn`]),
-//! what it is made of ([`function`], [`digest`]), how it is walled ([`walls`]) and
-//! what it may reach ([`network`]), which requests are led to it ([`route`]), what may be asked for ([`limits`]), how it is run ([`invoke`]), what a caller is
-//! told when it can't be ([`error`]), and the shapes of the public API ([`wire`]).
+//! what it is made of ([`function`], [`digest`]), how it is walled ([`walls`]) and what it may reach ([`network`]),
+//! which requests are led to it ([`route`]), what may be asked for ([`limits`]), how it is run ([`invoke`]), how often
+//! an event is tried ([`event_invoke`]), what a caller is told when it can't be ([`error`]), and the shapes of the
+//! public API ([`wire`]).
 //!
 //! Nobody here does I/O, reads a clock or waits. The one asynchronous signature is [`invoke::Invoker`]: it is
 //! the seam between the front door and the workers, so it belongs to neither.
@@ -11,6 +12,7 @@
 pub mod arn;
 pub mod digest;
 pub mod error;
+pub mod event_invoke;
 pub mod function;
 pub mod function_url;
 pub mod invoke;

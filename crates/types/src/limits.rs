@@ -22,6 +22,8 @@ pub const INIT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Payload of a synchronous request, bytes (the service: "Request must be smaller than 6291456 bytes").
 pub const REQUEST_PAYLOAD_BYTES: usize = 6_291_456;
+/// Payload of an asynchronous request, bytes (guide, quotas: 1 MB).
+pub const EVENT_PAYLOAD_BYTES: usize = 1_048_576;
 /// Payload of a buffered response, bytes (the service: "exceeded maximum allowed payload size (6291556 bytes)").
 pub const RESPONSE_PAYLOAD_BYTES: usize = 6_291_556;
 /// Payload of a streamed response, bytes (guide, quotas: 200 MB).

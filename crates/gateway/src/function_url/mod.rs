@@ -324,7 +324,7 @@ impl Parted {
         asker: Asker<'_>,
     ) -> Result<Response<ResponseBody>, Refusal> {
         let let_in = resolved.and_then(|resolved| {
-            let admitted = self.admit(&resolved)?;
+            let admitted = self.registry.admit(&resolved)?;
             Ok((resolved, admitted))
         });
         let (resolved, admitted) = match let_in {

@@ -3,6 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+use hearth_registry::Permit;
 use hearth_types::invoke::{Invocation, Outcome};
 use hearth_types::limits::CLIENT_CONTEXT_BYTES;
 use hearth_types::name::Version;
@@ -12,7 +13,7 @@ use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use http_body_util::Full;
 use serde::de::IgnoredAny;
 
-use crate::admission::Permit;
+use super::invoke_event;
 use crate::error_response::{self, Answer};
 use crate::gateway::Call;
 use crate::{random, trace_id};
@@ -43,6 +44,9 @@ pub(super) struct Admitted {
 /// # Errors
 /// The caller's mistakes, throttling, and failures of the platform. What the function does wrong is in the answer.
 pub(super) async fn answer(mut call: Call<'_>) -> Result<Answer, ApiError> {
+    if call.parts.headers.get(INVOCATION_TYPE) == Some(&EVENT) {
+        return invoke_event::answer(call).await;
+    }
     let mut admitted = match ask(&mut call, kind)? {
         Asked::DryRun(answer) => return Ok(remapped(answer)),
         Asked::Run(admitted) => admitted,
@@ -79,7 +83,7 @@ pub(super) fn ask(
         let answer = head(204, call.request_id, resolved.executed_version);
         return Ok(Asked::DryRun(answer));
     }
-    let permit = call.gateway.admit(&resolved)?;
+    let permit = registry.admit(&resolved)?;
     let sampled = resolved.deployment.configuration.tracing_active;
     let trace_id = trace_id::of_request(&call.parts.headers, sampled, call.now);
     let mut head = head(200, call.request_id, resolved.executed_version);
@@ -112,7 +116,7 @@ fn head(status: u16, request_id: hearth_types::invoke::RequestId, executed: Vers
     response
 }
 
-fn remapped(mut response: Answer) -> Answer {
+pub(super) fn remapped(mut response: Answer) -> Answer {
     let zero = HeaderValue::from_static("0");
     response.headers_mut().insert(REMAPPED_LENGTH, zero);
     response
@@ -159,7 +163,7 @@ pub(super) fn enumeration_error(member: &str, value: &str, set: &str) -> ApiErro
     )
 }
 
-/// `X-Amz-Invocation-Type`, as far as it is done here.
+/// `X-Amz-Invocation-Type`, as far as the caller waits for what the function does.
 #[derive(Debug)]
 pub(super) enum Kind {
     RequestResponse,
@@ -169,14 +173,13 @@ pub(super) enum Kind {
 /// The header of the invocation type.
 pub(super) const INVOCATION_TYPE: &str = "x-amz-invocation-type";
 
+/// Its value for those who do not wait.
+const EVENT: HeaderValue = HeaderValue::from_static("Event");
+
 fn kind(headers: &HeaderMap) -> Result<Kind, ApiError> {
     match header(headers, INVOCATION_TYPE)? {
         None | Some("RequestResponse") => Ok(Kind::RequestResponse),
         Some("DryRun") => Ok(Kind::DryRun),
-        Some("Event") => Err(ApiError::new(
-            ErrorKind::NotImplemented,
-            "asynchronous invocation is not available yet; use RequestResponse",
-        )),
         Some(other) => Err(enumeration_error(
             "invocationType",
             other,
@@ -194,7 +197,7 @@ fn log_tail(headers: &HeaderMap) -> Result<bool, ApiError> {
 }
 
 /// `X-Amz-Client-Context`: JSON in base64.
-fn client_context(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
+pub(super) fn client_context(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
     let Some(encoded) = header(headers, "x-amz-client-context")? else {
         return Ok(None);
     };
@@ -216,7 +219,7 @@ fn client_context(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
 }
 
 /// The event. Nothing is the empty object; anything else must be one JSON value, and goes on byte for byte.
-fn payload(body: Bytes) -> Result<Bytes, ApiError> {
+pub(super) fn payload(body: Bytes) -> Result<Bytes, ApiError> {
     if body.is_empty() {
         return Ok(Bytes::from_static(b"{}"));
     }
@@ -287,10 +290,6 @@ mod tests {
     fn kinds_that_are_none_are_refused() {
         let kind_of = |value: &str| kind(&headers("x-amz-invocation-type", value)).map(|_| ());
         assert!(kind_of("DryRun").is_ok());
-        assert_eq!(
-            kind_of("Event").unwrap_err().kind,
-            ErrorKind::NotImplemented
-        );
         assert_eq!(kind_of("event").unwrap_err().kind, ErrorKind::Validation);
         assert!(log_tail(&headers("x-amz-log-type", "Tail")).unwrap());
         assert!(log_tail(&headers("x-amz-log-type", "tail")).is_err());

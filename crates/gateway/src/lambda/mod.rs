@@ -2,9 +2,11 @@
 
 mod aliases;
 mod concurrency;
+mod events;
 mod function_urls;
 mod functions;
 mod invoke;
+mod invoke_event;
 mod invoke_stream;
 mod layers;
 mod permissions;
@@ -37,6 +39,7 @@ pub(crate) async fn answer(call: Call<'_>) -> Result<Response<ResponseBody>, Api
     let answer = match operation {
         Operation::InvokeWithResponseStream => return invoke_stream::answer(call).await,
         Operation::Invoke => invoke::answer(call).await,
+        Operation::InvokeAsync => invoke_event::answer(call).await,
         Operation::CreateFunction => functions::create(call).await,
         Operation::GetFunction => functions::get(call).await,
         Operation::GetFunctionConfiguration => functions::get_configuration(call).await,
@@ -81,6 +84,11 @@ pub(crate) async fn answer(call: Call<'_>) -> Result<Response<ResponseBody>, Api
         Operation::ListRouteKeys => routes::list_keys(call).await,
         Operation::UpdateRouteKey => routes::update_key(call).await,
         Operation::DeleteRouteKey => routes::delete_key(call).await,
+        Operation::ListEventQueues => events::queues(call).await,
+        Operation::ListEvents => events::list(call).await,
+        Operation::GetDeadEvent => events::get_dead(call).await,
+        Operation::RedriveDeadEvents => events::redrive(call).await,
+        Operation::PurgeDeadEvents => events::purge(call).await,
     };
     answer.map(|answer| answer.map(ResponseBody::Whole))
 }

@@ -18,10 +18,11 @@ use aws_sigv4::http_request::{
 use aws_sigv4::sign::v4::SigningParams;
 use bytes::Bytes;
 use hearth_code::Packages;
+use hearth_events::Events;
 use hearth_gateway::auth::{RootKey, Sessions};
 use hearth_gateway::{ConnectionOptions, Gateway, GatewayOptions};
 use hearth_registry::{Registry, Scope};
-use hearth_store::SqliteStore;
+use hearth_store::{EventOptions, SqliteEventStore, SqliteStore};
 use hearth_telemetry::logs::{LogOptions, LogStore};
 use hearth_types::ApiError;
 use hearth_types::function::{Deployment, DeploymentId, Reason};
@@ -210,6 +211,9 @@ impl Node {
             secret_access_key: SECRET.to_owned(),
             account: ACCOUNT.parse().unwrap(),
         };
+        let queue = dir.path().join("events.db");
+        let queue = SqliteEventStore::open(queue, EventOptions::default()).unwrap();
+        let events = Events::new(Arc::new(queue), Arc::new(|| SystemTime::now().into()));
         let gateway = Gateway::new(
             GatewayOptions {
                 connections,
@@ -219,6 +223,7 @@ impl Node {
             registry.clone(),
             packages,
             Arc::clone(&player) as Arc<dyn Invoker>,
+            events,
             logs.clone(),
         );
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -5,6 +5,7 @@
 
 mod conflicts;
 mod durability;
+pub mod events;
 mod functions;
 pub mod key_value;
 mod layers;

@@ -10,9 +10,13 @@
 //! `hearth.db` alone will do.
 
 mod apply;
+pub(crate) mod events;
 mod fault;
+mod file;
+mod group;
 mod key_value;
 mod load;
+mod readers;
 mod row;
 mod schema;
 mod watermark;
@@ -25,6 +29,7 @@ use async_trait::async_trait;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::contract::{Change, Contents, Store, StoreError};
+pub use events::{EventOptions, SqliteEventStore};
 pub use key_value::{KeyValueOptions, SqliteKeyValueStore};
 use watermark::Watermark;
 use writer::{Request, Writer};

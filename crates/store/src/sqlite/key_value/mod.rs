@@ -6,8 +6,6 @@
 //! One thread ([`writer`]) writes; what waits for it shares a transaction and an fsync (group commit). Reads go beside
 //! it, through connections of their own that see what was last committed.
 
-mod file;
-mod reader;
 mod rows;
 mod writer;
 
@@ -23,8 +21,19 @@ use crate::key_value::{
     BucketId, CALL_BYTES, KeyValueError, KeyValueStore, MOST_KEYS, Page, Value, Write, check_bytes,
     check_count, check_key, check_value,
 };
-use reader::Readers;
+use crate::sqlite::file::{self, Kind};
+use crate::sqlite::readers::Readers;
 use writer::{Job, Outcome, Task, Writer};
+
+/// The file.
+const KIND: Kind = Kind {
+    // `HrKV`
+    application_id: 0x4872_4b56,
+    migrations: &[include_str!("schema.sql")],
+    of: "keys and values",
+    // SQLite's own default, 4 MiB.
+    checkpoint_pages: 1000,
+};
 
 /// Writes that may wait before callers wait to get in.
 const QUEUE: usize = 1024;
@@ -68,7 +77,7 @@ impl SqliteKeyValueStore {
     /// As [`crate::SqliteStore::open`]; damage inside is found when it is met.
     pub fn open(path: impl AsRef<Path>, options: KeyValueOptions) -> Result<Self, StoreError> {
         let path = path.as_ref();
-        let connection = file::open(path)?;
+        let connection = file::open(path, &KIND)?;
         let (jobs, queue) = mpsc::channel(QUEUE);
         let writer = Writer::new(connection, options.bucket_bytes);
         let writer = std::thread::Builder::new()

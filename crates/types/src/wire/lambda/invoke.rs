@@ -23,4 +23,6 @@ pub struct InvokeComplete {
 pub struct ErrorObject {
     /// The error's type.
     pub error_type: String,
+    /// What it says.
+    pub error_message: String,
 }

@@ -8,7 +8,6 @@ use tokio::sync::Semaphore;
 
 use super::file;
 use crate::contract::StoreError;
-use crate::key_value::KeyValueError;
 
 /// Reads at the same time. A read is a few microseconds of a processor, or waits for the disk.
 const READERS: usize = 4;
@@ -31,10 +30,14 @@ impl Readers {
     }
 
     /// Runs `read` on a thread that may wait for the disk.
-    pub(super) async fn read<T: Send + 'static>(
+    pub(super) async fn read<T, E>(
         &self,
-        read: impl FnOnce(&mut Connection) -> Result<T, KeyValueError> + Send + 'static,
-    ) -> Result<T, KeyValueError> {
+        read: impl FnOnce(&mut Connection) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
         let turn = Arc::clone(&self.turns).acquire_owned().await;
         let idle = Arc::clone(&self.idle);
         let path = self.path.clone();
@@ -52,8 +55,8 @@ impl Readers {
                 .push(connection);
             answer
         });
-        reading.await.map_err(|error| {
-            KeyValueError::from(StoreError::Unavailable(format!("a read ended: {error}")))
-        })?
+        reading
+            .await
+            .map_err(|error| E::from(StoreError::Unavailable(format!("a read ended: {error}"))))?
     }
 }

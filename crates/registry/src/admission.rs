@@ -7,10 +7,11 @@ use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use hearth_registry::Scope;
 use hearth_types::ApiError;
 use hearth_types::error::ThrottleReason;
 use hearth_types::name::FunctionKey;
+
+use crate::{Registry, Resolved, Scope};
 
 /// Locks that functions spread over, so that none is shared by all.
 const SHARDS: usize = 64;
@@ -41,7 +42,7 @@ impl Default for Counters {
 
 /// An admitted invocation. Dropping it makes room for another.
 #[derive(Debug)]
-pub(crate) struct Permit {
+pub struct Permit {
     counters: Arc<Counters>,
     function: FunctionKey,
     account: Option<Arc<AtomicU32>>,
@@ -64,13 +65,31 @@ impl Drop for Permit {
     }
 }
 
+impl Registry {
+    /// Lets an invocation in, if its function and its account have room for one more.
+    ///
+    /// # Errors
+    /// [`TooManyRequests`](hearth_types::ErrorKind::TooManyRequests), with the bound that was met.
+    pub fn admit(&self, resolved: &Resolved) -> Result<Permit, ApiError> {
+        let key = resolved.key();
+        self.inner.admission.admit(key, resolved.reserved, || {
+            let scope = Scope {
+                account: key.account.clone(),
+                region: key.region.clone(),
+            };
+            let settings = self.get_account_settings(&scope);
+            settings.account_limit.unreserved_concurrent_executions
+        })
+    }
+}
+
 impl Admission {
     /// Lets an invocation of `function` in, if there is room. `reserved` is its reserved concurrency; `unreserved`
     /// tells what the account has for all functions without one together; it is asked for those only.
     ///
     /// # Errors
     /// TooManyRequests, with the bound that was met.
-    pub(crate) fn admit(
+    fn admit(
         &self,
         function: &FunctionKey,
         reserved: Option<u32>,

@@ -1,19 +1,27 @@
-//! The database file of keys and values, and the settings of its connections.
+//! A database file beside the control plane's, and the settings of its connections.
 
 use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
+use super::fault::{corrupt, sql};
+use super::schema::{create_private, pragma};
 use crate::contract::StoreError;
-use crate::sqlite::fault::{corrupt, sql};
-use crate::sqlite::schema::{create_private, pragma};
 
-/// Marks the file as ours in its header: `HrKV`.
-const APPLICATION_ID: i32 = 0x4872_4b56;
-
-/// Counts what the file's tables have been through. A released one never changes: a migration follows it.
-const VERSION: i32 = 1;
+/// What a file is for.
+#[derive(Debug)]
+pub(super) struct Kind {
+    /// Marks the file as ours in its header (SQLite, "Database File Format", 1.3.20).
+    pub(super) application_id: i32,
+    /// What its tables have been through, in order; the file's `user_version` counts them. A released one never
+    /// changes: another follows it.
+    pub(super) migrations: &'static [&'static str],
+    /// What it is called in messages: a database "of …".
+    pub(super) of: &'static str,
+    /// Pages in the log before they are moved to the database.
+    pub(super) checkpoint_pages: u32,
+}
 
 /// How long a connection waits for another of this process: the writer while it moves its log, mostly.
 const BUSY: Duration = Duration::from_secs(5);
@@ -26,12 +34,12 @@ const LOG_KEPT: u32 = 64 << 20;
 
 /// Opens or makes the database, for its one writer. Durability is synchronous FULL: in WAL mode each transaction's log
 /// is synced before its COMMIT returns, and before a reader sees it.
-pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {
+pub(super) fn open(path: &Path, kind: &Kind) -> Result<Connection, StoreError> {
     create_private(path)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(path, flags).map_err(sql)?;
     connection.busy_timeout(BUSY).map_err(sql)?;
-    let known = recognise(&connection)?;
+    let known = recognise(&connection, kind)?;
     let mode: String = connection
         .pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))
         .map_err(sql)?;
@@ -45,15 +53,16 @@ pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {
     pragma(&connection, "trusted_schema", false)?;
     pragma(&connection, "cell_size_check", true)?;
     pragma(&connection, "journal_size_limit", LOG_KEPT)?;
-    if !known {
+    pragma(&connection, "wal_autocheckpoint", kind.checkpoint_pages)?;
+    if known < kind.migrations.len() {
         let transaction = connection
             .transaction_with_behavior(TransactionBehavior::Immediate)
             .map_err(sql)?;
-        transaction
-            .execute_batch(include_str!("schema.sql"))
-            .map_err(sql)?;
-        pragma(&transaction, "application_id", APPLICATION_ID)?;
-        pragma(&transaction, "user_version", VERSION)?;
+        for migration in kind.migrations.get(known..).unwrap_or_default() {
+            transaction.execute_batch(migration).map_err(sql)?;
+        }
+        pragma(&transaction, "application_id", kind.application_id)?;
+        pragma(&transaction, "user_version", kind.migrations.len())?;
         transaction.commit().map_err(sql)?;
     }
     Ok(connection)
@@ -70,22 +79,26 @@ pub(super) fn open_reader(path: &Path) -> Result<Connection, StoreError> {
     Ok(connection)
 }
 
-/// Whether the file has our tables already.
-fn recognise(connection: &Connection) -> Result<bool, StoreError> {
+/// How many migrations the file has been through; 0 for a new one.
+fn recognise(connection: &Connection, kind: &Kind) -> Result<usize, StoreError> {
     let get = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i32>(0));
     let application = get("application_id").map_err(sql)?;
     let version = get("user_version").map_err(sql)?;
     let objects: u64 = connection
         .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
         .map_err(sql)?;
-    match (application, version, objects) {
-        (0, 0, 0) => Ok(false),
-        (APPLICATION_ID, VERSION, 1..) => Ok(true),
-        (APPLICATION_ID, newer, 1..) if newer > VERSION => Err(StoreError::Unavailable(format!(
-            "a newer version of Hearth wrote it (schema {newer}, this one knows up to {VERSION}): run that version"
+    let latest = kind.migrations.len();
+    match (application, usize::try_from(version), objects) {
+        (0, Ok(0), 0) => Ok(0),
+        (id, Ok(known @ 1..), 1..) if id == kind.application_id && known <= latest => Ok(known),
+        (id, Ok(newer @ 1..), 1..) if id == kind.application_id => {
+            Err(StoreError::Unavailable(format!(
+                "a newer version of Hearth wrote it (schema {newer}, this one knows up to {latest}): run that version"
+            )))
+        }
+        _ => Err(corrupt(format_args!(
+            "the file is a database, but not one of {} of Hearth",
+            kind.of
         ))),
-        _ => Err(corrupt(
-            "the file is a database, but not one of keys and values of Hearth",
-        )),
     }
 }
