@@ -9,7 +9,7 @@ mod tests {
 
     /// Every crate with the crates that it may use. `gateway` does not know `worker` or `sandbox`: it speaks to
     /// workers through `types::invoke::Invoker`. Nobody uses `hearth`.
-    const ALLOWED: [(&str, &[&str]); 11] = [
+    const ALLOWED: [(&str, &[&str]); 12] = [
         ("hearth-types", &[]),
         ("hearth-store", &["hearth-types"]),
         ("hearth-code", &["hearth-types"]),
@@ -34,12 +34,14 @@ mod tests {
             "hearth-events",
             &["hearth-types", "hearth-store", "hearth-registry"],
         ),
+        ("hearth-queues", &["hearth-types", "hearth-store"]),
         (
             "hearth-gateway",
             &[
                 "hearth-types",
                 "hearth-registry",
                 "hearth-events",
+                "hearth-queues",
                 "hearth-code",
                 "hearth-telemetry",
             ],
@@ -56,6 +58,7 @@ mod tests {
                 "hearth-registry",
                 "hearth-worker",
                 "hearth-events",
+                "hearth-queues",
                 "hearth-gateway",
             ],
         ),
