@@ -20,6 +20,33 @@ pub(crate) struct Target {
     pub(crate) expected: Arc<[u8]>,
 }
 
+impl Target {
+    /// A plain request.
+    pub(crate) fn get(address: SocketAddr, path: &str, expected: &str) -> Self {
+        Self::get_at(&address.to_string(), address, path, expected)
+    }
+
+    /// The same at a host, whatever its address.
+    pub(crate) fn get_at(host: &str, address: SocketAddr, path: &str, expected: &str) -> Self {
+        Self {
+            address,
+            request: format!("GET {path} HTTP/1.1\r\nhost: {host}\r\n\r\n")
+                .into_bytes()
+                .into(),
+            expected: expected.as_bytes().into(),
+        }
+    }
+}
+
+/// How far an answer is timed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Until {
+    /// Until the first byte of its body has come.
+    FirstByte,
+    /// Until it is there whole.
+    Whole,
+}
+
 /// What was measured.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Sample {
@@ -58,32 +85,25 @@ pub(crate) async fn run(
     run_all(std::slice::from_ref(target), callers, duration).await
 }
 
-/// The same, with the processor time that `server` takes for a request: it tells more than the rate where others use the
-/// machine, too.
-pub(crate) async fn run_on(
-    server: u32,
-    target: &Target,
-    callers: usize,
-    duration: Duration,
-) -> anyhow::Result<Sample> {
-    let before = process::processor_time(server)?;
-    let start = Instant::now();
-    let mut sample = run(target, callers, duration).await?;
-    let taken = process::processor_time(server)?.saturating_sub(before);
-    let requests = sample.per_second * start.elapsed().as_secs_f64();
-    sample.processor = Some(taken.div_f64(requests.max(1.0)));
-    Ok(sample)
-}
-
 /// The same for targets of one server, each asked in turn.
 pub(crate) async fn run_all(
     targets: &[Target],
     callers: usize,
     duration: Duration,
 ) -> anyhow::Result<Sample> {
+    run_until(Until::Whole, targets, callers, duration).await
+}
+
+/// The same with answers that are timed so far.
+pub(crate) async fn run_until(
+    until: Until,
+    targets: &[Target],
+    callers: usize,
+    duration: Duration,
+) -> anyhow::Result<Sample> {
     let start = Instant::now();
     let tasks: Vec<_> = (0..callers)
-        .map(|first| tokio::spawn(caller(targets.to_vec(), first, start + duration)))
+        .map(|first| tokio::spawn(caller(until, targets.to_vec(), first, start + duration)))
         .collect();
     let mut latencies = Vec::new();
     for task in tasks {
@@ -92,24 +112,53 @@ pub(crate) async fn run_all(
     Ok(Sample::of(latencies, start.elapsed()))
 }
 
-async fn caller(targets: Vec<Target>, first: usize, end: Instant) -> anyhow::Result<Vec<Duration>> {
+/// The same, with the processor time that `server` takes for a request: it tells more than the rate where others use the
+/// machine, too.
+pub(crate) async fn run_on(
+    server: u32,
+    until: Until,
+    targets: &[Target],
+    callers: usize,
+    duration: Duration,
+) -> anyhow::Result<Sample> {
+    let before = process::processor_time(server)?;
+    let start = Instant::now();
+    let mut sample = run_until(until, targets, callers, duration).await?;
+    let taken = process::processor_time(server)?.saturating_sub(before);
+    let requests = sample.per_second * start.elapsed().as_secs_f64();
+    sample.processor = Some(taken.div_f64(requests.max(1.0)));
+    Ok(sample)
+}
+
+async fn caller(
+    until: Until,
+    targets: Vec<Target>,
+    first: usize,
+    end: Instant,
+) -> anyhow::Result<Vec<Duration>> {
     let mut targets = targets.iter().cycle().skip(first);
     let mut connection = None;
     let mut latencies = Vec::new();
-    while Instant::now() < end {
+    loop {
         let target = targets.next().context("name a target")?;
         let open = match &mut connection {
             Some(open) => open,
             None => connection.insert(Connection::open(target.address).await?),
         };
         let start = Instant::now();
-        let closed = open.call(target).await?;
-        latencies.push(start.elapsed());
-        if closed {
+        let answered = open.call(target).await?;
+        latencies.push(match until {
+            Until::FirstByte => answered.first_byte.duration_since(start),
+            Until::Whole => start.elapsed(),
+        });
+        if answered.close {
             connection = None;
         }
+        // Each asks once at least, however short the time is.
+        if Instant::now() >= end {
+            return Ok(latencies);
+        }
     }
-    Ok(latencies)
 }
 
 /// One call on a connection of its own; gives the time that it took.
@@ -138,8 +187,8 @@ impl Connection {
         })
     }
 
-    /// Asks `target` and checks its answer. `true` if the server closes the connection after it.
-    pub(crate) async fn call(&mut self, target: &Target) -> anyhow::Result<bool> {
+    /// Asks `target` and checks its answer.
+    async fn call(&mut self, target: &Target) -> anyhow::Result<Answered> {
         let answer = self.exchange(&target.request).await?;
         let contains = |needle: &[u8]| {
             answer
@@ -154,7 +203,10 @@ impl Connection {
                 String::from_utf8_lossy(answer.body)
             );
         }
-        Ok(answer.close)
+        Ok(Answered {
+            close: answer.close,
+            first_byte: answer.first_byte,
+        })
     }
 
     /// Sends a request and reads the whole answer.
@@ -164,13 +216,30 @@ impl Connection {
             .await
             .context("send a request")?;
         self.buffer.clear();
-        while parse(&self.buffer)?.is_none() {
+        let mut first_byte = None;
+        loop {
             let read = self.stream.read_buf(&mut self.buffer).await;
             if read.context("read an answer")? == 0 {
                 bail!("the server hung up in an answer");
             }
+            let Some(seen) = parse(&self.buffer)? else {
+                continue;
+            };
+            // An answer without a body has come whole with its head.
+            if first_byte.is_none() && (seen.whole || seen.body_begun) {
+                first_byte = Some(Instant::now());
+            }
+            if seen.whole {
+                break;
+            }
         }
-        parse(&self.buffer)?.context("read an answer")
+        let seen = parse(&self.buffer)?.context("read an answer")?;
+        Ok(Answer {
+            status: seen.status,
+            close: seen.close,
+            body: seen.body,
+            first_byte: first_byte.context("read an answer")?,
+        })
     }
 }
 
@@ -181,10 +250,28 @@ pub(crate) struct Answer<'a> {
     pub(crate) close: bool,
     /// As it was sent: with the lines of its chunks, where it came in chunks.
     pub(crate) body: &'a [u8],
+    /// When the first of its body had come.
+    first_byte: Instant,
 }
 
-/// The answer at the start of `buffer`, if it is there whole.
-fn parse(buffer: &[u8]) -> anyhow::Result<Option<Answer<'_>>> {
+/// What is left of a checked answer.
+struct Answered {
+    close: bool,
+    first_byte: Instant,
+}
+
+/// What has come of an answer.
+struct Seen<'a> {
+    status: u16,
+    close: bool,
+    body: &'a [u8],
+    /// Whether there is something of the body's content, and not only of its framing.
+    body_begun: bool,
+    whole: bool,
+}
+
+/// The answer at the start of `buffer`, if its head is there.
+fn parse(buffer: &[u8]) -> anyhow::Result<Option<Seen<'_>>> {
     let mut headers = [httparse::EMPTY_HEADER; 64];
     let mut response = httparse::Response::new(&mut headers);
     let httparse::Status::Complete(head) =
@@ -199,24 +286,63 @@ fn parse(buffer: &[u8]) -> anyhow::Result<Option<Answer<'_>>> {
             .find(|header| header.name.eq_ignore_ascii_case(name));
         found.and_then(|header| std::str::from_utf8(header.value).ok())
     };
-    let close = header("connection").is_some_and(|value| value.eq_ignore_ascii_case("close"));
     let rest = &buffer[head..];
-    let status = response.code.unwrap_or_default();
+    let mut seen = Seen {
+        status: response.code.unwrap_or_default(),
+        close: header("connection").is_some_and(|value| value.eq_ignore_ascii_case("close")),
+        body: rest,
+        body_begun: !rest.is_empty(),
+        whole: false,
+    };
     if header("transfer-encoding").is_some_and(|value| value.eq_ignore_ascii_case("chunked")) {
+        // The line of a chunk's size comes before its content.
+        let content = rest.iter().position(|byte| *byte == b'\n');
+        seen.body_begun = content.is_some_and(|line| rest.len() > line + 1);
         // Answers are small: the end of the last chunk is the end of the answer.
-        return Ok(rest.ends_with(b"0\r\n\r\n").then_some(Answer {
-            status,
-            close,
-            body: rest,
-        }));
+        seen.whole = rest.ends_with(b"0\r\n\r\n");
+        return Ok(Some(seen));
     }
     let length: usize = header("content-length")
         .unwrap_or("0")
         .parse()
         .context("read a content length")?;
-    Ok(rest.get(..length).map(|body| Answer {
-        status,
-        close,
-        body,
-    }))
+    if let Some(body) = rest.get(..length) {
+        seen.body = body;
+        seen.whole = true;
+    }
+    Ok(Some(seen))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_are_whole_at_their_length_or_last_chunk() {
+        let seen = |text: &'static str| {
+            let seen = parse(text.as_bytes()).unwrap();
+            seen.map(|seen| (seen.body_begun, seen.whole, seen.body.len()))
+        };
+        assert_eq!(seen("HTTP/1.1 200 OK\r\ncontent-le"), None);
+        let sized = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
+        assert_eq!(seen(&sized[..sized.len() - 5]), Some((false, false, 0)));
+        assert_eq!(seen(&sized[..sized.len() - 1]), Some((true, false, 4)));
+        assert_eq!(seen(sized), Some((true, true, 5)));
+        let chunked =
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n";
+        assert_eq!(
+            seen(&chunked[..chunked.len() - 15]),
+            Some((false, false, 0))
+        );
+        assert_eq!(
+            seen(&chunked[..chunked.len() - 12]),
+            Some((false, false, 3))
+        );
+        assert_eq!(seen(&chunked[..chunked.len() - 11]), Some((true, false, 4)));
+        assert_eq!(seen(chunked), Some((true, true, 15)));
+        assert_eq!(
+            seen("HTTP/1.1 204 No Content\r\n\r\n"),
+            Some((false, true, 0))
+        );
+    }
 }

@@ -6,16 +6,23 @@
 //!
 //! - [`processes`]: Python, Node.js and programs behind the process wall
 //! - [`wasm`]: components behind the WebAssembly wall
+//! - [`front_door`]: web servers, streams and routes behind the HTTP front door
 //! - [`load`]: callers and their latencies
-//! - [`hearth`]: a node under test; [`api`]: its control operations; [`process`]: processes that are measured
+//! - [`hearth`]: a node under test; [`api`]: its control operations, [`function_url`] and [`route`]: two of them
+//! - [`process`]: processes that are measured; [`floor`] and [`peers`]: those that several suites know
 //! - [`report`]: lines of a table, rounds and medians, a plot
 
 mod api;
+mod floor;
+mod front_door;
+mod function_url;
 mod hearth;
 mod load;
+mod peers;
 mod process;
 mod processes;
 mod report;
+mod route;
 mod wasm;
 
 use std::net::SocketAddr;
@@ -36,7 +43,9 @@ enum Suite {
     Processes(processes::Options),
     /// Components behind the WebAssembly wall
     Wasm(wasm::Options),
-    /// The floor of the WebAssembly suite: a server that says hello, with no platform at all
+    /// Web servers, streams and routes behind the front door
+    FrontDoor(front_door::Options),
+    /// A floor: a server that says hello, with no platform at all
     #[command(hide = true)]
     HelloServer { address: SocketAddr },
 }
@@ -63,6 +72,7 @@ async fn main() -> anyhow::Result<()> {
     match Cli::parse().suite {
         Suite::Processes(options) => processes::run(&options).await,
         Suite::Wasm(options) => wasm::run(&options).await,
-        Suite::HelloServer { address } => wasm::floor::serve(address).await,
+        Suite::FrontDoor(options) => front_door::run(&options).await,
+        Suite::HelloServer { address } => floor::serve(address).await,
     }
 }

@@ -1,9 +1,11 @@
 //! Processes of a benchmark: waited for, and stopped.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::Stdio;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use tokio::process::{Child, Command};
 
 /// Asks until there is an answer, for as long as the slowest peer takes to start.
@@ -27,6 +29,36 @@ pub(crate) async fn listening(address: SocketAddr) -> anyhow::Result<()> {
     })
     .await
     .map(drop)
+}
+
+/// Starts a server, and waits until it listens on `address`. It is killed when it is dropped.
+pub(crate) async fn serve(command: &mut Command, address: SocketAddr) -> anyhow::Result<Child> {
+    let shown = format!("{:?}", command.as_std());
+    let child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn();
+    let mut child = child.with_context(|| format!("start {shown}"))?;
+    let listens = || match child.try_wait() {
+        Ok(None) => TcpStream::connect(address).ok().map(|_| Ok(())),
+        Ok(Some(status)) => Some(Err(anyhow!("it has ended: {status}"))),
+        Err(error) => Some(Err(error.into())),
+    };
+    let listening = wait_for(&format!("a server on {address}"), listens).await;
+    listening
+        .and_then(|listening| listening)
+        .with_context(|| format!("start {shown}"))?;
+    Ok(child)
+}
+
+/// Where a program is, if it is on the PATH.
+pub(crate) fn find(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path)
+        .map(|folder| folder.join(program))
+        .find(|path| path.is_file())
 }
 
 /// An address on which nobody listens now.
@@ -65,14 +97,23 @@ pub(crate) fn memory(process: u32) -> anyhow::Result<u64> {
         })
         .with_context(|| format!("find Pss of process {process}"))?;
     let mut bytes = kib * 1024;
+    for child in children(process)? {
+        bytes += memory(child)?;
+    }
+    Ok(bytes)
+}
+
+/// The processes that a process has started itself, and that run.
+pub(crate) fn children(process: u32) -> anyhow::Result<Vec<u32>> {
+    let mut found = Vec::new();
     for thread in std::fs::read_dir(format!("/proc/{process}/task")).context("list the threads")? {
         // A thread that ends meanwhile has no children.
         let children = std::fs::read_to_string(thread?.path().join("children")).unwrap_or_default();
         for child in children.split_whitespace() {
-            bytes += memory(child.parse().context("read a process id")?)?;
+            found.push(child.parse().context("read a process id")?);
         }
     }
-    Ok(bytes)
+    Ok(found)
 }
 
 /// Processor time that a process has taken with all its threads, in user and kernel mode; its children do not count.

@@ -1,4 +1,4 @@
-//! What tables and plots are made of: lines of rounds, of which the median counts.
+//! What tables and plots are made of: lines of rounds, of which the median counts, and what is aimed at.
 
 use std::path::Path;
 use std::time::Duration;
@@ -44,6 +44,126 @@ impl Lines {
             .iter()
             .find(|line| line.group == group && line.name == name && line.callers == callers);
         line.map(Line::median)
+    }
+
+    /// A line's figure in relation to another's, if both were measured.
+    pub(crate) fn compare(
+        &self,
+        group: &str,
+        ours: &str,
+        other: &str,
+        callers: usize,
+        relation: Relation,
+    ) -> Option<f64> {
+        let ours = self.median(group, ours, callers)?;
+        relation(&ours, &self.median(group, other, callers)?)
+    }
+
+    /// All lines as a table in Markdown. `head` says what groups are.
+    pub(crate) fn table(&self, head: &str) -> String {
+        let mut text = format!(
+            "| {head} | what | callers | p50 µs | p99 µs | per second | processor µs |\n|---|---|---:|---:|---:|---:|---:|\n"
+        );
+        for line in &self.0 {
+            let sample = line.median();
+            text += &format!(
+                "| {} | {} | {} | {:.0} | {:.0} | {:.0} | {} |\n",
+                line.group,
+                line.name,
+                line.callers,
+                micros(sample.p50),
+                micros(sample.p99),
+                sample.per_second,
+                sample
+                    .processor
+                    .map_or_else(String::new, |taken| format!("{:.0}", micros(taken))),
+            );
+        }
+        text + "\n"
+    }
+}
+
+/// How one sample relates to another; `None` where it lacks the figure.
+pub(crate) type Relation = fn(&Sample, &Sample) -> Option<f64>;
+
+/// Requests per second, ours over another's.
+pub(crate) fn rates(ours: &Sample, other: &Sample) -> Option<f64> {
+    Some(ours.per_second / other.per_second)
+}
+
+/// Processor time for a request, ours over another's.
+pub(crate) fn processor_times(ours: &Sample, other: &Sample) -> Option<f64> {
+    Some(ours.processor?.div_duration_f64(other.processor?))
+}
+
+/// Median latencies, ours over another's.
+pub(crate) fn medians(ours: &Sample, other: &Sample) -> Option<f64> {
+    Some(ours.p50.div_duration_f64(other.p50))
+}
+
+/// Latencies at the 99th percentile, ours over another's.
+pub(crate) fn tails(ours: &Sample, other: &Sample) -> Option<f64> {
+    Some(ours.p99.div_duration_f64(other.p99))
+}
+
+/// A row of a table in Markdown: a line's relation to another's for each number of callers, for each kind of relation.
+/// `None` if nothing was measured.
+pub(crate) fn row(
+    lines: &Lines,
+    (group, ours, other): (&str, &str, &str),
+    callers: &[usize],
+    relations: &[Relation],
+) -> Option<String> {
+    let cells: Vec<String> = relations
+        .iter()
+        .flat_map(|relation| {
+            let compare = |callers: &usize| lines.compare(group, ours, other, *callers, *relation);
+            callers.iter().filter_map(compare)
+        })
+        .map(|figure| format!("{figure:.2}"))
+        .collect();
+    (!cells.is_empty()).then(|| format!("| {group} | {ours} / {other} | {} |\n", cells.join(" | ")))
+}
+
+/// What is aimed at, what was measured, and whether it holds.
+#[derive(Default)]
+pub(crate) struct Aims(Vec<(String, String, bool)>);
+
+impl Aims {
+    pub(crate) fn add(&mut self, aim: String, measured: String, holds: bool) {
+        self.0.push((aim, measured, holds));
+    }
+
+    /// A relation that should be at least so much, if it was measured.
+    pub(crate) fn at_least(&mut self, aim: String, least: f64, measured: Option<f64>) {
+        if let Some(measured) = measured {
+            self.add(
+                format!("{aim}: {least} or more"),
+                format!("{measured:.2}"),
+                measured >= least,
+            );
+        }
+    }
+
+    /// A relation that should be at most so much, if it was measured.
+    pub(crate) fn at_most(&mut self, aim: String, most: f64, measured: Option<f64>) {
+        if let Some(measured) = measured {
+            self.add(
+                format!("{aim}: {most} or less"),
+                format!("{measured:.2}"),
+                measured <= most,
+            );
+        }
+    }
+
+    /// The table, as Markdown.
+    pub(crate) fn table(&self) -> String {
+        let mut text = String::from("| aim | measured | holds |\n|---|---:|---|\n");
+        for (aim, measured, holds) in &self.0 {
+            let holds = if *holds { "yes" } else { "**no**" };
+            text += &format!("| {aim} | {measured} | {holds} |\n");
+        }
+        text
     }
 }
 

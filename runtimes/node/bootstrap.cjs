@@ -9,6 +9,10 @@
  *
  * The event loop is part of Lambda's contract. While a handler runs, the connection does not keep the process alive,
  * so `beforeExit` says "the event loop is empty": the moment at which a callback's result is sent.
+ *
+ * With AWS_LAMBDA_MAX_CONCURRENCY above 1 there are as many connections, each of which asks for one invocation after
+ * the other, all on one event loop. Which invocation a line of the log belongs to is known from the asynchronous
+ * context; an event loop that all share is no invocation's, and is never asked whether it is empty.
  */
 'use strict';
 
@@ -28,41 +32,51 @@ const EXIT_RUNTIME_API = 1;
 // Node's own code for a top-level await that never settles.
 const EXIT_UNSETTLED_INIT = 13;
 const PAYLOAD_TOO_LARGE = 413;
+// What the platform answers to a result that comes after the invocation's time was up, where others run beside it.
+const GONE = 410;
 // Lambda's runtime and libraries built on it find each other by these names.
 const STREAMING = Symbol.for('aws.lambda.runtime.handler.streaming');
 const HIGH_WATER_MARK = Symbol.for('aws.lambda.runtime.handler.streaming.highWaterMark');
 const REQUEST_ID = Symbol.for('aws.lambda.runtime.requestId');
 const TENANT_ID = Symbol.for('aws.lambda.runtime.tenantId');
+const STORE_REQUEST_ID = Symbol.for('_AWS_LAMBDA_REQUEST_ID');
+const STORE_TRACE_ID = Symbol.for('_AWS_LAMBDA_X_RAY_TRACE_ID');
+const STORE_TENANT_ID = Symbol.for('_AWS_LAMBDA_TENANT_ID');
 const HTTP_PRELUDE_TYPE = 'application/vnd.awslambda.http-integration-response';
 const PRELUDE_END = Buffer.alloc(8);
 // HTTP servers take about 16 KiB of trailers; base64 makes four bytes of three.
 const MAX_TRAILER_BYTES = 9 * 1024;
 const MAX_ERROR_TYPE = 1024;
+// A process may have 1,024 files open: half of them for the connections, the rest for the function.
+const MAX_LANES = 512;
+const LANES = Math.min(MAX_LANES, Number(process.env.AWS_LAMBDA_MAX_CONCURRENCY) || 1);
+/** The invocation that code runs for, where several run at the same time. */
+const scope = LANES > 1 ? new (require('async_hooks').AsyncLocalStorage)() : null;
 
-let connection;
-/** The invocation whose handler is running; null during Init and between invocations. */
-let current = null;
+/** The invocations whose handlers are running. */
+const running = new Set();
 let initialised = false;
 /** Set once an uncaught error is being reported: the process ends with the answer. */
 let dying = false;
 
 async function main() {
   patchConsole();
-  connection = new Connection(process.env.AWS_LAMBDA_RUNTIME_API || '127.0.0.1:9001');
+  const address = process.env.AWS_LAMBDA_RUNTIME_API || '127.0.0.1:9001';
+  const first = new Connection(address);
   process.on('uncaughtException', (error) => {
     logError('Uncaught Exception', error);
-    die(error, EXIT_UNCAUGHT_EXCEPTION);
+    die(error, EXIT_UNCAUGHT_EXCEPTION, first);
   });
   process.on('unhandledRejection', (reason, promise) => {
     const error = new RuntimeErrors.UnhandledPromiseRejection(describeReason(reason));
     error.reason = reason;
     error.promise = promise;
     logError('Unhandled Promise Rejection', error);
-    die(error, EXIT_UNHANDLED_REJECTION);
+    die(error, EXIT_UNHANDLED_REJECTION, first);
   });
   process.on('beforeExit', () => {
     if (dying) return;
-    if (current) current.eventLoopEmpty();
+    if (running.size > 0) for (const invocation of running) invocation.eventLoopEmpty();
     else if (!initialised) {
       writeAll(2, 'hearth runtime: the event loop is empty, but the module with the handler never finished loading\n');
       process.exit(EXIT_UNSETTLED_INIT);
@@ -71,6 +85,7 @@ async function main() {
 
   addLayerPaths();
   provideStreamingGlobal();
+  if (scope) globalThis.awslambda.InvokeStore = new InvokeStore();
   let handler;
   let streaming;
   try {
@@ -78,25 +93,36 @@ async function main() {
     streaming = isStreaming(handler);
   } catch (error) {
     logError('Uncaught Exception', error);
-    die(error, EXIT_UNCAUGHT_EXCEPTION);
+    die(error, EXIT_UNCAUGHT_EXCEPTION, first);
     return;
   }
   initialised = true;
   const InvocationKind = streaming ? StreamingInvocation : Invocation;
-  connection.onInvocation = (headers, body) => {
-    current = new InvocationKind(headers);
-    current.run(handler, body);
+  const serve = (connection) => {
+    connection.onInvocation = (headers, body) => {
+      const invocation = new InvocationKind(connection, headers);
+      connection.invocation = invocation;
+      running.add(invocation);
+      invocation.within(() => invocation.run(handler, body));
+    };
+    connection.next();
   };
-  connection.next();
+  serve(first);
+  for (let lane = 1; lane < LANES; lane++) serve(new Connection(address));
 }
 
-/** Reports an error that no handler can answer for any more, then ends the process. */
-function die(error, code) {
+/**
+ * Reports an error that no handler can answer for any more, then ends the process: to the invocation that it comes from,
+ * or to the only one there is. The platform tells the callers of all others that the process has ended.
+ */
+function die(error, code, first) {
   if (dying) return;
   dying = true;
   const end = () => process.exit(code);
-  if (current) current.reportAndThen(error, end);
-  else if (!initialised) connection.postError('init/error', toReport(error), end);
+  const [any] = running;
+  const source = (scope && scope.getStore()) || (running.size === 1 ? any : undefined);
+  if (source && running.has(source)) source.reportAndThen(error, end);
+  else if (!initialised) first.postError('init/error', toReport(error), end);
   else end();
 }
 
@@ -105,18 +131,31 @@ function die(error, code) {
 
 /** One invocation of a handler that answers with a value: by promise, callback or the context's old methods. */
 class Invocation {
-  constructor(headers) {
+  constructor(connection, headers) {
+    this.connection = connection;
     this.headers = headers;
     this.id = headers['lambda-runtime-aws-request-id'];
-    this.waitsForEmptyEventLoop = true;
+    this.tenant = headers['lambda-runtime-aws-tenant-id'];
+    this.trace = headers['lambda-runtime-trace-id'];
+    this.waitsForEmptyEventLoop = !scope;
     /** What to do when the event loop is empty; without a word from the handler, the result is null. */
     this.onEmpty = () => this.succeed(null);
     this.finished = false;
+    if (!scope) this.makeGlobal();
+  }
+
+  /** What libraries look for in places of which the process has one. */
+  makeGlobal() {
     globalThis[REQUEST_ID] = this.id;
-    globalThis[TENANT_ID] = headers['lambda-runtime-aws-tenant-id'];
-    const trace = headers['lambda-runtime-trace-id'];
-    if (!trace) delete process.env._X_AMZN_TRACE_ID;
-    else if (process.env._X_AMZN_TRACE_ID !== trace) process.env._X_AMZN_TRACE_ID = trace;
+    globalThis[TENANT_ID] = this.tenant;
+    if (!this.trace) delete process.env._X_AMZN_TRACE_ID;
+    else if (process.env._X_AMZN_TRACE_ID !== this.trace) process.env._X_AMZN_TRACE_ID = this.trace;
+  }
+
+  /** Runs `code` for this invocation. */
+  within(code) {
+    if (scope) scope.run(this, code);
+    else code();
   }
 
   run(handler, body) {
@@ -127,7 +166,7 @@ class Invocation {
           (value) => this.succeed(value),
           (error) => this.fail(error),
         );
-      }
+      } else if (scope && handler.length < 3) this.succeed(null);
     } catch (error) {
       this.fail(error);
     }
@@ -141,7 +180,7 @@ class Invocation {
         return invocation.waitsForEmptyEventLoop;
       },
       set callbackWaitsForEmptyEventLoop(value) {
-        invocation.waitsForEmptyEventLoop = value;
+        invocation.waitsForEmptyEventLoop = value && !scope;
       },
       ...this.completionMethods(),
       functionVersion: process.env.AWS_LAMBDA_FUNCTION_VERSION,
@@ -153,7 +192,8 @@ class Invocation {
       identity: parseHeader(this.headers['lambda-runtime-cognito-identity'], 'CognitoIdentity'),
       invokedFunctionArn: this.headers['lambda-runtime-invoked-function-arn'],
       awsRequestId: this.id,
-      tenantId: this.headers['lambda-runtime-aws-tenant-id'],
+      xRayTraceId: this.trace,
+      tenantId: this.tenant,
       getRemainingTimeInMillis: () => deadline - Date.now(),
     };
   }
@@ -189,25 +229,30 @@ class Invocation {
       return;
     }
     this.finish();
-    connection.post(`invocation/${this.id}/response`, '', body, true);
+    this.connection.post(`invocation/${this.id}/response`, '', body, true);
   }
 
   fail(error) {
     if (this.finished || dying) return;
     const cause = isNothing(error) ? 'handled' : error;
-    logError('Invoke Error', cause);
+    this.within(() => logError('Invoke Error', cause));
     this.finish();
-    connection.postError(`invocation/${this.id}/error`, toReport(cause), null);
+    this.connection.postError(`invocation/${this.id}/error`, toReport(cause), null);
+  }
+
+  /** See the streaming one: a result that is whole can't be cut. */
+  cut() {
+    return false;
   }
 
   reportAndThen(error, then) {
     this.finished = true;
-    connection.postError(`invocation/${this.id}/error`, toReport(error), then);
+    this.connection.postError(`invocation/${this.id}/error`, toReport(error), then);
   }
 
   finish() {
     this.finished = true;
-    current = null;
+    running.delete(this);
   }
 }
 
@@ -216,7 +261,7 @@ class StreamingInvocation extends Invocation {
   run(handler, body) {
     this.returned = false;
     this.onEmpty = () => this.fail(new Error('Response stream is not finished.'));
-    this.stream = new ResponseStream(this.id, highWaterMark(handler));
+    this.stream = new ResponseStream(this, highWaterMark(handler));
     this.stream.once('finish', () => this.advance());
     this.stream.on('error', (error) => this.fail(error));
     this.stream.once('close', () => this.stream.writableFinished || this.fail(new Error('Response stream is not finished.')));
@@ -243,12 +288,24 @@ class StreamingInvocation extends Invocation {
     return {};
   }
 
+  /**
+   * The platform takes no more of the response: its time is up, or its caller has gone. False if that is nothing that
+   * this invocation can be ended for.
+   */
+  cut() {
+    if (!scope || dying || this.finished) return false;
+    this.stream._ended = true;
+    this.connection.renew();
+    this.stream.destroy(new Error('The response is not wanted any more: its time is up, or its caller has gone.'));
+    return true;
+  }
+
   /** Goes on to the next invocation when the handler has returned and its stream has ended. */
   advance() {
     if (!this.returned || !this.stream.writableFinished || this.finished || dying) return;
     const next = () => {
       this.finish();
-      connection.next();
+      this.connection.next();
     };
     if (this.waitsForEmptyEventLoop) this.onEmpty = next;
     else next();
@@ -256,10 +313,10 @@ class StreamingInvocation extends Invocation {
 
   fail(error) {
     if (this.finished || dying) return;
-    logError('Invoke Error', error);
+    this.within(() => logError('Invoke Error', error));
     this.finish();
-    if (this.stream.endWithError(error, null)) connection.next();
-    else connection.postError(`invocation/${this.id}/error`, toReport(error), null);
+    if (this.stream.endWithError(error, null)) this.connection.next();
+    else this.connection.postError(`invocation/${this.id}/error`, toReport(error), null);
   }
 
   reportAndThen(error, then) {
@@ -270,9 +327,10 @@ class StreamingInvocation extends Invocation {
 
 /** The stream that a streaming handler writes its response to: chunks of one POST. */
 class ResponseStream extends Writable {
-  constructor(id, highWaterMark) {
+  constructor(invocation, highWaterMark) {
     super(highWaterMark === undefined ? {} : { highWaterMark });
-    this._id = id;
+    this._invocation = invocation;
+    this._connection = invocation.connection;
     this._contentType = 'application/octet-stream';
     this._writeCalled = false;
     this._headSent = false;
@@ -299,14 +357,14 @@ class ResponseStream extends Writable {
     if (this._ended) return done();
     const parts = this._head();
     pushChunk(parts, chunk);
-    connection.write(parts, done);
+    this._connection.write(parts, done);
   }
 
   _writev(chunks, done) {
     if (this._ended) return done();
     const parts = this._head();
     for (const { chunk } of chunks) pushChunk(parts, chunk);
-    connection.write(parts, done);
+    this._connection.write(parts, done);
   }
 
   _final(done) {
@@ -314,21 +372,21 @@ class ResponseStream extends Writable {
     const parts = this._head();
     this._ended = true;
     parts.push('0\r\n\r\n');
-    connection.write(parts, done);
+    this._connection.write(parts, done);
   }
 
   _head() {
     if (this._headSent) return [];
     this._headSent = true;
     const parts = [
-      `POST ${RUNTIME_PATH}invocation/${this._id}/response HTTP/1.1\r\nHost: ${connection.address}\r\n` +
+      `POST ${RUNTIME_PATH}invocation/${this._invocation.id}/response HTTP/1.1\r\nHost: ${this._connection.address}\r\n` +
         'Lambda-Runtime-Function-Response-Mode: streaming\r\nTransfer-Encoding: chunked\r\n' +
         'Trailer: Lambda-Runtime-Function-Error-Type, Lambda-Runtime-Function-Error-Body\r\n' +
         `Content-Type: ${headerSafe(this._contentType)}\r\n\r\n`,
     ];
-    connection.expect((status, _headers, body) => {
+    this._connection.expect((status, _headers, body) => {
       if (this._then) this._then();
-      else checkAccepted(status, body);
+      else if (status !== GONE || !this._invocation.cut()) checkAccepted(status, body);
     });
     if (this._onBeforeFirstWrite) this._onBeforeFirstWrite((chunk) => pushChunk(parts, toBuffer(chunk)));
     return parts;
@@ -345,7 +403,7 @@ class ResponseStream extends Writable {
     if (!this._headSent) return false;
     const report = toReport(error);
     this._then = then;
-    connection.write([
+    this._connection.write([
       `0\r\nLambda-Runtime-Function-Error-Type: ${headerSafe(report.errorType).slice(0, MAX_ERROR_TYPE)}\r\n` +
         `Lambda-Runtime-Function-Error-Body: ${Buffer.from(trailerJson(report)).toString('base64')}\r\n\r\n`,
     ]);
@@ -390,6 +448,58 @@ function parseHeader(text, name) {
     return JSON.parse(text);
   } catch (error) {
     throw new Error(`Cannot parse ${name} as json: ${error}`);
+  }
+}
+
+/**
+ * What AWS's libraries ask about the invocation that they run for, where several run at the same time: the interface of
+ * `@aws/lambda-invoke-store`, which uses this one if it is there.
+ */
+class InvokeStore {
+  isProtectedKey(key) {
+    return key === STORE_REQUEST_ID || key === STORE_TRACE_ID || key === STORE_TENANT_ID;
+  }
+
+  run(context, code) {
+    return scope.run({ id: context[STORE_REQUEST_ID], tenant: context[STORE_TENANT_ID], store: context }, code);
+  }
+
+  getContext() {
+    const invocation = scope.getStore();
+    if (!invocation) return undefined;
+    invocation.store ??= {
+      [STORE_REQUEST_ID]: invocation.id,
+      [STORE_TRACE_ID]: invocation.trace,
+      [STORE_TENANT_ID]: invocation.tenant,
+    };
+    return invocation.store;
+  }
+
+  hasContext() {
+    return scope.getStore() !== undefined;
+  }
+
+  get(key) {
+    return this.getContext()?.[key];
+  }
+
+  set(key, value) {
+    if (this.isProtectedKey(key)) throw new Error(`Cannot modify protected Lambda context field: ${String(key)}`);
+    const context = this.getContext();
+    if (!context) throw new Error('No context available');
+    context[key] = value;
+  }
+
+  getRequestId() {
+    return this.get(STORE_REQUEST_ID) ?? '-';
+  }
+
+  getXRayTraceId() {
+    return this.get(STORE_TRACE_ID);
+  }
+
+  getTenantId() {
+    return this.get(STORE_TENANT_ID);
   }
 }
 
@@ -578,13 +688,17 @@ function patchConsole() {
   }
 }
 
+function requestId() {
+  return scope ? scope.getStore()?.id : globalThis[REQUEST_ID];
+}
+
 function textLine(level, values) {
-  return `${new Date().toISOString()}\t${globalThis[REQUEST_ID]}\t${level}\t${util.format(...values)}`;
+  return `${new Date().toISOString()}\t${requestId()}\t${level}\t${util.format(...values)}`;
 }
 
 function jsonLine(level, values) {
-  const line = { timestamp: new Date().toISOString(), level, requestId: globalThis[REQUEST_ID] };
-  const tenant = globalThis[TENANT_ID];
+  const line = { timestamp: new Date().toISOString(), level, requestId: requestId() };
+  const tenant = scope ? scope.getStore()?.tenant : globalThis[TENANT_ID];
   if (!isNothing(tenant)) line.tenantId = tenant;
   if (values.length === 1) {
     try {
@@ -663,6 +777,8 @@ const MAX_HEAD_BYTES = 64 * 1024;
 const MAX_BODY_BYTES = 1024 * 1024 * 1024;
 const READ_BUFFER_BYTES = 64 * 1024;
 const NOTHING = Buffer.alloc(0);
+// One for all connections: what is read has been used or copied before the next read.
+const readBuffer = Buffer.allocUnsafeSlow(READ_BUFFER_BYTES);
 
 /** Ends the process because the Runtime API cannot be used. */
 function giveUp(reason) {
@@ -673,6 +789,7 @@ function giveUp(reason) {
 /** Whether the platform took a result. One that it finds too large has been recorded as failed, and life goes on. */
 function checkAccepted(status, body) {
   if (status === PAYLOAD_TOO_LARGE) writeAll(2, 'hearth runtime: the result is larger than the platform accepts\n');
+  else if (status === GONE && scope) writeAll(2, 'hearth runtime: the result came after the invocation had timed out\n');
   else if (status < 200 || status > 299) giveUp(`the Runtime API refused the result with ${status}: ${body.toString('utf8', 0, 200)}`);
 }
 
@@ -687,7 +804,8 @@ class Connection {
     this.host = colon < 0 ? address : address.slice(0, colon);
     this.port = colon < 0 ? 80 : Number(address.slice(colon + 1));
     this.nextRequest = `GET ${RUNTIME_PATH}invocation/next HTTP/1.1\r\nHost: ${address}\r\n\r\n`;
-    this.buffer = Buffer.allocUnsafeSlow(READ_BUFFER_BYTES);
+    /** The invocation that came last. */
+    this.invocation = null;
     this.open();
   }
 
@@ -705,7 +823,7 @@ class Connection {
       host: this.host,
       port: this.port,
       onread: {
-        buffer: this.buffer,
+        buffer: readBuffer,
         callback: (count, buffer) => {
           if (socket === this.socket) this.read(buffer.subarray(0, count));
           return true;
@@ -715,11 +833,20 @@ class Connection {
     this.socket = socket;
     socket.setNoDelay(true);
     const lost = (reason) => {
-      if (socket === this.socket) giveUp(`lost the connection to the Runtime API: ${reason}`);
+      if (socket !== this.socket || (this.invocation && this.invocation.cut())) return;
+      giveUp(`lost the connection to the Runtime API: ${reason}`);
     };
     socket.on('error', (error) => lost(error.message));
     socket.on('end', () => lost('closed by the other side'));
     socket.on('close', () => lost('closed'));
+  }
+
+  /** Connects anew, and asks anew if a question for the next invocation is lost. */
+  renew() {
+    const asked = this.expected.length > 0;
+    this.socket.destroy();
+    this.open();
+    if (asked) this.next();
   }
 
   /** Asks for the next invocation; from here on the connection keeps the process alive. */
@@ -735,7 +862,7 @@ class Connection {
       if (!headers['lambda-runtime-aws-request-id'] || !/^\d+$/.test(headers['lambda-runtime-deadline-ms'])) {
         giveUp('an invocation from the Runtime API lacks its request id or its deadline');
       }
-      this.socket.unref();
+      if (!scope) this.socket.unref();
       this.onInvocation(headers, body.toString());
     });
   }
@@ -753,11 +880,7 @@ class Connection {
         return;
       }
       checkAccepted(status, answer);
-      if (answerHeaders.connection === 'close' && thenNext) {
-        this.socket.destroy();
-        this.open();
-        this.next();
-      }
+      if (answerHeaders.connection === 'close' && thenNext) this.renew();
     });
     if (thenNext) this.expectInvocation();
   }

@@ -225,6 +225,17 @@ class Runtime:
                 raise AssertionError("no %r in the log: %r" % (text, self.text()))
         return self.text()
 
+    def wait_for_lines(self, start, count):
+        """Waits until so many lines of the log begin with `start`; returns these, in order of their text."""
+
+        def lines():
+            return sorted(line for line in self.text().splitlines() if line.startswith(start))
+
+        with self._grown:
+            if not self._grown.wait_for(lambda: len(lines()) >= count, DEADLINE_SECONDS):
+                raise AssertionError("not %d lines %r in the log: %r" % (count, start, self.text()))
+        return lines()
+
     def start(self, event, raw=False, **options):
         """Hands out an invocation, without waiting for its answer; returns its id."""
         self._count += 1

@@ -162,6 +162,97 @@ exports.handler = awslambda.streamifyResponse(async (e, stream) => {
                 self.assertEqual("RangeError", report["errorType"])
                 self.assertTrue(report["errorMessage"].startswith(text * 1000))
 
+    # Several at the same time
+
+    AT_ONCE = {"AWS_LAMBDA_MAX_CONCURRENCY": "3"}
+    MEET = """
+const here = [];
+const meet = () => new Promise((go) => { here.push(go); if (here.length === 3) here.splice(0).forEach((go) => go()) });
+"""
+
+    def answers(self, runtime, events):
+        """Hands out an invocation for each event, and gives their answers, in that order."""
+        ids = [runtime.start(event) for event in events]
+        answers = {answer.request_id: answer for answer in (runtime.answer() for _ in ids)}
+        self.assertEqual(set(ids), set(answers))
+        return [answers[id] for id in ids]
+
+    def test_invocations_that_wait_for_each_other(self):
+        code = self.MEET + """
+exports.handler = async (event, context) => {
+  await meet();
+  console.log('of', event);
+  if (event === 1) throw new TypeError('bad');
+  const store = awslambda.InvokeStore;
+  store.set('mine', event);
+  await new Promise(setImmediate);
+  return [event, context.awsRequestId, store.getRequestId(), store.get('mine'), store.getXRayTraceId() === context.xRayTraceId,
+    context.xRayTraceId.slice(0, 7), process.env._X_AMZN_TRACE_ID ?? null, context.getRemainingTimeInMillis() > 0];
+}"""
+        with self.run_function(code, env=self.AT_ONCE) as runtime:
+            for _ in range(3):
+                for event, answer in enumerate(self.answers(runtime, range(3))):
+                    id = answer.request_id
+                    self.assertRegex(runtime.wait_for_log("%s\tINFO\t" % id), "%s\tINFO\tof %d\n" % (id, event))
+                    if event == 1:
+                        self.assertEqual(("error", "bad"), (answer.kind, answer.json()["errorMessage"]))
+                        self.assertIn("%s\tERROR\tInvoke Error" % id, runtime.text())
+                    else:
+                        self.assertEqual([event, id, id, event, True, "Root=1-", None, True], answer.json())
+
+    def test_other_handlers_at_the_same_time(self):
+        for code, result in (
+            ("exports.handler = (e, c, cb) => meet().then(() => cb(null, [e]))", lambda e: [e]),
+            ("exports.handler = (e, c, cb) => { setInterval(() => {}, 1e6); meet().then(() => c.succeed([e])) }", lambda e: [e]),
+            ("exports.handler = (e, c) => { c.done(null, [e]) }", lambda e: [e]),
+            ("exports.handler = () => 'ignored'", lambda e: None),
+        ):
+            with self.subTest(code), self.run_function(self.MEET + code, env=self.AT_ONCE) as runtime:
+                for _ in range(2):
+                    self.assertEqual([result(e) for e in range(3)], [a.json() for a in self.answers(runtime, range(3))])
+
+    def test_streams_at_the_same_time(self):
+        code = self.MEET + """
+exports.handler = awslambda.streamifyResponse(async (e, stream) => {
+  stream.write('one');
+  await meet();
+  if (e === 1) throw new TypeError('late');
+  stream.write('of ' + e);
+  await meet2();
+  stream.end();
+});
+let waiting;
+const meet2 = () => new Promise((go) => { if (waiting) { waiting(); go(); waiting = null } else waiting = go });
+"""
+        with self.run_function(code, env=self.AT_ONCE) as runtime:
+            for _ in range(2):
+                answers = self.answers(runtime, range(3))
+                self.assertEqual([b"oneof 0", b"one", b"oneof 2"], [answer.body for answer in answers])
+                self.assertEqual("TypeError", answers[1].trailers["lambda-runtime-function-error-type"])
+
+    def test_late_results_are_not_the_end(self):
+        with self.run_function("exports.handler = async (e) => e", env=self.AT_ONCE) as runtime:
+            runtime.server.status = b"410 Gone"
+            self.assertEqual(1, runtime.invoke(1).json())
+            runtime.server.status = b"close 410 Gone"
+            self.assertEqual(2, runtime.invoke(2).json())
+            runtime.server.status = b"202 Accepted"
+            self.assertEqual([1, 2, 3], [answer.json() for answer in self.answers(runtime, [1, 2, 3])])
+            runtime.wait_for_log("had timed out")
+
+    def test_an_uncaught_error_is_reported_to_its_own_invocation(self):
+        code = self.MEET + """
+exports.handler = async (event) => {
+  await meet();
+  if (event === 1) setImmediate(() => { throw new RangeError('x') });
+  return new Promise(() => {});
+}"""
+        with self.run_function(code, env=self.AT_ONCE) as runtime:
+            ids = [runtime.start(event) for event in range(3)]
+            answer = runtime.answer()
+            self.assertEqual((ids[1], "RangeError"), (answer.request_id, answer.json()["errorType"]))
+            self.assertEqual(129, runtime.exit_code())
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -274,13 +274,115 @@ def handler(e, c):
                 self.assertEqual("Runtime.MarshalError", failure["errorType"])
                 self.assertEqual("Unable to marshal response: " + message, failure["errorMessage"])
 
-    def test_a_circular_result_and_an_async_handler(self):
+    def test_a_circular_result(self):
         with self.run_function("def handler(e, c):\n    x = []\n    x.append(x)\n    return x") as runtime:
             self.assertEqual("Unable to marshal response: Circular reference detected", runtime.invoke(None).json()["errorMessage"])
-        with self.run_function("async def handler(e, c): return 1") as runtime:
-            failure = runtime.invoke(None).json()
-            self.assertEqual("Runtime.MarshalError", failure["errorType"])
-            self.assertIn("Object of type coroutine is not JSON serializable", failure["errorMessage"])
+
+    # Handlers that are coroutines
+
+    def test_an_async_handler_and_what_it_leaves_to_the_next(self):
+        code = """
+import asyncio
+left = []
+async def later(event):
+    await asyncio.sleep(0)
+    left.append(event)
+    return len(left)
+async def handler(event, context):
+    if event == "bad": raise KeyError(event)
+    if event == "cancelled": asyncio.current_task().cancel()
+    before = [await task for task in left_tasks]
+    left_tasks[:] = [asyncio.ensure_future(later(event))]
+    return before
+left_tasks = []
+"""
+        with self.run_function(code) as runtime:
+            self.assertEqual([[], [1], [2]], [runtime.invoke(n).json() for n in range(3)])
+            failure = runtime.invoke("bad").json()
+            self.assertEqual(("KeyError", "'bad'"), (failure["errorType"], failure["errorMessage"]))
+            self.assertIn("in handler", failure["stackTrace"][0])
+            self.assertEqual("The handler was cancelled", runtime.invoke("cancelled").json()["errorMessage"])
+            self.assertEqual([4], runtime.invoke(None).json())
+
+    # Several at the same time
+
+    AT_ONCE = {"AWS_LAMBDA_MAX_CONCURRENCY": "3"}
+
+    def answers(self, runtime, events, **options):
+        """Hands out an invocation for each event, and gives their answers, in that order."""
+        ids = [runtime.start(event, **options) for event in events]
+        answers = {answer.request_id: answer for answer in (runtime.answer() for _ in ids)}
+        self.assertEqual(set(ids), set(answers))
+        return [answers[id] for id in ids]
+
+    MEETING = {
+        "threads": """
+import logging, os, threading
+meeting = threading.Barrier(3)
+def handler(event, context):
+    meeting.wait(20)
+    logging.warning("of %s", event)
+    print("from", event, sep=" ")
+    if event == 1: raise KeyError(event)
+    return [event, context.aws_request_id, context.xray_trace_id, os.environ.get("_X_AMZN_TRACE_ID"), os.getpid()]
+""",
+        "asyncio": """
+import asyncio, logging, os
+here, all_here = [], None
+async def handler(event, context):
+    global all_here
+    if all_here is None: all_here = asyncio.Event()
+    here.append(event)
+    if len(here) % 3 == 0:
+        all_here.set()
+        all_here = None
+    else: await all_here.wait()
+    logging.warning("of %s", event)
+    print("from", event, sep=" ")
+    if event == 1: raise KeyError(event)
+    return [event, context.aws_request_id, context.xray_trace_id, os.environ.get("_X_AMZN_TRACE_ID"), os.getpid()]
+""",
+    }
+
+    def test_invocations_that_wait_for_each_other(self):
+        for name, code in self.MEETING.items():
+            with self.subTest(name), self.run_function(code, env=self.AT_ONCE) as runtime:
+                for turn in range(3):
+                    for event, answer in enumerate(self.answers(runtime, range(3))):
+                        if event == 1:
+                            self.assertEqual(("error", "KeyError"), (answer.kind, answer.json()["errorType"]))
+                            self.assertEqual(answer.request_id, answer.json()["requestId"])
+                            continue
+                        given = [event, answer.request_id, "Root=1-5bef4de7-ad49b0e87f6ef6c87fc2e700;Parent=9a9197af755a6419;Sampled=1"]
+                        self.assertEqual(given + [None, runtime.process.pid], answer.json())
+                        self.assertIn("%s\tof %d\n" % (answer.request_id, event), runtime.wait_for_log("%s\tof " % answer.request_id))
+                self.assertEqual(sorted(["from 0", "from 1", "from 2"] * 3), runtime.wait_for_lines("from ", 9))
+
+    def test_one_at_a_time_on_many_lanes(self):
+        with self.run_function("def handler(e, c): return e", env=self.AT_ONCE) as runtime:
+            for n in range(7):
+                self.assertEqual(n, runtime.invoke(n).json())
+            runtime.server.status = b"410 Gone"
+            self.assertEqual(8, runtime.invoke(8).json())
+            runtime.server.status = b"202 Accepted"
+            self.assertEqual([1, 2, 3], [answer.json() for answer in self.answers(runtime, [1, 2, 3])])
+            runtime.wait_for_log("had timed out")
+
+    def test_a_handler_that_exits_ends_the_process_on_every_lane(self):
+        for code in (
+            "import sys\ndef handler(e, c): sys.exit(7)",
+            "import sys\nasync def handler(e, c): sys.exit(7)",
+        ):
+            with self.subTest(code), self.run_function(code, env=self.AT_ONCE) as runtime:
+                runtime.start(None)
+                self.assertEqual(7, runtime.exit_code())
+
+    def test_the_end_of_one_connection_ends_the_process_with_a_clear_line_on_every_lane(self):
+        with self.run_function("def handler(e, c): return 1", env=self.AT_ONCE) as runtime:
+            runtime.invoke(None)
+            runtime.server.script.put(None)
+            self.assertEqual(1, runtime.exit_code())
+            self.assertIn("hearth runtime: ", runtime.text())
 
     def test_events_that_are_not_json(self):
         with self.run_function("def handler(e, c): return e") as runtime:

@@ -4,6 +4,7 @@ import importlib.util
 import json
 import os
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -96,11 +97,50 @@ exports.handler = awslambda.streamifyResponse(async (event, stream) => {
     assert curl.stdout.endswith(b"\r\n\r\nsome of it, and the rest")
 
 
-def test_rust_lambda_runtime(lam, name):
+def rust_client():
+    """A package with a function on the official client for Rust."""
     subprocess.run(
         [os.environ.get("CARGO", "cargo"), "build", "--quiet", "--locked", "--package", "lambda-runtime-function"],
         cwd=ROOT, check=True,
     )
-    binary = (ROOT / "target/debug/lambda-runtime-function").read_bytes()
-    create(lam, name, zipped({"bootstrap*": binary}), Runtime="provided.al2023")
+    return zipped({"bootstrap*": (ROOT / "target/debug/lambda-runtime-function").read_bytes()})
+
+
+def test_rust_lambda_runtime(lam, name):
+    create(lam, name, rust_client(), Runtime="provided.al2023")
     check(lam, name)
+
+
+def meet(node, name, count):
+    """Invokes so often at the same time; gives the log streams of the environments that did it."""
+    lam = node.client("lambda", max_pool_connections=count)
+    with ThreadPoolExecutor(count) as pool:
+        answers = list(pool.map(lambda _: invoke(lam, name, "meet"), range(count)))
+    for payload, answer in answers:
+        assert "FunctionError" not in answer, payload
+        assert payload["id"] == answer["ResponseMetadata"]["RequestId"]
+    return {payload["stream"] for payload, _ in answers}
+
+
+def test_rust_lambda_runtime_at_once(node, lam, name):
+    create(lam, name, rust_client(), Runtime="provided.al2023", Timeout=20, Tags={"hearth:concurrency": "16"})
+    for _ in range(3):
+        assert len(meet(node, name, 16)) == 1
+
+
+def test_python_awslambdaric_at_once(node, lam, name):
+    import sys
+
+    files = installed("awslambdaric", "runtime_client", "simplejson", "snapshot_restore_py")
+    # It makes processes of which each asks for itself: they meet where all can see them.
+    code = """
+import os, time
+def handler(event, context):
+    open("/tmp/%s" % context.aws_request_id, "x").close()
+    while len(os.listdir("/tmp")) < 4: time.sleep(0.01)
+    return {"ric": event, "id": context.aws_request_id, "stream": context.log_stream_name, "process": os.getpid()}
+"""
+    bootstrap = f"#!/bin/sh\nexec python3.{sys.version_info.minor} -m awslambdaric app.handler\n"
+    package = zipped(files | {"app.py": code, "bootstrap*": bootstrap})
+    create(lam, name, package, Runtime="provided.al2023", Timeout=20, MemorySize=512, Tags={"hearth:concurrency": "4"})
+    assert len(meet(node, name, 4)) == 1

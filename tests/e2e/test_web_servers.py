@@ -5,13 +5,12 @@ import hashlib
 import http.client
 import json
 import os
-import shutil
 import urllib.parse
-from importlib import metadata
-from pathlib import Path
 
 import pytest
 
+import distributions
+import npm
 from harness import NODE, PYTHON
 
 pytest.importorskip("flask")
@@ -119,32 +118,6 @@ app.listen(process.env.PORT);
 """
 
 
-def of_distributions(folder, *names):
-    """Copies installed distributions, and what they need, into a folder: what `pip install --target` would do."""
-    from packaging.requirements import Requirement
-
-    done, waiting = set(), list(names)
-    while waiting:
-        name = waiting.pop().lower().replace("_", "-")
-        if name in done:
-            continue
-        done.add(name)
-        try:
-            distribution = metadata.distribution(name)
-        except metadata.PackageNotFoundError:
-            continue
-        for file in distribution.files or []:
-            if file.parts[0] in ("..", "/") or file.suffix == ".pyc":
-                continue
-            target = folder / file
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(file.locate(), target)
-        for line in distribution.requires or []:
-            requirement = Requirement(line)
-            if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
-                waiting.append(requirement.name)
-
-
 def deploy(node, folder, name, *options):
     """`hearth deploy --web --public`; gives where the function is."""
     answer = node.hearth("deploy", str(folder), "--name", name, "--web", "--public", "--json", "--memory", "512", *options)
@@ -189,7 +162,7 @@ class Place:
 @pytest.fixture(scope="module")
 def flask(node, tmp_path_factory):
     folder = tmp_path_factory.mktemp("flask")
-    of_distributions(folder, "flask")
+    distributions.copy(folder, "flask")
     (folder / "app.py").write_text(FLASK)
     return deploy(node, folder, "web-flask", "--runtime", PYTHON, "--timeout", "60")
 
@@ -197,7 +170,7 @@ def flask(node, tmp_path_factory):
 @pytest.fixture(scope="module")
 def fastapi(node, tmp_path_factory):
     folder = tmp_path_factory.mktemp("fastapi")
-    of_distributions(folder, "fastapi", "uvicorn", "websockets")
+    distributions.copy(folder, "fastapi", "uvicorn", "websockets")
     (folder / "app.py").write_text(FASTAPI)
     script = folder / "run.sh"
     script.write_text('#!/bin/sh\nexec python3 -m uvicorn app:app --port "$PORT"\n')
@@ -207,19 +180,8 @@ def fastapi(node, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def express(node, tmp_path_factory):
-    modules = Path(os.environ.get("HEARTH_TEST_NPM", "target/tools/tests/npm")) / "node_modules"
-    if not (modules / "express").is_dir():
-        pytest.skip("express is not installed in the npm folder of the tests")
     folder = tmp_path_factory.mktemp("express")
-    # A program of its own: what express needs is found from its manifests.
-    waiting, done = ["express"], set()
-    while waiting:
-        name = waiting.pop()
-        if name in done or not (modules / name / "package.json").is_file():
-            continue
-        done.add(name)
-        shutil.copytree(modules / name, folder / "node_modules" / name, symlinks=True)
-        waiting += json.loads((modules / name / "package.json").read_text()).get("dependencies", {})
+    npm.install(folder, "express")
     (folder / "index.js").write_text(EXPRESS)
     (folder / "package.json").write_text(json.dumps({"scripts": {"start": "node index.js"}}))
     return deploy(node, folder, "web-express", "--runtime", NODE, "--timeout", "60", "--tag", "hearth:concurrency=50")
@@ -375,7 +337,7 @@ def test_shutdown_does_not_wait_for_websockets(new_node, tmp_path):
     node = new_node()
     folder = tmp_path / "app"
     folder.mkdir()
-    of_distributions(folder, "fastapi", "uvicorn", "websockets")
+    distributions.copy(folder, "fastapi", "uvicorn", "websockets")
     (folder / "app.py").write_text(FASTAPI)
     (folder / "run.sh").write_text('exec python3 -m uvicorn app:app --port "$PORT"\n')
     place = deploy(node, folder, "web-open", "--runtime", PYTHON, "--timeout", "900")

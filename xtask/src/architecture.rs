@@ -9,7 +9,7 @@ mod tests {
 
     /// Every crate with the crates that it may use. `gateway` does not know `worker` or `sandbox`: it speaks to
     /// workers through `types::invoke::Invoker`. Nobody uses `hearth`.
-    const ALLOWED: [(&str, &[&str]); 12] = [
+    const ALLOWED: [(&str, &[&str]); 13] = [
         ("hearth-types", &[]),
         ("hearth-store", &["hearth-types"]),
         ("hearth-code", &["hearth-types"]),
@@ -36,6 +36,15 @@ mod tests {
         ),
         ("hearth-queues", &["hearth-types", "hearth-store"]),
         (
+            "hearth-destinations",
+            &[
+                "hearth-types",
+                "hearth-store",
+                "hearth-registry",
+                "hearth-events",
+            ],
+        ),
+        (
             "hearth-gateway",
             &[
                 "hearth-types",
@@ -59,6 +68,7 @@ mod tests {
                 "hearth-worker",
                 "hearth-events",
                 "hearth-queues",
+                "hearth-destinations",
                 "hearth-gateway",
             ],
         ),

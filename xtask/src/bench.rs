@@ -21,12 +21,14 @@ enum Suite {
     Processes,
     /// Components behind the WebAssembly wall
     Wasm,
+    /// Web servers, streams and routes behind the front door
+    FrontDoor,
 }
 
 pub(crate) fn run(args: &BenchArgs) -> anyhow::Result<()> {
     let suites = match args.suite {
         Some(suite) => vec![suite],
-        None => vec![Suite::Processes, Suite::Wasm],
+        None => Suite::value_variants().to_vec(),
     };
     let tools = tools::for_bench()?;
     command::run(&mut cargo(&[
@@ -47,6 +49,7 @@ pub(crate) fn run(args: &BenchArgs) -> anyhow::Result<()> {
         let name = match suite {
             Suite::Processes => "processes",
             Suite::Wasm => "wasm",
+            Suite::FrontDoor => "front-door",
         };
         let mut bench = command(built.join("hearth-bench"), &[name]);
         bench
@@ -60,7 +63,7 @@ pub(crate) fn run(args: &BenchArgs) -> anyhow::Result<()> {
             bench.arg("--npm").arg(npm);
         }
         match suite {
-            Suite::Processes => {
+            Suite::Processes | Suite::FrontDoor => {
                 bench.arg("--python").arg(&tools.python);
             }
             Suite::Wasm => {

@@ -1,6 +1,7 @@
 //! `cargo xtask`: the project's own tasks.
 //!
 //! - [`test`]: the one test command
+//! - [`fault`]: its fault tests, at length
 //! - [`bench`]: the benchmarks, side by side
 //! - [`peers`]: what the benchmarks of WebAssembly need besides
 //! - [`tools`]: what the tests need beside Rust, installed by package name
@@ -10,6 +11,7 @@
 mod architecture;
 mod bench;
 mod command;
+mod fault;
 mod peers;
 mod test;
 mod tools;
@@ -22,6 +24,8 @@ use clap::Parser;
 enum Task {
     /// Install what the tests need and run all of them
     Test(test::TestArgs),
+    /// Kill a node over and over while it runs events, and see that none is lost
+    Fault(fault::FaultArgs),
     /// Measure Hearth beside its floors and peers; results in target/bench
     Bench(bench::BenchArgs),
 }
@@ -29,6 +33,7 @@ enum Task {
 fn main() -> anyhow::Result<()> {
     match Task::parse() {
         Task::Test(args) => test::run(&args),
+        Task::Fault(args) => fault::run(&args),
         Task::Bench(args) => bench::run(&args),
     }
 }

@@ -18,7 +18,7 @@ pub(crate) struct TestArgs {
     pytest: Vec<String>,
 }
 
-fn run_python(tools: &tools::Tools, arguments: &[&str]) -> Command {
+pub(crate) fn run_python(tools: &tools::Tools, arguments: &[&str]) -> Command {
     let mut python = command(&tools.python, arguments);
     python
         .env("PYTHONDONTWRITEBYTECODE", "1")
@@ -68,7 +68,15 @@ pub(crate) fn run(args: &TestArgs) -> anyhow::Result<()> {
     // Of the whole workspace, as above: alone, the package would be built with other features of its dependencies, anew.
     steps.push((
         "build",
-        cargo(&["build", "--locked", "--workspace", "--bin", "hearth"]),
+        cargo(&[
+            "build",
+            "--locked",
+            "--workspace",
+            "--bin",
+            "hearth",
+            "--bin",
+            "hearth-bench",
+        ]),
     ));
     let mut system = run_python(&tools, &["-m", "pytest", "-p", "no:cacheprovider", "tests"]);
     system.args(&args.pytest);

@@ -33,11 +33,34 @@ const DEBIAN: [(&str, &str); 9] = [
     ("libtool", "libtoolize"),
 ];
 
-/// Installs what is missing. Python is required; npm and Debian packages are not, but what they are for is then
-/// skipped with a message.
+/// Programs that show pages to the tests, any of them. The first is also the name of the Debian package that is installed
+/// where there is none: 100 MB to download, 310 MB on the disk.
+const BROWSERS: [&str; 4] = [
+    "chromium-headless-shell",
+    "chromium",
+    "chromium-browser",
+    "google-chrome",
+];
+
+/// Installs what is missing. Python is required; npm, a browser and Debian packages are not, but what they are for is
+/// then skipped with a message.
 pub(crate) fn for_tests() -> anyhow::Result<Tools> {
     let mut skipped = Vec::new();
-    debian(&mut skipped)?;
+    let missing: Vec<&str> = DEBIAN
+        .iter()
+        .filter(|(_, program)| !on_path(program))
+        .map(|(package, _)| *package)
+        .collect();
+    debian(&missing, &mut skipped)?;
+    if !BROWSERS.iter().any(|program| on_path(program)) {
+        // Debian's relatives have no package of that name.
+        let installed = debian(&BROWSERS[..1], &mut skipped);
+        skipped.extend(
+            installed
+                .err()
+                .map(|why| format!("pages in a browser: {why:#}")),
+        );
+    }
     packages("tests", skipped)
 }
 
@@ -59,12 +82,7 @@ fn packages(name: &str, mut skipped: Vec<String>) -> anyhow::Result<Tools> {
     })
 }
 
-fn debian(skipped: &mut Vec<String>) -> anyhow::Result<()> {
-    let missing: Vec<&str> = DEBIAN
-        .iter()
-        .filter(|(_, program)| !on_path(program))
-        .map(|(package, _)| *package)
-        .collect();
+fn debian(missing: &[&str], skipped: &mut Vec<String>) -> anyhow::Result<()> {
     if missing.is_empty() {
         return Ok(());
     }
@@ -91,7 +109,7 @@ fn debian(skipped: &mut Vec<String>) -> anyhow::Result<()> {
     apt(&["update", "-qq"])?;
     apt(&[
         &["install", "-y", "-qq", "--no-install-recommends"],
-        missing.as_slice(),
+        missing,
     ]
     .concat())
 }

@@ -11,4 +11,4 @@ http
       response.end(body);
     });
   })
-  .listen(Number(process.env.UPSTREAM_PORT), "127.0.0.1");
+  .listen(Number(process.env.PORT), "127.0.0.1");

@@ -7,3 +7,7 @@ def lambda_handler(event, context):
 
 def http(request):
     return {"hello": request.get_json()["name"]}
+
+
+def hello(request):
+    return {"message": "Hello, World!"}

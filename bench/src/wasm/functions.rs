@@ -1,15 +1,13 @@
-//! Functions made of components: deployed through the API, called by their URLs or by name.
+//! Functions made of components: deployed through the API.
 
 use std::path::Path;
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 use base64::Engine as _;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::get;
-use crate::api::{Access, Api};
+use crate::api::Api;
 use crate::hearth::Hearth;
-use crate::load::Target;
 
 /// Memory of every function here, MiB: the least there is, and plenty for a JavaScript engine.
 const MEMORY_MIB: u32 = 128;
@@ -148,62 +146,5 @@ async fn active(api: &mut Api, name: &str) -> anyhow::Result<()> {
             Some("Pending") => tokio::time::sleep(std::time::Duration::from_millis(2)).await,
             _ => anyhow::bail!("{name} did not become active: {configuration}"),
         }
-    }
-}
-
-/// Gives a function a URL that everyone may call.
-pub(crate) async fn url(access: &Access, name: &str) -> anyhow::Result<Url> {
-    let mut api = access.api().await?;
-    let permissions = [
-        json!({
-            "StatementId": "url",
-            "Action": "lambda:InvokeFunctionUrl",
-            "Principal": "*",
-            "FunctionUrlAuthType": "NONE",
-        }),
-        json!({
-            "StatementId": "invoke",
-            "Action": "lambda:InvokeFunction",
-            "Principal": "*",
-            "InvokedViaFunctionUrl": true,
-        }),
-    ];
-    for permission in permissions {
-        let path = format!("/2015-03-31/functions/{name}/policy");
-        api.call("POST", &path, Some(&permission)).await?;
-    }
-    let answer = api
-        .call(
-            "POST",
-            &format!("/2021-10-31/functions/{name}/url"),
-            Some(&json!({ "AuthType": "NONE" })),
-        )
-        .await?;
-    Ok(Url {
-        id: identifier(&answer)?,
-    })
-}
-
-/// The identifier: the first label of the URL's host.
-fn identifier(answer: &Value) -> anyhow::Result<String> {
-    let url = answer["FunctionUrl"]
-        .as_str()
-        .context("read a function's URL")?;
-    let host = url.split("://").nth(1).unwrap_or(url);
-    let id = host.split('.').next().unwrap_or_default();
-    ensure!(!id.is_empty(), "read a function's URL: {url}");
-    Ok(id.to_owned())
-}
-
-/// A function's URL, in the form that needs no name resolution.
-#[derive(Clone)]
-pub(crate) struct Url {
-    id: String,
-}
-
-impl Url {
-    /// `path` begins with a slash.
-    pub(crate) fn target(&self, node: &Hearth, path: &str) -> Target {
-        get(node.access.address, &format!("/_url/{}{path}", self.id))
     }
 }

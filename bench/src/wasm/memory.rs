@@ -7,7 +7,8 @@ use anyhow::Context as _;
 
 use super::functions::{self, Package, Settings};
 use super::peers::Setting;
-use super::{Suite, get};
+use super::{EXPECTED, Suite, get};
+use crate::function_url::{self, Mode};
 use crate::hearth::Hearth;
 use crate::load::{self, Target};
 use crate::process;
@@ -51,8 +52,8 @@ pub(crate) async fn measure(suite: &Suite<'_>) -> anyhow::Result<Memory> {
         ..Settings::default()
     };
     functions::deploy(&node, "sleeper", &Package::read(&sleeper)?, &settings).await?;
-    let url = functions::url(&node.access, "sleeper").await?;
-    let running = in_flight(id, |path| url.target(&node, path)).await?;
+    let url = function_url::make(&node.access, "sleeper", Mode::Buffered).await?;
+    let running = in_flight(id, |path| url.target(&node, path, EXPECTED)).await?;
     node.stop().await?;
 
     let (serve, serve_running) = servers(suite, &sleeper).await?;

@@ -1,11 +1,10 @@
 //! Components behind the WebAssembly wall, beside `wasmtime serve` and `workerd`.
 //!
-//! Reading order: [`functions`] (components as functions of a node), [`floor`] and [`peers`] (what they are held
-//! against), then the measurements: [`warm`], [`cold`], [`memory`], [`lookup`], [`neighbour`], [`instance`]; [`report`]
+//! Reading order: [`functions`] (components as functions of a node), [`peers`] (what they are held against, beside
+//! [`floor`](crate::floor)), then the measurements: [`warm`], [`cold`], [`memory`], [`lookup`], [`neighbour`], [`instance`]; [`report`]
 //! has the tables and what is aimed at.
 
 mod cold;
-pub(crate) mod floor;
 mod functions;
 mod instance;
 mod lookup;
@@ -23,11 +22,9 @@ use clap::{Args, ValueEnum};
 
 use self::peers::Wasmtime;
 use crate::Places;
+use crate::floor::HELLO as EXPECTED;
 use crate::hearth::Hearth;
 use crate::load::Target;
-
-/// A part of every right answer.
-const EXPECTED: &str = "Hello, World!";
 
 /// How long and how often, and with what.
 #[derive(Args)]
@@ -136,13 +133,7 @@ pub(crate) async fn run(options: &Options) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A plain request.
+/// A plain request for a hello.
 fn get(address: SocketAddr, path: &str) -> Target {
-    Target {
-        address,
-        request: format!("GET {path} HTTP/1.1\r\nhost: {address}\r\n\r\n")
-            .into_bytes()
-            .into(),
-        expected: EXPECTED.as_bytes().into(),
-    }
+    Target::get(address, path, EXPECTED)
 }

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 
-use super::Suite;
 use super::functions::{self, Package, Settings};
+use super::{EXPECTED, Suite};
+use crate::function_url::{self, Mode};
 use crate::load::{self, Connection, Target};
 use crate::report::Lines;
 
@@ -28,12 +29,12 @@ pub(crate) async fn measure(suite: &Suite<'_>) -> anyhow::Result<Lines> {
     };
     let abuse = Package::read(&suite.component("abuse.wasm"))?;
     functions::deploy(node, "noisy", &abuse, &looping).await?;
-    let quiet = functions::url(&node.access, "quiet")
+    let quiet = function_url::make(&node.access, "quiet", Mode::Buffered)
         .await?
-        .target(node, "/");
-    let noisy = functions::url(&node.access, "noisy")
+        .target(node, "/", EXPECTED);
+    let noisy = function_url::make(&node.access, "noisy", Mode::Buffered)
         .await?
-        .target(node, "/loop");
+        .target(node, "/loop", EXPECTED);
     let duration = Duration::from_secs_f64(suite.options.seconds);
     let mut lines = Lines::default();
     for round in 0..suite.options.rounds {

@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -131,19 +130,8 @@ const hello :Workerd.Worker = (
 }
 
 async fn start(command: &mut Command, address: SocketAddr) -> anyhow::Result<Peer> {
-    let shown = format!("{:?}", command.as_std());
-    let child = command
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .kill_on_drop(true)
-        .spawn();
-    let process = child.with_context(|| format!("start {shown}"))?;
-    process::listening(address)
-        .await
-        .with_context(|| format!("start {shown}"))?;
     Ok(Peer {
+        process: process::serve(command, address).await?,
         target: get(address, "/"),
-        process,
     })
 }

@@ -5,8 +5,7 @@ use super::instance::Instance;
 use super::memory::{DEPLOYED, Memory, RUNNING};
 use super::warm::{self, AGAINST};
 use super::{lookup, neighbour};
-use crate::load::Sample;
-use crate::report::{Lines, micros, millis};
+use crate::report::{self, Aims, Lines, medians, micros, millis, processor_times, rates, tails};
 
 /// What was measured.
 #[derive(Default)]
@@ -23,7 +22,7 @@ pub(crate) struct Results {
 pub(crate) fn markdown(results: &Results) -> String {
     let mut text = String::new();
     if let Some(lines) = &results.warm {
-        text += &under_load("component", lines);
+        text += &lines.table("component");
         text += &ratios(lines);
     }
     if let Some(instance) = &results.instance {
@@ -33,80 +32,23 @@ pub(crate) fn markdown(results: &Results) -> String {
         text += &first_requests(cold);
     }
     for lines in [&results.lookup, &results.neighbour].into_iter().flatten() {
-        text += &under_load("", lines);
+        text += &lines.table("");
     }
     if let Some(memory) = &results.memory {
         text += &memories(memory);
     }
-    text + &aims(results)
-}
-
-fn under_load(head: &str, lines: &Lines) -> String {
-    let mut text = format!(
-        "| {head} | what | callers | p50 µs | p99 µs | per second | processor µs |\n|---|---|---:|---:|---:|---:|---:|\n"
-    );
-    for line in &lines.0 {
-        let sample = line.median();
-        text += &format!(
-            "| {} | {} | {} | {:.0} | {:.0} | {:.0} | {} |\n",
-            line.group,
-            line.name,
-            line.callers,
-            micros(sample.p50),
-            micros(sample.p99),
-            sample.per_second,
-            sample
-                .processor
-                .map_or_else(String::new, |taken| format!("{:.0}", micros(taken))),
-        );
-    }
-    text + "\n"
+    text + &aims(results).table()
 }
 
 fn ratios(lines: &Lines) -> String {
     let mut text = String::from(
         "| component | Hearth over a peer | rate, 1 caller | 16 | 64 | processor time, 1 caller | 16 | 64 |\n|---|---|---:|---:|---:|---:|---:|---:|\n",
     );
-    for (group, ours, peer) in AGAINST {
-        let cells = |ratio: Ratio| -> Vec<String> {
-            let ratios = warm::CALLERS
-                .iter()
-                .filter_map(|callers| compare(lines, group, ours, peer, *callers, ratio));
-            ratios.map(|ratio| format!("{ratio:.2}")).collect()
-        };
-        let cells = [cells(rates), cells(processor_times)].concat();
-        if !cells.is_empty() {
-            text += &format!("| {group} | {ours} / {peer} | {} |\n", cells.join(" | "));
-        }
+    for pair in AGAINST {
+        let row = report::row(lines, pair, &warm::CALLERS, &[rates, processor_times]);
+        text += &row.unwrap_or_default();
     }
     text + "\n"
-}
-
-/// A ratio of ours to a peer's.
-type Ratio = fn(&Sample, &Sample) -> Option<f64>;
-
-fn rates(ours: &Sample, peer: &Sample) -> Option<f64> {
-    Some(ours.per_second / peer.per_second)
-}
-
-fn processor_times(ours: &Sample, peer: &Sample) -> Option<f64> {
-    Some(ours.processor?.div_duration_f64(peer.processor?))
-}
-
-fn compare(
-    lines: &Lines,
-    group: &str,
-    ours: &str,
-    peer: &str,
-    callers: usize,
-    ratio: Ratio,
-) -> Option<f64> {
-    let ours = lines.median(group, ours, callers)?;
-    ratio(&ours, &lines.median(group, peer, callers)?)
-}
-
-fn over(ours: &Sample, other: &Sample) -> f64 {
-    ours.p50.as_secs_f64() / other.p50.as_secs_f64()
 }
 
 fn instances(instance: &Instance) -> String {
@@ -124,7 +66,7 @@ fn instances(instance: &Instance) -> String {
             micros(ours.p99),
             micros(bare.p50),
             micros(bare.p99),
-            over(ours, bare),
+            ours.p50.div_duration_f64(bare.p50),
         );
     }
     text + "\n"
@@ -166,9 +108,9 @@ fn memories(memory: &Memory) -> String {
     )
 }
 
-/// One aim: what it is, what was measured, whether it holds.
-fn aims(results: &Results) -> String {
-    let mut aims: Vec<(String, String, bool)> = Vec::new();
+/// What is aimed at, and whether it holds.
+fn aims(results: &Results) -> Aims {
+    let mut aims = Aims::default();
     if let Some(lines) = &results.warm {
         let pairs = [
             ("fresh", warm::URL_FRESH, warm::SERVE_TUNED),
@@ -176,25 +118,20 @@ fn aims(results: &Results) -> String {
         ];
         for (mode, ours, peer) in pairs {
             for callers in warm::CALLERS {
-                if let Some(ratio) = compare(lines, warm::RUST, ours, peer, callers, rates) {
-                    aims.push((
-                        format!(
-                            "rate over `wasmtime serve`, {mode}, {callers} callers: 1.0 or more"
-                        ),
-                        format!("{ratio:.2}"),
-                        ratio >= 1.0,
-                    ));
-                }
+                aims.at_least(
+                    format!("rate over `wasmtime serve`, {mode}, {callers} callers"),
+                    1.0,
+                    lines.compare(warm::RUST, ours, peer, callers, rates),
+                );
             }
         }
     }
     if let Some(instance) = &results.instance {
-        let ratio = over(&instance.start, &instance.start_bare);
-        aims.push((
-            "instance start over Wasmtime's own: 1.3 or less".to_owned(),
-            format!("{ratio:.2}"),
-            ratio <= 1.3,
-        ));
+        aims.at_most(
+            "instance start over Wasmtime's own".to_owned(),
+            1.3,
+            medians(&instance.start, &instance.start_bare),
+        );
     }
     if let Some(cold) = &results.cold {
         for (when, sample) in [
@@ -202,45 +139,37 @@ fn aims(results: &Results) -> String {
             ("node restarted", &cold.restarted),
         ] {
             let p99 = millis(sample.p99);
-            aims.push((
+            aims.add(
                 format!("first request, {when}, p99: below 5 ms"),
                 format!("{p99:.2} ms"),
                 p99 < 5.0,
-            ));
+            );
         }
     }
     if let Some(lines) = &results.lookup {
         for callers in lookup::CALLERS {
-            let small = lines.median(lookup::GROUP, lookup::SMALL, callers);
-            let large = lines.median(lookup::GROUP, lookup::LARGE, callers);
-            if let (Some(small), Some(large)) = (small, large) {
-                let ratio = over(&large, &small);
-                aims.push((
-                    format!("p50 with many functions over few, {callers} callers: 1.1 or less"),
-                    format!("{ratio:.2}"),
-                    ratio <= 1.1,
-                ));
-            }
+            aims.at_most(
+                format!("p50 with many functions over few, {callers} callers"),
+                1.1,
+                lines.compare(
+                    lookup::GROUP,
+                    lookup::LARGE,
+                    lookup::SMALL,
+                    callers,
+                    medians,
+                ),
+            );
         }
     }
     if let Some(lines) = &results.neighbour {
+        let (group, beside, alone) = (neighbour::GROUP, neighbour::BESIDE, neighbour::ALONE);
         for callers in neighbour::CALLERS {
-            let alone = lines.median(neighbour::GROUP, neighbour::ALONE, callers);
-            let beside = lines.median(neighbour::GROUP, neighbour::BESIDE, callers);
-            if let (Some(alone), Some(beside)) = (alone, beside) {
-                let ratio = beside.p99.as_secs_f64() / alone.p99.as_secs_f64();
-                aims.push((
-                    format!("p99 beside a loop over alone, {callers} callers: 2 or less"),
-                    format!("{ratio:.2}"),
-                    ratio <= 2.0,
-                ));
-            }
+            aims.at_most(
+                format!("p99 beside a loop over alone, {callers} callers"),
+                2.0,
+                lines.compare(group, beside, alone, callers, tails),
+            );
         }
     }
-    let mut text = String::from("| aim | measured | holds |\n|---|---:|---|\n");
-    for (aim, measured, holds) in aims {
-        let holds = if holds { "yes" } else { "**no**" };
-        text += &format!("| {aim} | {measured} | {holds} |\n");
-    }
-    text
+    aims
 }

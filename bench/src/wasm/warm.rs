@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
-use super::Suite;
-use super::floor::Floor;
 use super::functions::{self, Package, Settings};
 use super::peers::{self, Setting};
-use crate::load::{self, Target};
+use super::{EXPECTED, Suite};
+use crate::floor::{FLOOR, Floor};
+use crate::function_url::{self, Mode};
+use crate::hearth::Hearth;
+use crate::load::{self, Target, Until};
 use crate::report::Lines;
+use crate::route;
 
 /// How many callers ask at the same time.
 pub(crate) const CALLERS: [usize; 3] = [1, 16, 64];
@@ -18,9 +21,10 @@ pub(crate) const JAVASCRIPT: &str = "JavaScript";
 
 /// How Hearth's lines begin.
 pub(crate) const HEARTH: &str = "Hearth";
-pub(crate) const FLOOR: &str = "floor: hyper, no platform";
 pub(crate) const URL_FRESH: &str = "Hearth, URL, fresh";
 pub(crate) const URL_REUSED: &str = "Hearth, URL, reused 128";
+const ROUTE_FRESH: &str = "Hearth, route, fresh";
+const ROUTE_REUSED: &str = "Hearth, route, reused 128";
 const INVOKE_FRESH: &str = "Hearth, Invoke, fresh";
 const INVOKE_REUSED: &str = "Hearth, Invoke, reused 128";
 pub(crate) const SERVE_DEFAULT: &str = "wasmtime serve, default";
@@ -32,11 +36,13 @@ pub(crate) const WORKERD: &str = "workerd";
 const REUSED: &str = "rust-reused";
 
 /// Which peer a line of Hearth's is held against.
-pub(crate) const AGAINST: [(&str, &str, &str); 7] = [
+pub(crate) const AGAINST: [(&str, &str, &str); 9] = [
     (RUST, URL_FRESH, SERVE_DEFAULT),
     (RUST, URL_FRESH, SERVE_TUNED),
+    (RUST, ROUTE_FRESH, SERVE_TUNED),
     (RUST, INVOKE_FRESH, SERVE_TUNED),
     (RUST, URL_REUSED, SERVE_REUSED),
+    (RUST, ROUTE_REUSED, SERVE_REUSED),
     (RUST, INVOKE_REUSED, SERVE_REUSED),
     (JAVASCRIPT, URL_FRESH, SERVE_TUNED),
     (JAVASCRIPT, URL_FRESH, WORKERD),
@@ -89,11 +95,14 @@ pub(crate) async fn measure(suite: &Suite<'_>) -> anyhow::Result<Lines> {
         };
         let package = Package::read(&component)?;
         functions::deploy(node, function, &package, &Settings::default()).await?;
-        let url = functions::url(&node.access, function).await?;
+        let url = function_url::make(&node.access, function, Mode::Buffered).await?;
         if group == RUST {
             add(SERVE_DEFAULT, serve(Setting::Default).await?);
         }
-        add(URL_FRESH, (How::Always(url.target(node, "/")), id));
+        add(
+            URL_FRESH,
+            (How::Always(url.target(node, "/", EXPECTED)), id),
+        );
         add(SERVE_TUNED, serve(Setting::Tuned).await?);
         if group == JAVASCRIPT {
             // An instance of componentize-js takes one fetch event in its life: there is nothing to reuse.
@@ -105,22 +114,35 @@ pub(crate) async fn measure(suite: &Suite<'_>) -> anyhow::Result<Lines> {
             }
             continue;
         }
+        let fresh = at_route(node, "/fresh", function).await?;
+        add(ROUTE_FRESH, (How::Always(fresh), id));
         add(INVOKE_FRESH, (How::Invoke(function), id));
         let reuse = Settings {
             reuse: Some(128),
             ..Settings::default()
         };
         functions::deploy(node, REUSED, &package, &reuse).await?;
-        let url = functions::url(&node.access, REUSED).await?;
+        let url = function_url::make(&node.access, REUSED, Mode::Buffered).await?;
         add(INVOKE_REUSED, (How::Invoke(REUSED), id));
         add(SERVE_REUSED, serve(Setting::Reused).await?);
-        add(URL_REUSED, (How::Always(url.target(node, "/")), id));
+        add(
+            URL_REUSED,
+            (How::Always(url.target(node, "/", EXPECTED)), id),
+        );
+        let reused = at_route(node, "/reused", REUSED).await?;
+        add(ROUTE_REUSED, (How::Always(reused), id));
     }
     let lines = rounds(suite, &floor, &asked).await?;
     for peer in running {
         peer.stop().await?;
     }
     Ok(lines)
+}
+
+/// A route of its own that leads to a function.
+async fn at_route(node: &Hearth, path: &str, function: &str) -> anyhow::Result<Target> {
+    route::to_function(&node.access, function, path, function).await?;
+    Ok(route::target(&node.access, path, EXPECTED))
 }
 
 async fn rounds(suite: &Suite<'_>, floor: &Floor, asked: &[Asked]) -> anyhow::Result<Lines> {
@@ -132,14 +154,21 @@ async fn rounds(suite: &Suite<'_>, floor: &Floor, asked: &[Asked]) -> anyhow::Re
             for asked in asked {
                 let target = match &asked.how {
                     How::Always(target) => target.clone(),
-                    How::Invoke(name) => suite.node.invocation(name, "{}", super::EXPECTED)?,
+                    How::Invoke(name) => suite.node.invocation(name, "{}", EXPECTED)?,
                 };
                 if !asked.name.starts_with(HEARTH) {
                     let sample = load::run(&floor.target, callers, duration / 2).await?;
                     lines.add(asked.group, FLOOR, callers, sample);
                 }
                 load::run(&target, callers, duration / 4).await?;
-                let sample = load::run_on(asked.server, &target, callers, duration).await?;
+                let sample = load::run_on(
+                    asked.server,
+                    Until::Whole,
+                    std::slice::from_ref(&target),
+                    callers,
+                    duration,
+                )
+                .await?;
                 lines.add(asked.group, asked.name, callers, sample);
             }
         }

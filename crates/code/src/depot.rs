@@ -174,17 +174,30 @@ fn local(folder: &Path) -> Result<LocalFileSystem, CodeError> {
         .with_fsync(true))
 }
 
+/// Opens an object store: a folder, which is made if it is not there, or a bucket with or without a prefix. What is
+/// written to a folder is on disk (file and folders synced) once it is answered.
+///
+/// # Errors
+/// [`CodeError::Configuration`] if the URL or its options can't be used; [`CodeError::Storage`] if the folder can't be
+/// made.
+pub fn open_store(url: &StoreUrl) -> Result<Arc<dyn ObjectStore>, CodeError> {
+    match url.url.strip_prefix("file://") {
+        Some(folder) if folder.starts_with('/') => Ok(Arc::new(local(Path::new(folder))?)),
+        Some(_) | None => remote(url),
+    }
+}
+
 fn remote(url: &StoreUrl) -> Result<Arc<dyn ObjectStore>, CodeError> {
     let Some(rest) = url.url.strip_prefix("s3://") else {
         return Err(CodeError::Configuration(format!(
-            "packages can't be kept at '{}': expected s3://bucket/prefix, or a folder",
+            "nothing can be kept at '{}': expected s3://bucket/prefix, or a folder",
             url.url
         )));
     };
     let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
     if bucket.is_empty() {
         return Err(CodeError::Configuration(
-            "packages need a bucket: s3://bucket/prefix".into(),
+            "a bucket is missing: s3://bucket/prefix".into(),
         ));
     }
     let store = source::s3(bucket, &url.options)?;

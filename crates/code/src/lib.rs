@@ -24,7 +24,7 @@ mod source;
 mod unpack;
 
 pub use cache::Unpacked;
-pub use depot::Collected;
+pub use depot::{Collected, open_store};
 pub use error::{CodeError, SourceError};
 pub use options::{Options, PackageStore, StoreUrl};
 pub use packages::Packages;

@@ -9,6 +9,7 @@ use hearth_types::ApiError;
 use hearth_types::arn::FunctionRef;
 use hearth_types::event_invoke::EventSettings;
 use hearth_types::invoke::{BoxFuture, FunctionError, Invocation, Invoker, Outcome};
+use hearth_types::lineage;
 use hearth_types::name::{FunctionKey, Qualifier, Version};
 use hearth_types::wire::lambda::ErrorObject;
 
@@ -40,6 +41,8 @@ pub enum Attempt {
     Refused(ApiError),
     /// The function's reserved concurrency is 0.
     Blocked,
+    /// The chain of invocations that the event is of has run the function too often.
+    Looped,
 }
 
 /// The node's functions.
@@ -76,8 +79,10 @@ impl Functions {
 }
 
 impl Attempts for Functions {
-    fn settings(&self, _function: &FunctionKey, _qualifier: Option<&Qualifier>) -> EventSettings {
-        EventSettings::default()
+    fn settings(&self, function: &FunctionKey, qualifier: Option<&Qualifier>) -> EventSettings {
+        self.registry
+            .event_settings(function, qualifier)
+            .unwrap_or_default()
     }
 
     fn concurrency(&self, function: &FunctionKey) -> Option<u32> {
@@ -94,6 +99,15 @@ impl Attempts for Functions {
             if resolved.reserved == Some(0) {
                 return Attempt::Blocked;
             }
+            if self.registry.is_loop(&event.function, &event.trace_id) {
+                tracing::warn!(
+                    function = %event.function,
+                    request_id = %event.id,
+                    "an event was stopped: its chain of invocations has run the function {} times",
+                    lineage::MOST_RUNS
+                );
+                return Attempt::Looped;
+            }
             let permit = match self.registry.admit(&resolved) {
                 Ok(permit) => permit,
                 Err(error) => return Attempt::Refused(error),
@@ -105,7 +119,7 @@ impl Attempts for Functions {
                 deployment: resolved.deployment,
                 payload: event.payload,
                 client_context: event.client_context,
-                trace_id: event.trace_id,
+                trace_id: lineage::with(&event.trace_id, &event.function),
                 log_tail: false,
             };
             let outcome = self.invoker.invoke(invocation).await;
@@ -137,6 +151,11 @@ impl Attempt {
             Self::Ran { payload, .. } => error_message(payload),
             Self::Refused(error) => error.to_string(),
             Self::Blocked => "The function's reserved concurrency is 0.".to_owned(),
+            Self::Looped => format!(
+                "Recursive loop: the chain of invocations that this event is of has run the function {} times. \
+                 PutFunctionRecursionConfig with Allow lets it go on.",
+                lineage::MOST_RUNS
+            ),
         }
     }
 }

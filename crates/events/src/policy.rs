@@ -28,6 +28,8 @@ pub enum Came {
     Refusal,
     /// The function's reserved concurrency is 0: it is meant not to run.
     Blocked,
+    /// The event is of a loop that is not to go on.
+    Looped,
 }
 
 /// How it goes on.
@@ -61,6 +63,7 @@ pub fn next(
     let (wait, fault) = match came {
         Came::Success => return Next::End(Condition::Success),
         Came::Blocked => return Next::End(Condition::ZeroReservedConcurrency),
+        Came::Looped => return Next::End(Condition::RecursiveInvocation),
         Came::Failure if tries.failed >= config.retry_attempts() => {
             return Next::End(Condition::RetriesExhausted);
         }
@@ -171,6 +174,8 @@ mod tests {
     fn a_function_that_is_meant_not_to_run_is_not_waited_for() {
         let ended = run(&EventInvokeConfig::default(), Came::Blocked);
         assert_eq!(ended, (vec![0], at(0), Condition::ZeroReservedConcurrency));
+        let ended = run(&EventInvokeConfig::default(), Came::Looped);
+        assert_eq!(ended, (vec![0], at(0), Condition::RecursiveInvocation));
     }
 
     #[test]

@@ -102,6 +102,7 @@ impl Work {
             Attempt::Ran { .. } => Came::Failure,
             Attempt::Refused(_) => Came::Refusal,
             Attempt::Blocked => Came::Blocked,
+            Attempt::Looped => Came::Looped,
         };
         match policy::next(now, accepted, tries, &settings.invoke, came) {
             Next::Again { due, fault } => Step::Again {
@@ -197,7 +198,7 @@ fn with_answer(end: End, begun: u32, attempt: Attempt) -> End {
             response: kept(payload),
             ..end
         },
-        Attempt::Refused(_) | Attempt::Blocked => end,
+        Attempt::Refused(_) | Attempt::Blocked | Attempt::Looped => end,
     }
 }
 

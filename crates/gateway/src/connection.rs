@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::body::Pace;
 use crate::function_url::Peer;
 use crate::gateway::Gateway;
+use crate::head_timer::HeadTimer;
 use crate::opening::Opening;
 
 /// Bounds of connections.
@@ -67,7 +68,7 @@ impl Gateway {
         let bounds = self.0.connections;
         let mut http = auto::Builder::new(TokioExecutor::new());
         http.http1()
-            .timer(TokioTimer::new())
+            .timer(HeadTimer::new(bounds.head))
             .header_read_timeout(bounds.head)
             .max_headers(MOST_HEADERS)
             .max_buf_size(HEAD_BYTES);

@@ -21,6 +21,7 @@ mod error_response;
 mod event_stream;
 mod function_url;
 mod gateway;
+mod head_timer;
 mod lambda;
 mod logs_api;
 mod opening;

@@ -49,6 +49,13 @@ pub(crate) enum Operation {
     AddPermission,
     RemovePermission,
     GetPolicy,
+    PutFunctionEventInvokeConfig,
+    UpdateFunctionEventInvokeConfig,
+    GetFunctionEventInvokeConfig,
+    ListFunctionEventInvokeConfigs,
+    DeleteFunctionEventInvokeConfig,
+    PutFunctionRecursionConfig,
+    GetFunctionRecursionConfig,
     PutRoute,
     GetRoute,
     ListRoutes,
@@ -58,6 +65,10 @@ pub(crate) enum Operation {
     ListRouteKeys,
     UpdateRouteKey,
     DeleteRouteKey,
+    PutTopic,
+    GetTopic,
+    ListTopics,
+    DeleteTopic,
     ListEventQueues,
     ListEvents,
     GetDeadEvent,
@@ -83,14 +94,17 @@ impl Operation {
             | Self::CreateFunctionUrlConfig
             | Self::AddPermission
             | Self::CreateRouteKey => 201,
+            Self::InvokeAsync => 202,
             Self::DeleteFunction
             | Self::DeleteAlias
             | Self::DeleteLayerVersion
             | Self::DeleteFunctionConcurrency
             | Self::DeleteFunctionUrlConfig
+            | Self::DeleteFunctionEventInvokeConfig
             | Self::RemovePermission
             | Self::DeleteRoute
             | Self::DeleteRouteKey
+            | Self::DeleteTopic
             | Self::TagResource
             | Self::UntagResource => 204,
             _ => 200,
@@ -134,7 +148,7 @@ const MODEL: [Row; 85] = [
     ("DeleteFunction", "DELETE", "/2015-03-31/functions/{FunctionName}", Some(Operation::DeleteFunction)),
     ("DeleteFunctionCodeSigningConfig", "DELETE", "/2020-06-30/functions/{FunctionName}/code-signing-config", None),
     ("DeleteFunctionConcurrency", "DELETE", "/2017-10-31/functions/{FunctionName}/concurrency", Some(Operation::DeleteFunctionConcurrency)),
-    ("DeleteFunctionEventInvokeConfig", "DELETE", "/2019-09-25/functions/{FunctionName}/event-invoke-config", None),
+    ("DeleteFunctionEventInvokeConfig", "DELETE", "/2019-09-25/functions/{FunctionName}/event-invoke-config", Some(Operation::DeleteFunctionEventInvokeConfig)),
     ("DeleteFunctionUrlConfig", "DELETE", "/2021-10-31/functions/{FunctionName}/url", Some(Operation::DeleteFunctionUrlConfig)),
     ("DeleteLayerVersion", "DELETE", "/2018-10-31/layers/{LayerName}/versions/{VersionNumber}", Some(Operation::DeleteLayerVersion)),
     ("DeleteProvisionedConcurrencyConfig", "DELETE", "/2019-09-30/functions/{FunctionName}/provisioned-concurrency", None),
@@ -150,8 +164,8 @@ const MODEL: [Row; 85] = [
     ("GetFunctionCodeSigningConfig", "GET", "/2020-06-30/functions/{FunctionName}/code-signing-config", None),
     ("GetFunctionConcurrency", "GET", "/2019-09-30/functions/{FunctionName}/concurrency", Some(Operation::GetFunctionConcurrency)),
     ("GetFunctionConfiguration", "GET", "/2015-03-31/functions/{FunctionName}/configuration", Some(Operation::GetFunctionConfiguration)),
-    ("GetFunctionEventInvokeConfig", "GET", "/2019-09-25/functions/{FunctionName}/event-invoke-config", None),
-    ("GetFunctionRecursionConfig", "GET", "/2024-08-31/functions/{FunctionName}/recursion-config", None),
+    ("GetFunctionEventInvokeConfig", "GET", "/2019-09-25/functions/{FunctionName}/event-invoke-config", Some(Operation::GetFunctionEventInvokeConfig)),
+    ("GetFunctionRecursionConfig", "GET", "/2024-08-31/functions/{FunctionName}/recursion-config", Some(Operation::GetFunctionRecursionConfig)),
     ("GetFunctionScalingConfig", "GET", "/2025-11-30/functions/{FunctionName}/function-scaling-config", None),
     ("GetFunctionUrlConfig", "GET", "/2021-10-31/functions/{FunctionName}/url", Some(Operation::GetFunctionUrlConfig)),
     ("GetLayerVersion", "GET", "/2018-10-31/layers/{LayerName}/versions/{VersionNumber}", Some(Operation::GetLayerVersion)),
@@ -168,7 +182,7 @@ const MODEL: [Row; 85] = [
     ("ListCodeSigningConfigs", "GET", "/2020-04-22/code-signing-configs", None),
     ("ListDurableExecutionsByFunction", "GET", "/2025-12-01/functions/{FunctionName}/durable-executions", None),
     ("ListEventSourceMappings", "GET", "/2015-03-31/event-source-mappings", None),
-    ("ListFunctionEventInvokeConfigs", "GET", "/2019-09-25/functions/{FunctionName}/event-invoke-config/list", None),
+    ("ListFunctionEventInvokeConfigs", "GET", "/2019-09-25/functions/{FunctionName}/event-invoke-config/list", Some(Operation::ListFunctionEventInvokeConfigs)),
     ("ListFunctionUrlConfigs", "GET", "/2021-10-31/functions/{FunctionName}/urls", Some(Operation::ListFunctionUrlConfigs)),
     ("ListFunctionVersionsByCapacityProvider", "GET", "/2025-11-30/capacity-providers/{CapacityProviderName}/function-versions", None),
     ("ListFunctions", "GET", "/2015-03-31/functions", Some(Operation::ListFunctions)),
@@ -182,8 +196,8 @@ const MODEL: [Row; 85] = [
     ("PublishVersion", "POST", "/2015-03-31/functions/{FunctionName}/versions", Some(Operation::PublishVersion)),
     ("PutFunctionCodeSigningConfig", "PUT", "/2020-06-30/functions/{FunctionName}/code-signing-config", None),
     ("PutFunctionConcurrency", "PUT", "/2017-10-31/functions/{FunctionName}/concurrency", Some(Operation::PutFunctionConcurrency)),
-    ("PutFunctionEventInvokeConfig", "PUT", "/2019-09-25/functions/{FunctionName}/event-invoke-config", None),
-    ("PutFunctionRecursionConfig", "PUT", "/2024-08-31/functions/{FunctionName}/recursion-config", None),
+    ("PutFunctionEventInvokeConfig", "PUT", "/2019-09-25/functions/{FunctionName}/event-invoke-config", Some(Operation::PutFunctionEventInvokeConfig)),
+    ("PutFunctionRecursionConfig", "PUT", "/2024-08-31/functions/{FunctionName}/recursion-config", Some(Operation::PutFunctionRecursionConfig)),
     ("PutFunctionScalingConfig", "PUT", "/2025-11-30/functions/{FunctionName}/function-scaling-config", None),
     ("PutProvisionedConcurrencyConfig", "PUT", "/2019-09-30/functions/{FunctionName}/provisioned-concurrency", None),
     ("PutRuntimeManagementConfig", "PUT", "/2021-07-20/functions/{FunctionName}/runtime-management-config", None),
@@ -201,13 +215,13 @@ const MODEL: [Row; 85] = [
     ("UpdateEventSourceMapping", "PUT", "/2015-03-31/event-source-mappings/{UUID}", None),
     ("UpdateFunctionCode", "PUT", "/2015-03-31/functions/{FunctionName}/code", Some(Operation::UpdateFunctionCode)),
     ("UpdateFunctionConfiguration", "PUT", "/2015-03-31/functions/{FunctionName}/configuration", Some(Operation::UpdateFunctionConfiguration)),
-    ("UpdateFunctionEventInvokeConfig", "POST", "/2019-09-25/functions/{FunctionName}/event-invoke-config", None),
+    ("UpdateFunctionEventInvokeConfig", "POST", "/2019-09-25/functions/{FunctionName}/event-invoke-config", Some(Operation::UpdateFunctionEventInvokeConfig)),
     ("UpdateFunctionUrlConfig", "PUT", "/2021-10-31/functions/{FunctionName}/url", Some(Operation::UpdateFunctionUrlConfig)),
 ];
 
 /// Hearth's own operations.
 #[rustfmt::skip]
-const OWN: [Row; 14] = [
+const OWN: [Row; 18] = [
     ("PutRoute", "PUT", "/hearth/2026-11-01/routes/{Name}", Some(Operation::PutRoute)),
     ("GetRoute", "GET", "/hearth/2026-11-01/routes/{Name}", Some(Operation::GetRoute)),
     ("DeleteRoute", "DELETE", "/hearth/2026-11-01/routes/{Name}", Some(Operation::DeleteRoute)),
@@ -217,6 +231,10 @@ const OWN: [Row; 14] = [
     ("UpdateRouteKey", "PUT", "/hearth/2026-11-01/route-keys/{Name}", Some(Operation::UpdateRouteKey)),
     ("DeleteRouteKey", "DELETE", "/hearth/2026-11-01/route-keys/{Name}", Some(Operation::DeleteRouteKey)),
     ("ListRouteKeys", "GET", "/hearth/2026-11-01/route-keys", Some(Operation::ListRouteKeys)),
+    ("PutTopic", "PUT", "/hearth/2026-11-01/topics/{Name}", Some(Operation::PutTopic)),
+    ("GetTopic", "GET", "/hearth/2026-11-01/topics/{Name}", Some(Operation::GetTopic)),
+    ("DeleteTopic", "DELETE", "/hearth/2026-11-01/topics/{Name}", Some(Operation::DeleteTopic)),
+    ("ListTopics", "GET", "/hearth/2026-11-01/topics", Some(Operation::ListTopics)),
     ("ListEventQueues", "GET", "/hearth/2026-11-01/events", Some(Operation::ListEventQueues)),
     ("ListEvents", "GET", "/hearth/2026-11-01/events/{FunctionName}", Some(Operation::ListEvents)),
     ("GetDeadEvent", "GET", "/hearth/2026-11-01/dead-events/{RequestId}", Some(Operation::GetDeadEvent)),

@@ -59,7 +59,8 @@ impl Gateway {
                 tracing::debug!(%error, "a connection ended before it began");
                 continue;
             }
-            let (gateway, shutdown) = (self.clone(), shutdown.clone());
+            // A token of its own: it is looked at whenever the connection has something to do, and that takes a lock.
+            let (gateway, shutdown) = (self.clone(), shutdown.child_token());
             let tls = tls.clone();
             connections.spawn(async move {
                 match tls {

@@ -7,8 +7,9 @@ use crate::random;
 
 /// The header's name.
 pub(crate) const HEADER: &str = "x-amzn-trace-id";
-/// The longest that is kept, bytes (Root, Parent and Sampled take 74; Lineage comes to them).
-const LONGEST: usize = 256;
+/// The longest that is kept, bytes (Root, Parent and Sampled take 74; Lineage comes to them, see
+/// [`hearth_types::lineage`]).
+const LONGEST: usize = 512;
 
 /// The trace of a request: `Root=1-<time>-<id>;Parent=<id>;Sampled=0`.
 pub(crate) fn of_request(headers: &HeaderMap, sampled: bool, now: Timestamp) -> String {
@@ -97,7 +98,7 @@ mod tests {
             "Root=1-5759e988-bd862e3fe1be46a994272793;Sampled=2",
             "Root=1-5759e988-bd862e3fe1be46a994272793;Root=1-5759e988-bd862e3fe1be46a994272793",
             "Root=1-5759e988-bd862e3fe1be46a994272793; Parent=53995c3f42cd8ad8",
-            &format!("{good};Lineage={}", "a".repeat(300)),
+            &format!("{good};Lineage={}", "a".repeat(500)),
         ] {
             headers.insert(HEADER, bad.parse().unwrap());
             assert!(

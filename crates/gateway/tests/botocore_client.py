@@ -114,7 +114,7 @@ def rest_of_the_operations(lam):
 
 def refusals(lam):
     refused("ResourceNotFoundException", 404, lam.get_function, FunctionName="missing")
-    refused("NotImplementedException", 501, lam.invoke, FunctionName="whole-life", InvocationType="Event")
+    refused("NotImplementedException", 501, lam.get_function_event_invoke_config, FunctionName="whole-life")
     refused("InvalidRequestContentException", 400, lam.invoke, FunctionName="whole-life", Payload=b"{")
     large = refused("RequestTooLargeException", 413, lam.invoke, FunctionName="whole-life", Payload=b" " * 6_291_457)
     assert large["Error"]["Message"] == "Request must be smaller than 6291456 bytes for the InvokeFunction operation"

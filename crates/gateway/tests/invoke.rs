@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use hearth_types::wire::events::{ListEventQueuesResponse, ListEventsResponse};
 use hearth_types::wire::lambda::PutFunctionConcurrencyRequest;
 use node::{INVOKE, Node, PATIENCE, Request, scope};
 
@@ -65,13 +66,19 @@ async fn what_the_caller_asks_for_in_headers_is_done() {
             .unwrap(),
         b"REPORT\n\xff"
     );
-    assert_eq!(answer.header("x-amzn-trace-id"), Some(trace));
+    // The trace goes on, and counts this invocation.
+    let answered = answer.header("x-amzn-trace-id").unwrap();
+    let chain = answered.strip_prefix(trace).unwrap();
+    assert!(
+        chain.starts_with(";Lineage=") && chain.ends_with(":1"),
+        "{answered}"
+    );
     let last = node.player.last.lock().unwrap().clone().unwrap();
     assert_eq!(
         last.client_context.as_deref(),
         Some("{\"custom\":{\"a\":1}}")
     );
-    assert_eq!(last.trace_id, trace);
+    assert_eq!(last.trace_id, answered);
 }
 
 #[tokio::test]
@@ -88,14 +95,103 @@ async fn a_dry_run_runs_nothing() {
 }
 
 #[tokio::test]
+async fn an_event_is_queued_and_not_waited_for() {
+    let node = Node::start().await;
+    let headers = [("x-amz-invocation-type", "Event")];
+    let answer = node.call("POST", INVOKE, &headers, b"{\"a\": 1}").await;
+    assert_eq!((answer.status, answer.body.len()), (202, 0));
+    assert_eq!(answer.header("x-amzn-remapped-content-length"), Some("0"));
+    assert_eq!(answer.header("x-amz-executed-version"), None);
+    let id = answer.header("x-amzn-requestid").unwrap().to_owned();
+    let old = "/2014-11-13/functions/f/invoke-async/";
+    let answer = node.call("POST", old, &[], b"{}").await;
+    assert_eq!((answer.status, answer.body.len()), (202, 0));
+
+    // This node gives functions no events: they stay where they are.
+    let list = "/hearth/2026-11-01/events/f?MaxItems=1";
+    let answer = node.call("GET", list, &[], b"").await;
+    let page: ListEventsResponse = serde_json::from_slice(&answer.body).unwrap();
+    assert_eq!(page.events[0].request_id, id);
+    assert_eq!(
+        (page.events[0].payload_bytes, page.events[0].attempts),
+        (8, 0)
+    );
+    let next = format!("{list}&Marker={}", page.next_marker.unwrap());
+    let answer = node.call("GET", &next, &[], b"").await;
+    let page: ListEventsResponse = serde_json::from_slice(&answer.body).unwrap();
+    assert_eq!((page.events.len(), page.next_marker), (1, None));
+    let answer = node
+        .call("GET", "/hearth/2026-11-01/events", &[], b"")
+        .await;
+    let queues: ListEventQueuesResponse = serde_json::from_slice(&answer.body).unwrap();
+    assert_eq!((queues.queues.len(), queues.queues[0].queued), (1, 2));
+    assert_eq!(node.player.begun.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test]
+async fn what_can_not_be_queued_is_said_and_queues_nothing() {
+    let node = Node::start().await;
+    let event = [("x-amz-invocation-type", "Event")];
+    let call = async |target: &str, body: &[u8]| node.call("POST", target, &event, body).await;
+    call(INVOKE, b"{oops}")
+        .await
+        .expect(400, "InvalidRequestContentException");
+    call("/2015-03-31/functions/missing/invocations", b"{}")
+        .await
+        .expect(404, "ResourceNotFoundException");
+    let elsewhere =
+        "/2015-03-31/functions/arn:aws:lambda:us-east-1:111111111111:function:f/invocations";
+    call(elsewhere, b"{}")
+        .await
+        .expect(403, "AccessDeniedException");
+    let large = vec![b' '; 1_048_577];
+    call(INVOKE, &large)
+        .await
+        .expect(413, "RequestTooLargeException");
+    for bad in ["?State=Asleep", "?Marker=x", "?Marker=1"] {
+        let target = format!("/hearth/2026-11-01/events/f{bad}");
+        node.call("GET", &target, &[], b"")
+            .await
+            .expect(400, "ValidationException");
+    }
+    for (method, target, status, code) in [
+        ("GET", "dead-events/x", 400, "ValidationException"),
+        (
+            "GET",
+            "dead-events/00000000-0000-4000-8000-000000000000",
+            404,
+            "ResourceNotFoundException",
+        ),
+        (
+            "POST",
+            "events/f/redrive?RequestId=1",
+            400,
+            "ValidationException",
+        ),
+        (
+            "POST",
+            "events/f/purge?RequestId=00000000-0000-4000-8000-000000000000",
+            404,
+            "ResourceNotFoundException",
+        ),
+    ] {
+        let target = format!("/hearth/2026-11-01/{target}");
+        node.call(method, &target, &[], b"")
+            .await
+            .expect(status, code);
+    }
+    let answer = node
+        .call("GET", "/hearth/2026-11-01/events", &[], b"")
+        .await;
+    assert_eq!(answer.body, b"{\"Queues\":[]}");
+}
+
+#[tokio::test]
 async fn what_can_not_be_done_is_said_and_runs_nothing() {
     let node = Node::start().await;
     let with = async |headers: &[(&str, &str)], body: &[u8]| {
         node.call("POST", INVOKE, headers, body).await
     };
-    with(&[("x-amz-invocation-type", "Event")], b"{}")
-        .await
-        .expect(501, "NotImplementedException");
     with(&[("x-amz-invocation-type", "Later")], b"{}")
         .await
         .expect(400, "ValidationException");

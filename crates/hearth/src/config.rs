@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
-use hearth_types::name::AccountId;
+use hearth_types::name::{AccountId, BucketName};
 use hearth_types::network::Hosts;
 use serde::{Deserialize, Serialize};
 
@@ -62,6 +62,8 @@ struct File {
     logs: LogsFile,
     #[serde(default)]
     wasm: WasmFile,
+    #[serde(default)]
+    destinations: Destinations,
     tls: Option<Tls>,
 }
 
@@ -90,6 +92,18 @@ pub(crate) struct ObjectStore {
         serialize_with = "masked"
     )]
     pub(crate) options: BTreeMap<String, String>,
+}
+
+/// Where the ends of events may be told, besides what the API makes.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Destinations {
+    /// Whether webhooks may be on loopback addresses of this host.
+    #[serde(default)]
+    pub(crate) loopback_webhooks: bool,
+    /// What `arn:aws:s3:::NAME` names: `file:///folder` or `s3://bucket/prefix`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) buckets: BTreeMap<BucketName, ObjectStore>,
 }
 
 fn masked<S: serde::Serializer>(
@@ -153,6 +167,7 @@ pub(crate) struct Config {
     pub(crate) network: Network,
     pub(crate) logs: Logs,
     pub(crate) wasm: Wasm,
+    pub(crate) destinations: Destinations,
     /// The TLS listener; absent: none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) tls: Option<Tls>,
@@ -288,6 +303,7 @@ impl Config {
                         .max(LEAST_PROCESS_MEMORY_MIB)
                 }),
             },
+            destinations: file.destinations,
             packages: file.packages,
             object_store: match &args.object_store {
                 Some(url) => Some(ObjectStore {
@@ -457,6 +473,9 @@ mod tests {
             "[wasm]\nprocess = 'own'",
             "[wasm]\nprocess_memory_mib = 255",
             "[wasm]\nallowed_hosts = 'https://example.com'",
+            "[destinations.buckets.'a/b']\nurl = 'file:///tmp'",
+            "[destinations.buckets.failed]\nurl = 'file:///tmp'\nkey = 'x'",
+            "[destinations]\nbucket = 1",
         ] {
             std::fs::write(dir.path().join("hearth.toml"), bad).unwrap();
             assert!(Config::resolve(&args(dir.path())).is_err(), "{bad}");

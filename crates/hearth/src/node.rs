@@ -149,10 +149,16 @@ impl Node {
             Arc::new(store),
             packages.clone(),
             Arc::new(worker.clone()),
-            hearth_registry::Options::default(),
+            hearth_registry::Options {
+                buckets: config.destinations.buckets.keys().cloned().collect(),
+                loopback_webhooks: config.destinations.loopback_webhooks,
+                ..hearth_registry::Options::default()
+            },
         );
         let registry = registry.await.context("read the functions")?;
         let is_empty = registry.live_packages().is_empty();
+        let network = &launcher_options.network;
+        let deliverers = events::deliverers(config, network, registry.clone(), Arc::clone(&queue))?;
 
         let root = GatewayKey {
             access_key_id: root_key.access_key_id.clone(),
@@ -181,7 +187,12 @@ impl Node {
             tasks.spawn(async move { front.serve(listener, Some(&shown), until).await });
             tasks.spawn(files.follow(certificates, stop.clone()));
         }
-        let dispatcher = events::dispatcher(queue, registry.clone(), Arc::new(worker.clone()));
+        let dispatcher = events::dispatcher(
+            queue,
+            registry.clone(),
+            Arc::new(worker.clone()),
+            deliverers,
+        );
         tasks.spawn(dispatcher.run(stop.clone()));
         tasks.spawn(queues.sweep());
         let until = stop.clone();
@@ -396,7 +407,7 @@ fn door(gateway: Arc<OnceLock<Gateway>>, stop: CancellationToken) -> Door {
 /// How long a function's credentials are good: as long as an environment may live, and an invocation more.
 const SESSION_LIFETIME: Duration = Duration::from_secs(12 * 3_600);
 
-fn store_url(store: &ObjectStore) -> StoreUrl {
+pub(crate) fn store_url(store: &ObjectStore) -> StoreUrl {
     StoreUrl {
         url: store.url.clone(),
         options: store.options.clone(),

@@ -3,9 +3,11 @@
 //! - [`detect`]: what the content tells
 //! - [`component`]: from source files to a WebAssembly component
 //! - [`web`]: how a web server is started
+//! - [`nextjs`]: what the build of a Next.js project left
 
 mod component;
 mod detect;
+mod nextjs;
 mod web;
 
 use std::io::Write as _;
@@ -88,7 +90,20 @@ pub(crate) fn build(path: &Path, wanted: Wanted<'_>) -> anyhow::Result<Package> 
         } else {
             &[]
         };
+        if wanted.web
+            && let Some((entries, found)) = nextjs::standalone(&path)?
+        {
+            return Ok(Package {
+                zip: zip_entries(&entries)?,
+                runtime: found.runtime,
+                handler: found.handler,
+                name,
+            });
+        }
         let mut entries = list(&path, also_left_out)?;
+        if entries.is_empty() {
+            bail!("{} has no files", path.display());
+        }
         if wanted.web {
             let (found, written) = tell_web(&entries, wanted)?;
             entries.extend(written);
@@ -306,9 +321,6 @@ fn list(root: &Path, also_left_out: &[&str]) -> anyhow::Result<Vec<Entry>> {
                 executable,
             });
         }
-    }
-    if entries.is_empty() {
-        bail!("{} has no files", root.display());
     }
     entries.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(entries)

@@ -208,7 +208,7 @@ impl Registry {
         .await
     }
 
-    /// `DeleteAlias`, with its function URL and its policy. One that is not there is as good as deleted.
+    /// `DeleteAlias`, with its function URL, its policy and how its events are handled. One that is not there is as good as deleted.
     ///
     /// # Errors
     /// [`ResourceNotFound`](hearth_types::ErrorKind::ResourceNotFound) if the function is not there; those of the
@@ -234,7 +234,10 @@ impl Registry {
                 changes.push(Change::DeleteFunctionUrl(key.clone(), qualifier.clone()));
             }
             if entry.policy(&qualifier).is_some() {
-                changes.push(Change::DeletePolicy(key.clone(), qualifier));
+                changes.push(Change::DeletePolicy(key.clone(), qualifier.clone()));
+            }
+            if entry.event_invoke(&qualifier).is_some() {
+                changes.push(Change::DeleteEventInvoke(key.clone(), qualifier));
             }
             Ok((changes, ()))
         })

@@ -3,7 +3,7 @@
 use hearth_store::contract::Change;
 use hearth_store::record::{FunctionRecord, VersionRecord};
 use hearth_types::ApiError;
-use hearth_types::function::{Package, State, UpdateStatus};
+use hearth_types::function::{Package, RecursiveLoop, State, UpdateStatus};
 use hearth_types::name::{FunctionKey, Version};
 use hearth_types::wire::lambda::{CreateFunctionRequest, FunctionConfiguration};
 
@@ -58,6 +58,7 @@ impl Registry {
         let source = CodeSource::of_function(request.code.take().unwrap_or_default())?;
         must_be_free(&self.snapshot(), &key)?;
         let layers = layer_use::find(scope, &self.snapshot(), &layer_arns)?;
+        settings.check_dead_letter(&key, &self.snapshot(), &options.buckets)?;
         // Before the package is stored: a request that can't succeed must leave nothing behind.
         let unstored = Package {
             digest: hearth_types::digest::Digest::from_bytes([0; 32]),
@@ -77,6 +78,7 @@ impl Registry {
             tags,
             reserved_concurrency: None,
             last_published: 0,
+            recursive_loop: RecursiveLoop::default(),
             latest: VersionRecord {
                 version: Version::Latest,
                 deployment: new_deployment(),

@@ -78,7 +78,10 @@ impl Registry {
             let mut changes = vec![Change::DeleteVersion(key.clone(), version)];
             let qualifier = Qualifier::Version(version);
             if entry.policy(&qualifier).is_some() {
-                changes.push(Change::DeletePolicy(key.clone(), qualifier));
+                changes.push(Change::DeletePolicy(key.clone(), qualifier.clone()));
+            }
+            if entry.event_invoke(&qualifier).is_some() {
+                changes.push(Change::DeleteEventInvoke(key.clone(), qualifier));
             }
             Ok((changes, ()))
         })

@@ -120,6 +120,7 @@ impl Registry {
         settings.check_values(&key, runtimes)?;
         let revision = request.revision_id.take();
         let current = changeable(&self.snapshot(), &key, revision.as_deref())?;
+        settings.check_dead_letter(&key, &self.snapshot(), &self.inner.options.buckets)?;
         // Layers that the function has already stay usable after they were deleted.
         let layers = match &settings.layers {
             Some(arns) => Some(self.layers_of(scope, &current, arns)?),

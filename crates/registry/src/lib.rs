@@ -10,9 +10,10 @@
 //! - `snapshot`: what is known, as a value; `resolve`, `admission`: the parts that are on the request's path.
 //! - `scope`, [`parse_function`], [`parse_qualifier`]: who asks and what for.
 //! - one module an operation group: `function_create`, `function_read`, `function_update`, `function_delete`,
-//!   `version`, `alias`, `layer`, `tag`, `concurrency`, `function_url`, `permission`, `route`, `route_key`.
+//!   `version`, `alias`, `layer`, `tag`, `concurrency`, `function_url`, `permission`, `event_invoke`, `recursion`,
+//!   `topic`, `route`, `route_key`.
 //! - rules on what requests hold: `constraints` (the words), `settings`, `environment`, `runtimes`, `layer_use`,
-//!   `code_source`, `tag_rules`; `page` for listings.
+//!   `code_source`, `tag_rules`, `destination`; `page` for listings.
 //! - `routing`: routes as requests meet them.
 //! - `policy`: what a resource policy allows, and how it is written.
 //! - `prepare`: `Pending` to `Active`, off the request's path. `present`: records as the API shows them.
@@ -27,7 +28,9 @@ mod capacity_provider;
 mod code_source;
 mod concurrency;
 mod constraints;
+mod destination;
 mod environment;
+mod event_invoke;
 mod function_create;
 mod function_delete;
 mod function_read;
@@ -41,6 +44,7 @@ mod permission;
 mod policy;
 mod prepare;
 mod present;
+mod recursion;
 mod registry;
 mod resolve;
 mod route;
@@ -52,6 +56,7 @@ mod settings;
 mod snapshot;
 mod tag;
 mod tag_rules;
+mod topic;
 mod version;
 
 #[cfg(test)]

@@ -1,10 +1,12 @@
 //! What the node decides for the registry.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use hearth_types::function::{Architecture, Runtime};
 use hearth_types::limits::ACCOUNT_CONCURRENCY;
+use hearth_types::name::BucketName;
 use hearth_types::time::Timestamp;
 
 /// Tells the time. The registry reads no clock of its own.
@@ -19,6 +21,10 @@ pub struct Options {
     pub architecture: Architecture,
     /// Which runtimes a function may name.
     pub runtimes: RuntimePolicy,
+    /// Buckets that records of failed events may be told to.
+    pub buckets: BTreeSet<BucketName>,
+    /// Whether webhooks may be on loopback addresses of the node.
+    pub loopback_webhooks: bool,
     /// Tells the time.
     pub clock: Clock,
 }
@@ -43,6 +49,8 @@ impl Default for Options {
                 Architecture::X86_64
             },
             runtimes: RuntimePolicy::Nearest,
+            buckets: BTreeSet::new(),
+            loopback_webhooks: false,
             clock: Arc::new(|| SystemTime::now().into()),
         }
     }
@@ -54,6 +62,8 @@ impl std::fmt::Debug for Options {
             .field("account_concurrency", &self.account_concurrency)
             .field("architecture", &self.architecture)
             .field("runtimes", &self.runtimes)
+            .field("buckets", &self.buckets)
+            .field("loopback_webhooks", &self.loopback_webhooks)
             .finish_non_exhaustive()
     }
 }

@@ -18,10 +18,12 @@ pub(crate) enum Listing {
     Versions,
     Aliases,
     FunctionUrls,
+    EventInvokes,
     Layers,
     LayerVersions,
     Routes,
     RouteKeys,
+    Topics,
 }
 
 impl Listing {
@@ -31,20 +33,25 @@ impl Listing {
             Self::Versions => 'v',
             Self::Aliases => 'a',
             Self::FunctionUrls => 'u',
+            Self::EventInvokes => 'e',
             Self::Layers => 'l',
             Self::LayerVersions => 'w',
             Self::Routes => 'r',
             Self::RouteKeys => 'k',
+            Self::Topics => 't',
         }
     }
 
-    /// The most entries that a page may be asked to have (service model, `MaxListItems`, `MaxItems` and `MaxLayerListItems`).
+    /// The most entries that a page may be asked to have (service model, `MaxListItems`, `MaxItems`,
+    /// `MaxFunctionEventInvokeConfigListItems` and `MaxLayerListItems`).
     fn most_asked(self) -> i64 {
         match self {
             Self::Functions | Self::Versions | Self::Aliases => i64::from(*PAGE_SIZE.end()),
             Self::Routes
             | Self::RouteKeys
+            | Self::Topics
             | Self::FunctionUrls
+            | Self::EventInvokes
             | Self::Layers
             | Self::LayerVersions => 50,
         }
@@ -56,10 +63,12 @@ impl Listing {
             Self::Functions | Self::Versions => i64::from(DEFAULT_PAGE_SIZE),
             Self::Aliases
             | Self::FunctionUrls
+            | Self::EventInvokes
             | Self::Layers
             | Self::LayerVersions
             | Self::Routes
-            | Self::RouteKeys => self.most_asked(),
+            | Self::RouteKeys
+            | Self::Topics => self.most_asked(),
         }
     }
 
@@ -94,7 +103,7 @@ impl Listing {
     }
 
     fn position<P: std::str::FromStr>(self, marker: &str) -> Option<P> {
-        // The longest position is a layer's name; a longer marker is not looked at.
+        // The longest position is a topic's name; a longer marker is not looked at.
         const LONGEST: usize = 512;
         if marker.len() > LONGEST {
             return None;

@@ -66,12 +66,16 @@ impl Registry {
                 | Change::DeleteFunctionUrl(..)
                 | Change::PutPolicy { .. }
                 | Change::DeletePolicy(..)
+                | Change::PutEventInvoke { .. }
+                | Change::DeleteEventInvoke(..)
                 | Change::CreateLayerVersion(_)
                 | Change::DeleteLayerVersion(_)
                 | Change::PutRoute { .. }
                 | Change::DeleteRoute { .. }
                 | Change::PutRouteKey { .. }
-                | Change::DeleteRouteKey { .. } => {}
+                | Change::DeleteRouteKey { .. }
+                | Change::PutTopic { .. }
+                | Change::DeleteTopic { .. } => {}
             }
         }
     }

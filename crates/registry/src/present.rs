@@ -6,7 +6,7 @@ use hearth_types::arn::FunctionArn;
 use hearth_types::function::{LogFormat, State, UpdateStatus};
 use hearth_types::name::{FunctionKey, Qualifier};
 use hearth_types::wire::lambda::{
-    AliasConfiguration, AliasRoutingConfiguration, Environment, EphemeralStorage,
+    AliasConfiguration, AliasRoutingConfiguration, DeadLetterConfig, Environment, EphemeralStorage,
     FunctionConfiguration, FunctionState, LastUpdateStatus, Layer, LayerVersionContentOutput,
     LayerVersionResponse, LayerVersionsListItem, LoggingConfig, RuntimeVersionConfig,
     SnapStartResponse, TracingConfig,
@@ -168,6 +168,12 @@ pub(crate) fn version(
             .capacity_provider
             .as_ref()
             .map(capacity_provider::show),
+        dead_letter_config: configuration
+            .dead_letter
+            .as_ref()
+            .map(|arn| DeadLetterConfig {
+                target_arn: Some(arn.to_string()),
+            }),
     }
 }
 

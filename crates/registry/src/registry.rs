@@ -15,7 +15,7 @@ use hearth_types::digest::Digest;
 use hearth_types::error::ErrorKind;
 use hearth_types::function::DeploymentId;
 use hearth_types::invoke::Invoker;
-use hearth_types::name::FunctionKey;
+use hearth_types::name::{FunctionKey, TopicId};
 use hearth_types::time::Timestamp;
 use tokio::sync::{Mutex, OwnedMutexGuard, Semaphore};
 use uuid::Uuid;
@@ -60,6 +60,7 @@ pub(crate) enum Subject {
     Layer(LayerKey),
     /// All routes and their keys: whether one fits depends on the others.
     Routes,
+    Topic(TopicId),
 }
 
 impl fmt::Debug for Registry {
@@ -224,6 +225,7 @@ impl Registry {
             Subject::Function(key) => snapshot.reload_function(key, &contents),
             Subject::Layer(key) => snapshot.reload_layer(key, &contents),
             Subject::Routes => snapshot.reload_routes(&contents.routes, &contents.route_keys),
+            Subject::Topic(id) => snapshot.reload_topic(id, &contents),
         });
         Ok(())
     }

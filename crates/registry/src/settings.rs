@@ -1,9 +1,10 @@
 //! A function's settings as a request gives them: checked, and laid over what the function has.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use hearth_types::ApiError;
 use hearth_types::arn::role_account;
+use hearth_types::event_invoke::DestinationArn;
 use hearth_types::function::{
     Architecture, Configuration, LayerUse, LogFormat, Logging, Package, Runtime,
 };
@@ -11,7 +12,7 @@ use hearth_types::limits::{
     DEFAULT_MEMORY_MIB, DEFAULT_TIMEOUT_S, DEFAULT_TMP_MIB, DESCRIPTION_CHARS, HANDLER_CHARS,
     MEMORY_MIB, TIMEOUT_S, TMP_MIB,
 };
-use hearth_types::name::FunctionKey;
+use hearth_types::name::{BucketName, FunctionKey};
 use hearth_types::walls::Isolation;
 use hearth_types::wire::lambda::{
     CapacityProviderConfig, CreateFunctionRequest, LoggingConfig,
@@ -19,7 +20,9 @@ use hearth_types::wire::lambda::{
 };
 
 use crate::constraints::Constraints;
-use crate::{RuntimePolicy, capacity_provider, environment, runtimes};
+use crate::destination::Role;
+use crate::snapshot::Snapshot;
+use crate::{RuntimePolicy, capacity_provider, destination, environment, runtimes};
 
 const ROLE_PATTERN: &str = r"arn:(aws[a-zA-Z-]*)?:iam::\d{12}:role/?[a-zA-Z_0-9+=,.@\-_/]+";
 const HANDLER_PATTERN: &str = r"[^\s]+";
@@ -48,12 +51,14 @@ pub(crate) struct Settings {
     /// ARNs of layer versions.
     pub(crate) layers: Option<Vec<String>>,
     capacity_provider: Option<CapacityProviderConfig>,
+    /// `TargetArn` of `DeadLetterConfig`: an empty one takes the target away.
+    dead_letter: Option<Option<DestinationArn>>,
     /// The first thing asked for that Hearth doesn't do.
     beyond: Option<&'static str>,
 }
 
 macro_rules! settings_of {
-    ($request:expr) => {{
+    ($request:expr, $constraints:expr) => {{
         let request = $request;
         let filled = |text: &Option<String>| text.as_deref().is_some_and(|text| !text.is_empty());
         let beyond = [
@@ -64,13 +69,6 @@ macro_rules! settings_of {
                     any(&vpc.subnet_ids) || any(&vpc.security_group_ids)
                 }),
                 "VpcConfig with subnets or security groups",
-            ),
-            (
-                request
-                    .dead_letter_config
-                    .as_ref()
-                    .is_some_and(|config| filled(&config.target_arn)),
-                "DeadLetterConfig with a target",
             ),
             (
                 request
@@ -123,6 +121,10 @@ macro_rules! settings_of {
             logging: request.logging_config.take(),
             layers: request.layers.take(),
             capacity_provider: request.capacity_provider_config.take(),
+            dead_letter: request.dead_letter_config.take().map(|config| {
+                let target = config.target_arn.as_deref();
+                destination::read("deadLetterConfig.targetArn", target, $constraints)
+            }),
             beyond,
         }
     }};
@@ -142,7 +144,7 @@ impl Settings {
         {
             constraints.one_of("snapStart.applyOn", mode, &["PublishedVersions", "None"]);
         }
-        let settings: Self = settings_of!(request);
+        let settings: Self = settings_of!(request, constraints);
         settings.check(constraints);
         settings
     }
@@ -159,7 +161,7 @@ impl Settings {
         {
             constraints.one_of("snapStart.applyOn", mode, &["PublishedVersions", "None"]);
         }
-        let settings: Self = settings_of!(request);
+        let settings: Self = settings_of!(request, constraints);
         settings.check(constraints);
         settings
     }
@@ -234,6 +236,22 @@ impl Settings {
         Ok(())
     }
 
+    /// Makes sure that dead letters can go where they are asked to.
+    ///
+    /// # Errors
+    /// [`hearth_types::ErrorKind::InvalidParameterValue`].
+    pub(crate) fn check_dead_letter(
+        &self,
+        key: &FunctionKey,
+        snapshot: &Snapshot,
+        buckets: &BTreeSet<BucketName>,
+    ) -> Result<(), ApiError> {
+        match self.dead_letter.as_ref().and_then(Option::as_ref) {
+            Some(arn) => destination::check(snapshot, buckets, key, Role::DeadLetters, arn),
+            None => Ok(()),
+        }
+    }
+
     /// The runtime that is asked for, once [`check_values`](Self::check_values) has found it good.
     pub(crate) fn runtime(&self) -> Option<Runtime> {
         self.runtime.as_deref()?.parse().ok()
@@ -268,6 +286,7 @@ impl Settings {
             tracing_active: false,
             logging: Logging::default(),
             capacity_provider: None,
+            dead_letter: None,
         };
         self.over(&base, policy, Some(layers))
     }
@@ -319,6 +338,10 @@ impl Settings {
                 Some(config) => capacity_provider::read(config),
                 None => base.capacity_provider.clone(),
             },
+            dead_letter: self
+                .dead_letter
+                .clone()
+                .unwrap_or_else(|| base.dead_letter.clone()),
         };
         check_runtime(&configuration)?;
         Ok(configuration)

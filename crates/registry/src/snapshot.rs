@@ -9,15 +9,15 @@ use std::sync::Arc;
 
 use hearth_store::contract::{Change, Contents};
 use hearth_store::record::{
-    AliasRecord, FunctionRecord, FunctionUrlRecord, LayerVersionRecord, PolicyRecord,
-    RouteKeyRecord, RouteRecord, VersionRecord,
+    AliasRecord, EventInvokeRecord, FunctionRecord, FunctionUrlRecord, LayerVersionRecord,
+    PolicyRecord, RouteKeyRecord, RouteRecord, TopicRecord, VersionRecord,
 };
 use hearth_types::arn::LayerVersionArn;
 use hearth_types::function::{Deployment, State};
 use hearth_types::function_url::cors::CorsFields;
 use hearth_types::function_url::{UrlAuth, UrlId};
 use hearth_types::name::{
-    AccountId, AliasName, FunctionKey, FunctionName, LayerName, Qualifier, Region, Version,
+    AccountId, AliasName, FunctionKey, FunctionName, LayerName, Qualifier, Region, TopicId, Version,
 };
 use hearth_types::walls::Walls;
 use imbl::{HashMap, OrdMap, OrdSet};
@@ -38,6 +38,7 @@ pub(crate) struct Snapshot {
     usage: HashMap<Scope, Usage>,
     /// Routes and their API keys.
     pub(crate) routes: Table,
+    topics: OrdMap<TopicId, Arc<TopicRecord>>,
 }
 
 /// Where a layer lives and what it is called there.
@@ -84,6 +85,7 @@ pub(crate) struct FunctionEntry {
     aliases: OrdMap<AliasName, Arc<AliasRecord>>,
     urls: OrdMap<Qualifier, Arc<FunctionUrlRecord>>,
     policies: OrdMap<Qualifier, Arc<PolicyRecord>>,
+    event_invokes: OrdMap<Qualifier, Arc<EventInvokeRecord>>,
     /// Packages of the published versions together, bytes.
     version_bytes: u64,
 }
@@ -205,6 +207,7 @@ impl FunctionEntry {
             aliases: OrdMap::new(),
             urls: OrdMap::new(),
             policies: OrdMap::new(),
+            event_invokes: OrdMap::new(),
             version_bytes: 0,
         }
     }
@@ -251,6 +254,11 @@ impl FunctionEntry {
 
     fn set_policy(&mut self, record: PolicyRecord) {
         self.policies
+            .insert(record.qualifier.clone(), Arc::new(record));
+    }
+
+    fn set_event_invoke(&mut self, record: EventInvokeRecord) {
+        self.event_invokes
             .insert(record.qualifier.clone(), Arc::new(record));
     }
 
@@ -309,6 +317,16 @@ impl FunctionEntry {
     /// The policy of a qualifier; `$LATEST` stands for the function itself.
     pub(crate) fn policy(&self, qualifier: &Qualifier) -> Option<&PolicyRecord> {
         self.policies.get(qualifier).map(Arc::as_ref)
+    }
+
+    /// How events of a qualifier are handled; `$LATEST` stands for the function itself.
+    pub(crate) fn event_invoke(&self, qualifier: &Qualifier) -> Option<&EventInvokeRecord> {
+        self.event_invokes.get(qualifier).map(Arc::as_ref)
+    }
+
+    /// The same of all qualifiers, in their order.
+    pub(crate) fn event_invokes(&self) -> impl Iterator<Item = &EventInvokeRecord> {
+        self.event_invokes.values().map(Arc::as_ref)
     }
 
     /// The version behind a qualifier: an alias's first one.
@@ -373,6 +391,9 @@ impl Snapshot {
             snapshot.layer_counters.insert(key, counter.last);
         }
         snapshot.reload_routes(&contents.routes, &contents.route_keys);
+        for record in contents.topics {
+            snapshot.put_topic(record);
+        }
         snapshot
     }
 
@@ -397,6 +418,18 @@ impl Snapshot {
         for record in keys {
             self.routes.put_key(record.clone());
         }
+    }
+
+    /// Takes one topic, or its absence, from what a store holds.
+    pub(crate) fn reload_topic(&mut self, id: &TopicId, contents: &Contents) {
+        self.topics.remove(id);
+        if let Some(record) = contents.topics.iter().find(|topic| topic.id == *id) {
+            self.put_topic(record.clone());
+        }
+    }
+
+    fn put_topic(&mut self, record: TopicRecord) {
+        self.topics.insert(record.id.clone(), Arc::new(record));
     }
 
     /// Takes the versions of one layer from what a store holds.
@@ -435,6 +468,9 @@ impl Snapshot {
         }
         for record in stored.policies {
             entry.set_policy(record);
+        }
+        for record in stored.event_invokes {
+            entry.set_event_invoke(record);
         }
         self.insert(entry);
     }
@@ -537,6 +573,12 @@ impl Snapshot {
             Change::DeletePolicy(key, qualifier) => self.edit(key, |entry| {
                 entry.policies.remove(qualifier);
             }),
+            Change::PutEventInvoke { key, record, .. } => {
+                self.edit(key, |entry| entry.set_event_invoke(record.clone()));
+            }
+            Change::DeleteEventInvoke(key, qualifier) => self.edit(key, |entry| {
+                entry.event_invokes.remove(qualifier);
+            }),
             Change::CreateLayerVersion(record) => self.put_layer_version(record.clone()),
             Change::DeleteLayerVersion(arn) => self.remove_layer_version(arn),
             Change::PutRoute { record, .. } => self.routes.put(record.clone()),
@@ -545,6 +587,10 @@ impl Snapshot {
             }
             Change::PutRouteKey { record, .. } => self.routes.put_key(record.clone()),
             Change::DeleteRouteKey { id, .. } => self.routes.remove_key(id),
+            Change::PutTopic { record, .. } => self.put_topic(record.clone()),
+            Change::DeleteTopic { id, .. } => {
+                self.topics.remove(id);
+            }
         }
     }
 
@@ -555,6 +601,15 @@ impl Snapshot {
     /// The function URL of an identifier.
     pub(crate) fn url(&self, id: &UrlId) -> Option<&Arc<UrlEntry>> {
         self.urls.get(id)
+    }
+
+    pub(crate) fn topic(&self, id: &TopicId) -> Option<&Arc<TopicRecord>> {
+        self.topics.get(id)
+    }
+
+    /// Topics of all accounts in order, beginning at `first`.
+    pub(crate) fn topics_from(&self, first: TopicId) -> impl Iterator<Item = &Arc<TopicRecord>> {
+        self.topics.range(first..).map(|(_, record)| record)
     }
 
     /// All functions of all accounts.

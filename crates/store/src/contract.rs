@@ -3,12 +3,12 @@
 use async_trait::async_trait;
 use hearth_types::arn::LayerVersionArn;
 use hearth_types::name::{
-    AccountId, AliasName, FunctionKey, LayerName, Qualifier, Region, RouteId, Version,
+    AccountId, AliasName, FunctionKey, LayerName, Qualifier, Region, RouteId, TopicId, Version,
 };
 
 use crate::record::{
-    AliasRecord, FunctionRecord, FunctionUrlRecord, LayerVersionRecord, PolicyRecord,
-    RouteKeyRecord, RouteRecord, VersionRecord,
+    AliasRecord, EventInvokeRecord, FunctionRecord, FunctionUrlRecord, LayerVersionRecord,
+    PolicyRecord, RouteKeyRecord, RouteRecord, TopicRecord, VersionRecord,
 };
 
 /// Durable state. Implementations: [`crate::sqlite`]; PostgreSQL for a cluster plugs in here.
@@ -44,6 +44,8 @@ pub struct Contents {
     pub routes: Vec<RouteRecord>,
     /// API keys for routes, by their owner and name.
     pub route_keys: Vec<RouteKeyRecord>,
+    /// Topics, by their owner and name.
+    pub topics: Vec<TopicRecord>,
 }
 
 /// A function with all that belongs to it.
@@ -59,6 +61,8 @@ pub struct StoredFunction {
     pub urls: Vec<FunctionUrlRecord>,
     /// Its policy and those of its versions and aliases, by qualifier.
     pub policies: Vec<PolicyRecord>,
+    /// How its events are handled and those of its versions and aliases, by qualifier.
+    pub event_invokes: Vec<EventInvokeRecord>,
 }
 
 /// The highest version number that a layer has used.
@@ -125,6 +129,17 @@ pub enum Change {
     },
     /// Removes a policy; it must be there.
     DeletePolicy(FunctionKey, Qualifier),
+    /// Adds or replaces how events are handled; the function must be there.
+    PutEventInvoke {
+        /// The function.
+        key: FunctionKey,
+        /// The new record.
+        record: EventInvokeRecord,
+        /// The revision that the caller saw; `None`: there must be no such record.
+        expected: Option<String>,
+    },
+    /// Removes how events are handled; it must be there.
+    DeleteEventInvoke(FunctionKey, Qualifier),
     /// Adds a layer version; its number must be one more than the highest that the layer has used.
     CreateLayerVersion(LayerVersionRecord),
     /// Removes a layer version; it must be there. Its number stays used.
@@ -154,6 +169,20 @@ pub enum Change {
     DeleteRouteKey {
         /// Which.
         id: RouteId,
+        /// The revision that the caller saw.
+        expected: String,
+    },
+    /// Adds or replaces a topic.
+    PutTopic {
+        /// The new record.
+        record: TopicRecord,
+        /// The revision that the caller saw; `None`: there must be no such topic.
+        expected: Option<String>,
+    },
+    /// Removes a topic; its stored revision must be `expected`.
+    DeleteTopic {
+        /// Which.
+        id: TopicId,
         /// The revision that the caller saw.
         expected: String,
     },

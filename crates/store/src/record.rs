@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 
 use hearth_types::arn::LayerVersionArn;
 use hearth_types::digest::Digest;
+use hearth_types::event_invoke::EventInvokeConfig;
 use hearth_types::function::{
-    Architecture, Configuration, DeploymentId, Package, State, UpdateStatus,
+    Architecture, Configuration, DeploymentId, Package, RecursiveLoop, State, UpdateStatus,
 };
 use hearth_types::function_url::cors::Cors;
 use hearth_types::function_url::{InvokeMode, UrlAuth, UrlId};
-use hearth_types::name::{AliasName, FunctionKey, Qualifier, RouteId, Version};
+use hearth_types::name::{AliasName, FunctionKey, Qualifier, RouteId, TopicId, Version};
 use hearth_types::time::Timestamp;
+use hearth_types::webhook::{WebhookSecret, WebhookUrl};
 use hearth_types::wire::route::Route;
 use serde::{Deserialize, Serialize};
 
@@ -30,8 +32,16 @@ pub struct FunctionRecord {
     pub reserved_concurrency: Option<u32>,
     /// The number of the version that was published last, 0 before the first. Numbers are never used again.
     pub last_published: u64,
+    /// What becomes of events that have led the function to itself too often. Records from before there was a choice
+    /// have none, and read and write as they did.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub recursive_loop: RecursiveLoop,
     /// `$LATEST`.
     pub latest: VersionRecord,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// One version of a function.
@@ -102,6 +112,19 @@ pub struct FunctionUrlRecord {
     pub modified: Timestamp,
 }
 
+/// What a function, or one of its versions or aliases, says of its asynchronous invocations.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EventInvokeRecord {
+    /// What is invoked: `$LATEST`, a version or an alias. There is one record for each at most.
+    pub qualifier: Qualifier,
+    /// A UUID that changes with every change.
+    pub revision: String,
+    /// When it was changed.
+    pub modified: Timestamp,
+    /// What it says.
+    pub config: EventInvokeConfig,
+}
+
 /// The resource policy of a function, or of one of its versions or aliases.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PolicyRecord {
@@ -167,6 +190,30 @@ pub struct RouteKeyRecord {
     pub enabled: bool,
     /// When it was created.
     pub created: Timestamp,
+}
+
+/// A topic: a list of webhooks under one name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TopicRecord {
+    /// Which topic.
+    pub id: TopicId,
+    /// `RevisionId`: a UUID that changes with every change.
+    pub revision: String,
+    /// When it was created.
+    pub created: Timestamp,
+    /// When it was changed.
+    pub modified: Timestamp,
+    /// Its webhooks, in the order in which they were given; no two have the same URL.
+    pub webhooks: Vec<WebhookRecord>,
+}
+
+/// A webhook of a topic.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WebhookRecord {
+    /// Where it is.
+    pub url: WebhookUrl,
+    /// What it is signed with: whoever signs needs the secret itself.
+    pub secret: WebhookSecret,
 }
 
 /// One version of a layer.

@@ -53,7 +53,8 @@ async fn a_store_of_an_earlier_version_is_brought_up_to_date() {
     // What later migrations make was not there in the first version.
     sql(
         &folder,
-        "DROP TABLE function_urls; DROP TABLE policies; DROP TABLE routes; DROP TABLE route_keys; PRAGMA user_version = 1",
+        "DROP TABLE function_urls; DROP TABLE policies; DROP TABLE routes; DROP TABLE route_keys; \
+         DROP TABLE event_invokes; DROP TABLE topics; PRAGMA user_version = 1",
     );
     let store = SqliteStore::open(database(folder.path())).unwrap();
     let url = samples::function_url("$LATEST", 1, 0);

@@ -32,6 +32,8 @@ pub enum ErrorKind {
     ResourceConflict,
     /// A referenced resource is in use.
     ResourceInUse,
+    /// The chain of invocations that the request is of has run the function too often.
+    RecursiveInvocation,
     /// The `RevisionId` that was given is not the current one.
     PreconditionFailed,
     /// Over a limit of rate or concurrency.
@@ -80,6 +82,7 @@ impl ErrorKind {
             Self::ResourceNotFound => "ResourceNotFoundException",
             Self::ResourceConflict => "ResourceConflictException",
             Self::ResourceInUse => "ResourceInUseException",
+            Self::RecursiveInvocation => "RecursiveInvocationException",
             Self::PreconditionFailed => "PreconditionFailedException",
             Self::TooManyRequests => "TooManyRequestsException",
             Self::RequestTooLarge => "RequestTooLargeException",
@@ -109,7 +112,8 @@ impl ErrorKind {
             | Self::InvalidZipFile
             | Self::CodeStorageExceeded
             | Self::PolicyLengthExceeded
-            | Self::ResourceInUse => 400,
+            | Self::ResourceInUse
+            | Self::RecursiveInvocation => 400,
             Self::MissingAuthenticationToken
             | Self::UnrecognizedClient
             | Self::InvalidSignature

@@ -75,17 +75,20 @@ pub enum Condition {
     EventAgeExceeded,
     /// The function's reserved concurrency is 0.
     ZeroReservedConcurrency,
+    /// The chain of invocations that it is of has run the function too often. AWS has no name for it here.
+    RecursiveInvocation,
     /// What the disk holds is not what was accepted: it is never given to a function.
     Damaged,
 }
 
 impl Condition {
     /// All of them.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Success,
         Self::RetriesExhausted,
         Self::EventAgeExceeded,
         Self::ZeroReservedConcurrency,
+        Self::RecursiveInvocation,
         Self::Damaged,
     ];
 
@@ -96,6 +99,7 @@ impl Condition {
             Self::RetriesExhausted => "RetriesExhausted",
             Self::EventAgeExceeded => "EventAgeExceeded",
             Self::ZeroReservedConcurrency => "ZeroReservedConcurrency",
+            Self::RecursiveInvocation => "RecursiveInvocation",
             Self::Damaged => "Damaged",
         }
     }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::arn::LayerVersionArn;
 use crate::digest::Digest;
+use crate::event_invoke::DestinationArn;
 use crate::name::{FunctionKey, NameError, Version};
 use crate::time::Timestamp;
 use crate::walls::{Isolation, Walls};
@@ -118,6 +119,36 @@ impl<'de> Deserialize<'de> for Runtime {
     }
 }
 
+/// `RecursiveLoop`: what becomes of an event that has led a function to itself too often.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum RecursiveLoop {
+    /// It goes on.
+    Allow,
+    /// It ends there.
+    #[default]
+    Terminate,
+}
+
+impl RecursiveLoop {
+    /// The names on the wire.
+    pub const NAMES: [&'static str; 2] = ["Allow", "Terminate"];
+
+    /// The name on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Allow => "Allow",
+            Self::Terminate => "Terminate",
+        }
+    }
+
+    /// Reads a name of the wire.
+    pub fn read(text: &str) -> Option<Self> {
+        [Self::Allow, Self::Terminate]
+            .into_iter()
+            .find(|known| known.as_str() == text)
+    }
+}
+
 /// The processor that a package is built for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Architecture {
@@ -204,6 +235,9 @@ pub struct Configuration {
     /// `CapacityProviderConfig`. Records from before there was one have none, and read and write as they did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub capacity_provider: Option<CapacityProvider>,
+    /// `DeadLetterConfig`: a queue or a topic for events that could not be handled. As above for older records.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dead_letter: Option<DestinationArn>,
 }
 
 /// `LambdaManagedInstancesCapacityProviderConfig` of a function.
@@ -222,8 +256,8 @@ pub struct CapacityProvider {
 
 /// Environment variables that the platform sets itself and no function can (developer guide, "Defined runtime
 /// environment variables", those marked as reserved; `AWS_SESSION_TOKEN` and `AWS_DEFAULT_REGION` are refused by the
-/// service as well).
-pub const RESERVED_VARIABLES: [&str; 18] = [
+/// service as well, and `AWS_LAMBDA_MAX_CONCURRENCY` is what runtime clients go by).
+pub const RESERVED_VARIABLES: [&str; 19] = [
     "AWS_ACCESS_KEY",
     "AWS_ACCESS_KEY_ID",
     "AWS_DEFAULT_REGION",
@@ -234,6 +268,7 @@ pub const RESERVED_VARIABLES: [&str; 18] = [
     "AWS_LAMBDA_INITIALIZATION_TYPE",
     "AWS_LAMBDA_LOG_GROUP_NAME",
     "AWS_LAMBDA_LOG_STREAM_NAME",
+    "AWS_LAMBDA_MAX_CONCURRENCY",
     "AWS_LAMBDA_RUNTIME_API",
     "AWS_REGION",
     "AWS_SECRET_ACCESS_KEY",

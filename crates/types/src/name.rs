@@ -141,6 +141,60 @@ name!(
     |text| word(text, 64, letters_digits_hyphen_underscore)
 );
 
+name!(
+    /// The name of a queue within an account and region (SQS API reference, `CreateQueue`).
+    QueueName,
+    "queue name",
+    "1 to 80 letters, digits, hyphens and underscores, with .fifo at the end for a FIFO queue",
+    |text| {
+        let base = text.strip_suffix(".fifo").unwrap_or(text);
+        text.len() <= 80 && word(base, 80, letters_digits_hyphen_underscore)
+    }
+);
+
+name!(
+    /// The name of a topic within an account and region (SNS API reference, `CreateTopic`; there are no FIFO topics here).
+    TopicName,
+    "topic name",
+    "1 to 256 letters, digits, hyphens and underscores",
+    |text| word(text, 256, letters_digits_hyphen_underscore)
+);
+
+name!(
+    /// The name of a bucket: S3's rules, as far as they keep a name within its place in a URL and a path.
+    BucketName,
+    "bucket name",
+    "3 to 63 letters, digits, dots, hyphens and underscores, without a dot at its beginning or two in a row",
+    |text| {
+        text.len() >= 3
+            && word(text, 63, |b| letters_digits_hyphen_underscore(b) || b == b'.')
+            && !text.starts_with('.')
+            && !text.contains("..")
+    }
+);
+
+/// Where a queue lives: whose it is, in which region, and what it is called there.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct QueueId {
+    /// The owner.
+    pub account: AccountId,
+    /// The region.
+    pub region: Region,
+    /// The name within both.
+    pub name: QueueName,
+}
+
+/// Where a topic lives: whose it is, in which region, and what it is called there.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct TopicId {
+    /// The owner.
+    pub account: AccountId,
+    /// The region.
+    pub region: Region,
+    /// The name within both.
+    pub name: TopicName,
+}
+
 /// Where a route, or an API key for routes, lives: whose it is, in which region, and what it is called there.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct RouteId {

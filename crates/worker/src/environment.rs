@@ -1,12 +1,12 @@
 //! One execution environment: a sandbox with the function's runtime in it, its Runtime API, its log and its door.
 //!
-//! This file starts an environment, brings it through Init and runs one invocation in it. When that happens is
-//! [`crate::life`]'s business.
+//! This file starts an environment, brings it through Init and ends it. How an invocation fares in it is the business
+//! of [`crate::attend`] and [`crate::web`]; when one is begun is [`crate::life`]'s.
 
 use std::io;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use hearth_code::Unpacked;
@@ -21,12 +21,13 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::attend;
 use crate::door;
 use crate::failure::{Failure, error_object, exec_reason};
 use crate::logs::{self, Conclusion, EnvironmentLog, Status};
 use crate::meter::Meter;
 use crate::pool::Job;
-use crate::runtime_api::{self, Answer, Event, Session, Ticket};
+use crate::runtime_api::{self, Answer, Event, Session};
 use crate::shared::{Shared, shutting_down};
 use crate::variables::{Surroundings, variables};
 use crate::walls;
@@ -39,16 +40,7 @@ const OWN_BOOTSTRAPS: [&str; 2] = ["/var/task/bootstrap", "/opt/bootstrap"];
 const START_TURN: Duration = Duration::from_secs(1);
 
 /// When a runtime has ended, its last answer may still be in the socket: how long it is waited for.
-const LAST_WORDS: Duration = Duration::from_millis(20);
-
-/// When a runtime's response breaks off, its process may have ended, which says more and is known a little later, on a
-/// busy host too: how long it is waited for. The environment is lost either way.
-const BREAK: Duration = Duration::from_millis(500);
-
-/// When nobody reads a response any more, how long the function may go on making it. Lambda does not stop a function
-/// whose caller went away; here that cancels, or a stream of events would hold its environment, and count against
-/// concurrency, until its timeout. A response that is almost made keeps its environment warm.
-const UNREAD: Duration = Duration::from_secs(1);
+pub(crate) const LAST_WORDS: Duration = Duration::from_millis(20);
 
 /// A running environment.
 #[derive(Debug)]
@@ -56,9 +48,8 @@ pub(crate) struct Environment {
     sandbox: Arc<Sandbox>,
     /// Where the sandbox comes from.
     launcher: Arc<Launcher>,
-    session: Session,
-    /// Nobody waits for it: the Runtime API hands out one invocation at a time.
-    events: tokio::sync::Mutex<mpsc::Receiver<Event>>,
+    /// Whether it may run several invocations at the same time.
+    shared: bool,
     /// The web server in it, if the function is one: nobody asks its Runtime API then.
     server: Option<Arc<Server>>,
     pub(crate) log: Arc<EnvironmentLog>,
@@ -78,6 +69,45 @@ pub(crate) enum StartError {
     Hopeless(Failure),
     /// Init went wrong, after this much memory (MiB); it is tried once more within the first invocation.
     Init(End, u32),
+}
+
+/// The places of an environment that has just been started.
+#[derive(Debug)]
+pub(crate) struct Places {
+    /// Those that are there; at least one.
+    pub(crate) there: Vec<Place>,
+    /// Those for which a runtime asks later.
+    pub(crate) further: mpsc::UnboundedReceiver<runtime_api::Place>,
+}
+
+/// Where an invocation runs.
+#[derive(Debug)]
+pub(crate) enum Place {
+    /// In a runtime that asks for it.
+    Runtime(runtime_api::Place),
+    /// At the web server, which takes what comes.
+    Server,
+}
+
+/// What becomes of a place when an invocation has ended in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum After {
+    /// It can take another one.
+    Ready,
+    /// The runtime is still busy there, or has not asked for another one; others run on.
+    Late,
+    /// It is gone, and its environment takes nothing more.
+    Gone,
+}
+
+impl Place {
+    /// Waits until the runtime asks for an invocation in it.
+    pub(crate) async fn asks(mut self) -> Self {
+        if let Self::Runtime(place) = &mut self {
+            place.asks().await;
+        }
+        self
+    }
 }
 
 /// How an invocation or an Init ended.
@@ -174,14 +204,16 @@ const fn unhandled() -> Option<FunctionError> {
     Some(FunctionError::Unhandled)
 }
 
-/// Invocations that one environment of a deployment runs at the same time. A function that takes events runs one: the
-/// Runtime API hands out one at a time.
+/// Invocations that one environment of a deployment may run at the same time, unless the function says otherwise: one
+/// that takes events expects to be alone.
 pub(crate) fn places(deployment: &Deployment) -> usize {
-    if !deployment.is_web() {
-        return 1;
-    }
-    let places = deployment.concurrency().unwrap_or(DEFAULT_CONCURRENCY);
-    usize::try_from(places).unwrap_or(1)
+    let usual = if deployment.is_web() {
+        DEFAULT_CONCURRENCY
+    } else {
+        1
+    };
+    let places = deployment.concurrency().unwrap_or(usual);
+    usize::try_from(places).unwrap_or(1).max(1)
 }
 
 /// The function's timeout.
@@ -199,13 +231,13 @@ impl Environment {
         deadline: Instant,
         turn: Option<OwnedSemaphorePermit>,
         kill: &CancellationToken,
-    ) -> Result<Self, StartError> {
-        let environment = Self::launch(shared, deployment, log, log_stream).await?;
-        let init = environment.init(deadline, turn);
+    ) -> Result<(Self, Places), StartError> {
+        let (environment, mut places) = Self::launch(shared, deployment, log, log_stream).await?;
+        let init = environment.init(places.there.first_mut(), deadline, turn);
         let failed = match kill.run_until_cancelled(init).await {
             Some(Ok(())) => {
                 environment.sandbox.limit_cpu();
-                return Ok(environment);
+                return Ok((environment, places));
             }
             Some(Err(End::Platform(error))) => StartError::Platform(error),
             Some(Err(end)) => StartError::Init(end, environment.peak_mib(true)),
@@ -220,7 +252,7 @@ impl Environment {
         deployment: &Arc<Deployment>,
         log: &Arc<EnvironmentLog>,
         log_stream: &str,
-    ) -> Result<Self, StartError> {
+    ) -> Result<(Self, Places), StartError> {
         let configuration = &deployment.configuration;
         let program = shared
             .runtimes
@@ -293,12 +325,13 @@ impl Environment {
                 "The execution environment could not be started.",
             ))
         };
-        let (session, events) = Session::new();
+        let most = places(deployment);
+        let (session, first, further) = Session::new(most);
         let mut servants = JoinSet::new();
         // A web server has nobody to ask there.
         if let Some(listener) = sandbox.take_runtime_api().filter(|_| settings.is_none()) {
             let listener = TcpListener::from_std(listener).map_err(broken)?;
-            servants.spawn(runtime_api::serve(listener, session.clone()));
+            servants.spawn(runtime_api::serve(listener, session));
         }
         if let Some(listener) = sandbox.take_door() {
             let listener = TcpListener::from_std(listener).map_err(broken)?;
@@ -314,36 +347,57 @@ impl Environment {
             Server::new(
                 Arc::clone(&sandbox),
                 settings,
-                places(deployment),
+                most,
                 shared.upgraded.clone(),
             )
         });
-        Ok(Self {
+        let there = match server {
+            Some(_) => std::iter::repeat_with(|| Place::Server)
+                .take(most)
+                .collect(),
+            None => vec![Place::Runtime(first)],
+        };
+        let environment = Self {
             meter: Mutex::new(Meter::new(configuration.memory_mib)),
             sandbox,
             launcher,
             server,
-            session,
-            events: tokio::sync::Mutex::new(events),
+            shared: most > 1,
             log: Arc::clone(log),
             _servants: servants,
             _folders: (code, layers),
-        })
+        };
+        Ok((environment, Places { there, further }))
+    }
+
+    /// Waits until the environment can take its first invocation, in its first place.
+    async fn init(
+        &self,
+        first: Option<&mut Place>,
+        deadline: Instant,
+        turn: Option<OwnedSemaphorePermit>,
+    ) -> Result<(), End> {
+        match (first, &self.server) {
+            (Some(Place::Runtime(place)), _) => self.init_runtime(place, deadline, turn).await,
+            (_, Some(server)) => self.init_server(server, deadline, turn).await,
+            (_, None) => Ok(()),
+        }
     }
 
     /// Waits until the runtime asks for its first invocation.
-    async fn init(&self, deadline: Instant, turn: Option<OwnedSemaphorePermit>) -> Result<(), End> {
+    async fn init_runtime(
+        &self,
+        first: &mut runtime_api::Place,
+        deadline: Instant,
+        turn: Option<OwnedSemaphorePermit>,
+    ) -> Result<(), End> {
         let began = Instant::now();
         let mut turn = turn;
-        if let Some(server) = &self.server {
-            return self.init_server(server, deadline, turn).await;
-        }
-        let mut events = self.events.lock().await;
         loop {
             let turn_ends = began + START_TURN;
             tokio::select! {
                 biased;
-                event = events.recv() => return match event {
+                event = first.event() => return match event {
                     Some(Event::InitFailed(answer)) => Err(End::Answer(answer)),
                     // No answer can come before an invocation was offered.
                     Some(Event::Next | Event::Begun(_) | Event::Answered(_)) | None => {
@@ -353,7 +407,7 @@ impl Environment {
                     }
                 },
                 exit = self.sandbox.wait() => {
-                    return Err(match last_words(&mut events).await {
+                    return Err(match last_words(first).await {
                         Some(Event::InitFailed(answer)) => End::Answer(answer),
                         _ => self.exited(exit).await,
                     });
@@ -399,96 +453,28 @@ impl Environment {
         }
     }
 
-    /// Runs one invocation; `answered` is told how long it took, before the caller is. Gives whether the environment
-    /// can be used again.
-    pub(crate) async fn run(&self, mut turn: Turn, answered: impl FnOnce(Duration)) -> bool {
-        if let Some(server) = &self.server {
-            return web::attend(self, server, turn, answered).await;
-        }
-        let mut events = self.events.lock().await;
-        let deadline = turn.deadline;
-        let left = deadline.saturating_duration_since(Instant::now());
-        let invocation = &turn.job.invocation;
-        self.session.offer(
-            Ticket {
-                request_id: invocation.request_id,
-                streams: turn.job.reply.streams(),
-            },
-            runtime_api::handout(invocation, SystemTime::now() + left),
-        );
-        let end = self.end_of(&mut events, &mut turn).await;
-        let took = turn.began.elapsed();
-        let reusable = matches!(end, End::Answer(_));
-        let max_memory_mib = self.peak_mib(!reusable);
-        answered(took);
-        turn.end(end, took, max_memory_mib, &self.log);
-        reusable && self.asks_again(&mut events, deadline).await
-    }
-
-    /// Waits for the end of an invocation that was offered; a response that the caller takes as it is made is handed
-    /// over when it begins.
-    async fn end_of(&self, events: &mut mpsc::Receiver<Event>, turn: &mut Turn) -> End {
-        let deadline = turn.deadline;
-        let mut response: Option<Response> = None;
-        let mut exited = None;
-        loop {
-            let unread = response.as_ref().map(|response| response.gone.clone());
-            let given_up = response.as_ref().and_then(|response| response.given_up);
-            tokio::select! {
-                biased;
-                event = events.recv() => match event {
-                    Some(Event::Begun(beginning)) => {
-                        let gone = turn.job.reply.begin(beginning);
-                        response = Some(Response { gone, given_up: None });
-                    }
-                    // A process that ends breaks its connection off: the end says more.
-                    Some(Event::Answered(Answer::Truncated)) => {
-                        if exited.is_none() {
-                            exited = tokio::time::timeout(BREAK, self.sandbox.wait()).await.ok();
-                        }
-                        return match exited {
-                            Some(exit) => self.exited(exit).await,
-                            None => End::Failure(Failure::Truncated),
-                        };
-                    }
-                    Some(Event::Answered(answer)) => return End::Answer(answer),
-                    // The session lets nothing else happen between an offer and its answer.
-                    Some(Event::Next | Event::InitFailed(_)) | None => {
-                        return End::Failure(Failure::Exit(Exit::Signal(9)));
-                    }
-                },
-                exit = self.sandbox.wait(), if exited.is_none() => exited = Some(exit),
-                // The last answer may still be in the socket, as may be a whole response that is read slowly.
-                () = tokio::time::sleep(LAST_WORDS), if exited.is_some() && response.is_none() => {
-                    if let Some(exit) = exited {
-                        return self.exited(exit).await;
-                    }
-                }
-                () = cancelled(unread), if given_up.is_none() => {
-                    if let Some(response) = &mut response {
-                        response.given_up = Some(Instant::now() + UNREAD);
-                    }
-                }
-                () = tokio::time::sleep_until(given_up.unwrap_or(deadline).min(deadline).into()) => {
-                    self.sandbox.kill();
-                    return if Instant::now() >= deadline {
-                        End::Failure(Failure::Timeout(timeout(&turn.job.invocation.deployment)))
-                    } else {
-                        End::Failure(Failure::Abandoned)
-                    };
-                }
-            }
+    /// Runs one invocation in a place; `answered` is told how long it took, before the caller is.
+    pub(crate) async fn run(
+        &self,
+        place: &mut Place,
+        turn: Turn,
+        answered: impl FnOnce(Duration),
+    ) -> After {
+        match (place, &self.server) {
+            (Place::Runtime(place), _) => attend::attend(self, place, turn, answered).await,
+            (Place::Server, Some(server)) => web::attend(self, server, turn, answered).await,
+            (Place::Server, None) => After::Gone,
         }
     }
 
-    /// Waits until the runtime asks for the next invocation, which belongs to the time of the one that it answered.
-    async fn asks_again(&self, events: &mut mpsc::Receiver<Event>, deadline: Instant) -> bool {
-        tokio::select! {
-            biased;
-            event = events.recv() => matches!(event, Some(Event::Next)),
-            _ = self.sandbox.wait() => false,
-            () = tokio::time::sleep_until(deadline.into()) => false,
-        }
+    /// Whether what ends one invocation may end others.
+    pub(crate) const fn shared(&self) -> bool {
+        self.shared
+    }
+
+    /// Ends the runtime's process, and all that runs in it.
+    pub(crate) fn kill(&self) {
+        self.sandbox.kill();
     }
 
     /// Waits until the runtime's process ends. Cancel safe.
@@ -525,24 +511,8 @@ impl Environment {
 }
 
 /// What a runtime that has ended said last.
-async fn last_words(events: &mut mpsc::Receiver<Event>) -> Option<Event> {
-    tokio::time::timeout(LAST_WORDS, events.recv()).await.ok()?
-}
-
-/// A response on its way to the caller.
-struct Response {
-    /// Cancelled when nobody reads it any more.
-    gone: CancellationToken,
-    /// When it is given up, once nobody does.
-    given_up: Option<Instant>,
-}
-
-/// Waits until a token is cancelled; for ever if there is none.
-async fn cancelled(token: Option<CancellationToken>) {
-    match token {
-        Some(token) => token.cancelled().await,
-        None => std::future::pending().await,
-    }
+async fn last_words(place: &mut runtime_api::Place) -> Option<Event> {
+    tokio::time::timeout(LAST_WORDS, place.event()).await.ok()?
 }
 
 /// The function's own bootstrap, as a path inside.

@@ -6,8 +6,8 @@
 //! [`web`], and those that are WebAssembly components take another way, through [`wasm`].
 //!
 //! Reading order: [`worker`] (the handle), [`pool`] (who runs what), [`scaling`] (when there is one more; pure),
-//! [`life`] (one environment from start to end), [`environment`] (Init and one invocation), [`runtime_api`], [`reply`] (the
-//! way back), [`logs`], [`capacity`] and [`reaper`] (bounds of the host), [`runtimes`] (what is installed), [`variables`],
+//! [`life`] (one environment from start to end), [`environment`] (Init), [`attend`] (one invocation), [`runtime_api`],
+//! [`reply`] (the way back), [`logs`], [`capacity`] and [`reaper`] (bounds of the host), [`runtimes`] (what is installed), [`variables`],
 //! [`door`], [`walls`]; [`web`], with [`event`] and [`stamp`]; and [`wasm`], which shares with these the logs, the
 //! failures' words and the variables.
 //!
@@ -16,6 +16,7 @@
 //! there are (INV-9). What comes from inside of an environment is hostile (INV-8). Nobody here routes or
 //! authenticates.
 
+mod attend;
 mod capacity;
 mod door;
 mod environment;

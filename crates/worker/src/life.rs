@@ -15,7 +15,7 @@ use hearth_types::{ApiError, ErrorKind};
 use tokio_util::sync::CancellationToken;
 
 use crate::capacity::NeverFits;
-use crate::environment::{self, Environment, StartError, Turn};
+use crate::environment::{self, After, Environment, Place, Places, StartError, Turn};
 use crate::logs::{self, EnvironmentLog, InitPhase, Wording};
 use crate::pool::{Job, Jobs, Member, Ready};
 use crate::shared::Shared;
@@ -93,10 +93,10 @@ impl Life<'_> {
         )
         .await;
         match started {
-            Ok(environment) => {
+            Ok(started) => {
                 let init = began.elapsed();
                 member.initialised(init);
-                self.serve(environment, member, &log, began, Some(init), None)
+                self.serve(started, member, &log, began, Some(init), None)
                     .await;
             }
             Err(StartError::Platform(error)) => refuse(&mut member, error),
@@ -144,9 +144,9 @@ impl Life<'_> {
         )
         .await;
         match started {
-            Ok(environment) => {
+            Ok(started) => {
                 member.initialised(born.elapsed());
-                self.serve(environment, member, log, born, None, Some(turn))
+                self.serve(started, member, log, born, None, Some(turn))
                     .await;
             }
             Err(StartError::Platform(error)) => turn.job.refuse(error),
@@ -170,7 +170,7 @@ impl Life<'_> {
     /// Runs invocations until there is a reason to end; `first` is one that has begun.
     async fn serve(
         &self,
-        environment: Environment,
+        (environment, places): (Environment, Places),
         mut member: Member,
         log: &EnvironmentLog,
         born: Instant,
@@ -178,7 +178,7 @@ impl Life<'_> {
         first: Option<Turn>,
     ) {
         let expires = born + self.shared.options.max_lifetime;
-        let coming = member.pool().places() - usize::from(first.is_some());
+        let coming = places.there.len() - usize::from(first.is_some());
         let mut jobs = member.enter(coming, expires);
         let service = Service {
             shared: self.shared,
@@ -189,10 +189,10 @@ impl Life<'_> {
             ready_at: Instant::now(),
         };
         let turns = async {
-            if member.pool().places() == 1 {
-                service.one_by_one(&mut jobs, first, init).await;
+            if environment.shared() {
+                service.at_once(&mut jobs, places, first, init).await;
             } else {
-                service.at_once(&mut jobs, first, coming, init).await;
+                service.one_by_one(&mut jobs, places, first, init).await;
             }
         };
         self.kill.run_until_cancelled(turns).await;
@@ -215,7 +215,16 @@ struct Service<'a> {
 
 impl Service<'_> {
     /// One invocation after the other.
-    async fn one_by_one(&self, jobs: &mut Jobs, first: Option<Turn>, init: Option<Duration>) {
+    async fn one_by_one(
+        &self,
+        jobs: &mut Jobs,
+        mut places: Places,
+        first: Option<Turn>,
+        init: Option<Duration>,
+    ) {
+        let Some(place) = places.there.first_mut() else {
+            return;
+        };
         let mut init = init;
         let mut served = first.is_some();
         let mut begun = first;
@@ -243,37 +252,47 @@ impl Service<'_> {
                 }
             };
             served = true;
-            if !self.run(turn).await {
+            if self.run(place, turn).await != After::Ready {
                 return;
             }
         }
     }
 
-    /// As many at the same time as there are places, `coming` of which are free. Whatever ends the environment lets
-    /// those that run in it end first.
+    /// As many at the same time as there are places. Whatever ends the environment lets those that run in it end first.
     async fn at_once(
         &self,
         jobs: &mut Jobs,
+        places: Places,
         first: Option<Turn>,
-        coming: usize,
         init: Option<Duration>,
     ) {
+        let Places {
+            there: mut coming,
+            mut further,
+        } = places;
+        let mut known = coming.len();
         let mut init = init;
-        let mut coming = coming;
         let mut served = first.is_some();
         let mut leaves = false;
+        let mut free = Vec::new();
+        let mut late = FuturesUnordered::new();
         let mut running = FuturesUnordered::new();
-        running.extend(first.map(|turn| self.run(turn)));
+        if let Some(turn) = first
+            && let Some(place) = coming.pop()
+        {
+            running.push(self.stay(place, turn));
+        }
         loop {
-            while coming > 0 {
-                coming -= 1;
+            for place in coming.drain(..) {
                 match self.ready(served, leaves, running.is_empty()) {
-                    Ready::Run(job) => running.push(self.run(self.begin(job, &mut init))),
-                    Ready::Idle => {}
+                    Ready::Run(job) => running.push(self.stay(place, self.begin(job, &mut init))),
+                    Ready::Idle => free.push(place),
                     Ready::Leave => leaves = true,
                 }
             }
             served = true;
+            // Most of it does not come back.
+            leaves |= late.len() * 2 > known;
             if leaves {
                 leave(self.shared, self.member, jobs);
                 if running.is_empty() {
@@ -282,16 +301,36 @@ impl Service<'_> {
             }
             tokio::select! {
                 biased;
-                Some(reusable) = running.next(), if !running.is_empty() => {
+                Some((place, after)) = running.next(), if !running.is_empty() => match after {
+                    After::Ready => coming.push(place),
+                    After::Late => {
+                        self.member.lose();
+                        late.push(place.asks());
+                    }
                     // A place that is of no use any more is counted out all the same.
-                    coming += 1;
-                    leaves |= !reusable;
-                }
+                    After::Gone => {
+                        coming.push(place);
+                        leaves = true;
+                    }
+                },
                 // Those that run notice by themselves; nothing more is to reach a process that is gone.
                 _ = self.environment.exit(), if !leaves => leaves = true,
-                job = jobs.recv(), if !leaves => match job {
-                    Some(job) => running.push(self.run(self.begin(job, &mut init))),
-                    None => leaves = true,
+                Some(place) = late.next(), if !leaves && !late.is_empty() => {
+                    self.member.join();
+                    coming.push(place);
+                }
+                Some(place) = further.recv(), if !leaves => {
+                    known += 1;
+                    self.member.join();
+                    // It has: that is what made the place.
+                    coming.push(Place::Runtime(place).asks().await);
+                }
+                job = jobs.recv(), if !leaves => match (job, free.pop()) {
+                    (Some(job), Some(place)) => {
+                        running.push(self.stay(place, self.begin(job, &mut init)));
+                    }
+                    // No more comes than there are free places.
+                    _ => leaves = true,
                 },
             }
         }
@@ -323,9 +362,14 @@ impl Service<'_> {
         Turn::begin(job, self.log, waited_for)
     }
 
-    async fn run(&self, turn: Turn) -> bool {
+    async fn run(&self, place: &mut Place, turn: Turn) -> After {
         let answered = |took| self.member.answered(took);
-        self.environment.run(turn, answered).await
+        self.environment.run(place, turn, answered).await
+    }
+
+    async fn stay(&self, mut place: Place, turn: Turn) -> (Place, After) {
+        let after = self.run(&mut place, turn).await;
+        (place, after)
     }
 }
 

@@ -1,6 +1,7 @@
 //! The environments of one deployment and the invocations that wait for them.
 //!
-//! An environment has one place or more, and runs an invocation in each. An invocation takes a place in the fullest
+//! An environment has one place or more, and runs an invocation in each: a web server has all from its start, a runtime
+//! that takes events those for which it asks. An invocation takes a place in the fullest
 //! environment that has one, and among equally full ones in that which was used last: the others become idle and can
 //! go, and what is warm stays warm. If there is none it joins a bounded first-in-first-out queue and is taken by
 //! whichever place asks first, one that got free or one of an environment that was started. Places that are free and
@@ -59,7 +60,7 @@ pub(crate) type Jobs = mpsc::UnboundedReceiver<Job>;
 #[derive(Debug)]
 pub(crate) struct Pool {
     pub(crate) deployment: Arc<Deployment>,
-    /// Invocations that one environment runs at the same time.
+    /// Invocations that one environment may run at the same time.
     places: usize,
     queue_length: usize,
     state: Mutex<State>,
@@ -82,6 +83,12 @@ struct State {
     busy: usize,
     /// Places.
     finishing: usize,
+    /// Places that environments are expected to have in a moment, because those before had them.
+    opening: usize,
+    /// When that is given up.
+    opening_until: Option<Instant>,
+    /// The most places that an environment has had when an invocation was answered in it.
+    usual_places: Option<usize>,
     usual_duration: Option<Duration>,
     mean_init: Option<Duration>,
     /// When a place last got free or was taken.
@@ -108,6 +115,8 @@ struct Entry {
     free: usize,
     busy: usize,
     finishing: usize,
+    /// Places that are expected to join.
+    opening: usize,
     /// When a place of it last got free.
     since: Instant,
     /// When it is too old.
@@ -139,11 +148,6 @@ impl Pool {
             queue_length,
             state: Mutex::default(),
         })
-    }
-
-    /// Invocations that one environment runs at the same time; at least 1.
-    pub(crate) fn places(&self) -> usize {
-        self.places
     }
 
     /// Hands an invocation to an environment with a free place, or queues it.
@@ -323,7 +327,11 @@ impl State {
                 .moved
                 .map_or(Duration::MAX, |moved| now.saturating_duration_since(moved)),
             starting: self.starting,
-            places,
+            opening: match self.opening_until {
+                Some(until) if now < until => self.opening,
+                _ => 0,
+            },
+            places: self.usual_places.unwrap_or(places),
             busy: self.busy,
             finishing: self.finishing,
             usual_duration: self.usual_duration,

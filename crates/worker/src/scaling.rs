@@ -39,7 +39,9 @@ pub(crate) struct Snapshot {
     pub(crate) quiet: Duration,
     /// Environments on their way to their first invocation.
     pub(crate) starting: usize,
-    /// Invocations that one environment runs at the same time.
+    /// Places that environments which have just started are about to have.
+    pub(crate) opening: usize,
+    /// Invocations that one environment usually runs at the same time.
     pub(crate) places: usize,
     /// Places that run an invocation.
     pub(crate) busy: usize,
@@ -77,7 +79,7 @@ pub(crate) fn decide(now: &Snapshot) -> Decision {
     let again = patience
         .saturating_sub(now.longest_wait)
         .max(LEAST_PATIENCE);
-    let coming = now.starting.saturating_mul(now.places);
+    let coming = now.starting.saturating_mul(now.places) + now.opening;
     if now.waiting <= coming {
         return Decision::Hold(again);
     }
@@ -284,6 +286,21 @@ mod tests {
             ..snapshot()
         };
         assert_eq!(starts(stuck), 2);
+    }
+
+    #[test]
+    fn places_about_to_open_are_waited_for() {
+        let now = Snapshot {
+            waiting: 9,
+            opening: 9,
+            busy: 1,
+            places: 10,
+            usual_duration: None,
+            ..snapshot()
+        };
+        assert_eq!(starts(now), 0);
+        let eleven = Snapshot { waiting: 10, ..now };
+        assert_eq!(starts(eleven), 1);
     }
 
     #[test]

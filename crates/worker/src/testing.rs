@@ -40,6 +40,7 @@ pub(crate) fn deployment(runtime: Runtime) -> Deployment {
             tracing_active: false,
             logging: Logging::default(),
             capacity_provider: None,
+            dead_letter: None,
         },
         walls: Walls::default(),
     }

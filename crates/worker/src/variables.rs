@@ -7,6 +7,7 @@ use hearth_sandbox::{DOOR_PORT, RUNTIME_API_PORT};
 use hearth_types::function::{Deployment, LogFormat, RESERVED_VARIABLES, Runtime};
 use hearth_types::web::WebServer;
 
+use crate::environment;
 use crate::options::Credentials;
 
 /// Where programs are found.
@@ -88,6 +89,11 @@ pub(crate) fn variables(
         &format!("127.0.0.1:{RUNTIME_API_PORT}"),
     );
     set("AWS_LAMBDA_LOG_STREAM_NAME", around.log_stream);
+    let places = environment::places(deployment);
+    if places > 1 {
+        // How many invocations a runtime may ask for at once; not there where it gets one after the other.
+        set("AWS_LAMBDA_MAX_CONCURRENCY", &places.to_string());
+    }
     all.into_iter().collect()
 }
 
@@ -235,6 +241,17 @@ mod tests {
         assert!(all["PYTHONPATH"].starts_with("/var/task:"));
         let none = built(|_| {});
         assert!(!none.contains_key("PORT") && none["PYTHONPATH"] == "/var/runtime");
+    }
+
+    #[test]
+    fn a_function_of_several_at_once_is_told_how_many() {
+        let told = |change: fn(&mut Deployment)| built(change).remove("AWS_LAMBDA_MAX_CONCURRENCY");
+        assert_eq!(told(|_| {}), None);
+        assert_eq!(told(|own| own.walls.concurrency = Some(1)), None);
+        assert_eq!(
+            told(|own| own.walls.concurrency = Some(16)).as_deref(),
+            Some("16")
+        );
     }
 
     #[test]

@@ -2,7 +2,8 @@
 
 Reading order: `loop` (the way of one invocation), `connection` (HTTP to the Runtime API), `handler` (finding the
 function's code), `payload` (JSON in and out), `context` (the handler's second argument), `logs` (the format of the
-`logging` module's lines), `failure` (errors as Lambda reports them).
+`logging` module's lines), `failure` (errors as Lambda reports them), `lanes` (several invocations at the same time),
+`tasks` (handlers that are coroutines).
 
 Two rules keep the cold start short. A module is imported only when it is needed: nothing here imports `json`, `re`,
 `logging`, `traceback`, `typing` or `socket` on the way to the first invocation. And lazily imported modules belong to

@@ -41,7 +41,7 @@ class ClientContext(_Record):
 class LambdaContext:
     """What a handler knows about its invocation. `client_context` and `identity` are parsed JSON objects or `None`."""
 
-    def __init__(self, request_id, arn, deadline_ms, client_context, identity, tenant_id):
+    def __init__(self, request_id, arn, deadline_ms, client_context, identity, tenant_id, xray_trace_id):
         environ = os.environ
         self.aws_request_id = request_id
         self.log_group_name = environ.get("AWS_LAMBDA_LOG_GROUP_NAME")
@@ -51,6 +51,8 @@ class LambdaContext:
         self.function_version = environ.get("AWS_LAMBDA_FUNCTION_VERSION")
         self.invoked_function_arn = arn
         self.tenant_id = tenant_id
+        # On Lambda only a variable of the process has it, of which there is one for all that run at the same time.
+        self.xray_trace_id = xray_trace_id
         self._deadline_ms = deadline_ms
         self._w3c = {}
         self.client_context = None

@@ -8,23 +8,37 @@ import sys
 
 _request_id = ""
 _tenant_id = None
+# The same where several invocations run at the same time: what a thread or a task runs for.
+_running = None
+
+
+def keep_apart():
+    """From now on several invocations run at the same time."""
+    global _running
+    from _contextvars import ContextVar
+
+    _running = ContextVar("hearth_invocation", default=("", None))
 
 
 def set_invocation(request_id, tenant_id):
-    """Tells log records which invocation they belong to."""
+    """Tells log records which invocation they belong to; whether it is the only one that runs."""
     global _request_id, _tenant_id
+    if _running is not None:
+        _running.set((request_id, tenant_id))
+        return False
     _request_id = request_id
     _tenant_id = tenant_id
+    return True
 
 
 def current_request_id():
-    """The id of the running invocation, empty during Init."""
-    return _request_id
+    """The id of the running invocation; empty during Init, and in threads of which it is not known."""
+    return _request_id if _running is None else _running.get()[0]
 
 
 def current_tenant_id():
     """The tenant of the running invocation, if it has one."""
-    return _tenant_id
+    return _tenant_id if _running is None else _running.get()[1]
 
 
 def watch():

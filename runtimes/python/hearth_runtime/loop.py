@@ -1,4 +1,5 @@
-"""Init once, then one invocation after the other: ask, run the handler, answer.
+"""Init once, then one invocation after the other: ask, run the handler, answer. Where the platform lets an environment
+have several at the same time, `lanes` does that as often as it may.
 
 The answer and the question for the next invocation leave in one write. Everything that the function printed is handed
 to the system before that write, because the platform may freeze the environment as soon as it has the answer.
@@ -13,8 +14,12 @@ from .context import LambdaContext
 
 _TRACE_VARIABLE = "_X_AMZN_TRACE_ID"
 _JSON_HEADER = b"Content-Type: application/json\r\n"
-# What the platform answers to a result above its size limit, after it has recorded the invocation as failed.
-_PAYLOAD_TOO_LARGE = 413
+# What the platform answers to results that it does not take, after it has recorded the invocation as failed. The second
+# can only come where others run beside it: otherwise the environment ends when the time is up.
+_UNWANTED = {
+    413: "the result is larger than the platform accepts",
+    410: "the result came after the invocation had timed out",
+}
 
 
 def main():
@@ -22,15 +27,31 @@ def main():
     _prepare_streams()
     _add_site_builtins()
     try:
-        connection = Connection(os.environ.get("AWS_LAMBDA_RUNTIME_API", "127.0.0.1:9001"))
+        address = os.environ.get("AWS_LAMBDA_RUNTIME_API", "127.0.0.1:9001")
+        connection = Connection(address)
         function = _init(connection)
-        connection.send(connection.next_request)
-        while True:
-            _invocation(connection, function)
+        most = os.environ.get("AWS_LAMBDA_MAX_CONCURRENCY", "")
+        if most.isdigit() and int(most) > 1:
+            from . import lanes
+
+            lanes.open_beside(int(most), lambda: serve(Connection(address), function))
+        serve(connection, function)
     except ProtocolError as error:
-        _flush()
-        os.write(2, ("hearth runtime: %s\n" % error).encode("utf-8", "replace"))
-        os._exit(1)
+        give_up(error)
+
+
+def serve(connection, function):
+    """One invocation after the other, for ever."""
+    connection.send(connection.next_request)
+    while True:
+        _invocation(connection, function)
+
+
+def give_up(error):
+    """Ends the process because the Runtime API cannot be used."""
+    flush()
+    os.write(2, ("hearth runtime: %s\n" % error).encode("utf-8", "replace"))
+    os._exit(1)
 
 
 def _prepare_streams():
@@ -55,7 +76,8 @@ def _add_site_builtins():
         builtins.quit = _sitebuiltins.Quitter("quit", "Ctrl-D (i.e. EOF)")
 
 
-def _flush():
+def flush():
+    """Hands everything that was printed to the system."""
     for stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):
         try:
             stream.flush()
@@ -76,7 +98,7 @@ def _init(connection):
         else:
             described = failure.from_exception(error)
     failure.log(described)
-    _flush()
+    flush()
     body, kind = failure.encode(described)
     connection.post(b"init/error", body, kind + _JSON_HEADER)
     connection.receive()
@@ -94,8 +116,9 @@ def _invocation(connection, function):
         raise ProtocolError("an invocation from the Runtime API lacks its request id or its deadline")
     request_id = _text(raw_id)
     tenant_id = _text(headers.get(b"lambda-runtime-aws-tenant-id"))
-    logs.set_invocation(request_id, tenant_id)
-    _set_trace(_text(headers.get(b"lambda-runtime-trace-id")))
+    trace = _text(headers.get(b"lambda-runtime-trace-id"))
+    if logs.set_invocation(request_id, tenant_id):
+        _set_trace(trace)
 
     described = None
     try:
@@ -106,10 +129,16 @@ def _invocation(connection, function):
             _json_header(headers, b"lambda-runtime-client-context", "Client Context"),
             _json_header(headers, b"lambda-runtime-cognito-identity", "Cognito Identity"),
             tenant_id,
+            trace,
         )
         if headers.get(b"content-type", b"application/json").startswith(b"application/json"):
             body = payload.loads(body)
-        result, content_type = payload.marshal(function(body, context))
+        result = function(body, context)
+        if hasattr(result, "__await__"):
+            from . import tasks
+
+            result = tasks.finish(result)
+        result, content_type = payload.marshal(result)
     except payload.MarshalError as error:
         described = _fault("Runtime.MarshalError", error, request_id)
     except payload.UnmarshalError as error:
@@ -132,12 +161,12 @@ def _invocation(connection, function):
         path += b"/error"
         result, kind = failure.encode(described)
         extra = kind + _JSON_HEADER
-    _flush()
+    flush()
     connection.post(path, result, extra, connection.next_request)
 
     status, _, answer = connection.receive()
-    if status == _PAYLOAD_TOO_LARGE:
-        print("hearth runtime: the result is larger than the platform accepts", file=sys.stderr)
+    if status in _UNWANTED:
+        print("hearth runtime: %s" % _UNWANTED[status], file=sys.stderr)
     elif not 200 <= status < 300:
         raise ProtocolError("the Runtime API refused the result with %d: %r" % (status, answer[:200]))
     if connection.closing:

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use hearth_registry::Permit;
 use hearth_types::invoke::{Invocation, Outcome};
 use hearth_types::limits::CLIENT_CONTEXT_BYTES;
+use hearth_types::lineage::{self, MOST_RUNS};
 use hearth_types::name::Version;
 use hearth_types::{ApiError, ErrorKind};
 use http::HeaderMap;
@@ -83,9 +84,13 @@ pub(super) fn ask(
         let answer = head(204, call.request_id, resolved.executed_version);
         return Ok(Asked::DryRun(answer));
     }
-    let permit = registry.admit(&resolved)?;
     let sampled = resolved.deployment.configuration.tracing_active;
     let trace_id = trace_id::of_request(&call.parts.headers, sampled, call.now);
+    if registry.is_loop(resolved.key(), &trace_id) {
+        return Err(recursive());
+    }
+    let trace_id = lineage::with(&trace_id, resolved.key());
+    let permit = registry.admit(&resolved)?;
     let mut head = head(200, call.request_id, resolved.executed_version);
     if let Ok(trace) = HeaderValue::from_str(&trace_id) {
         head.headers_mut().insert(trace_id::HEADER, trace);
@@ -104,6 +109,16 @@ pub(super) fn ask(
         permit,
         head,
     })))
+}
+
+fn recursive() -> ApiError {
+    ApiError::new(
+        ErrorKind::RecursiveInvocation,
+        format!(
+            "Recursive loop: the chain of invocations that this request is of has run the function {MOST_RUNS} times. \
+             Change what it invokes, or let it go on with PutFunctionRecursionConfig."
+        ),
+    )
 }
 
 fn head(status: u16, request_id: hearth_types::invoke::RequestId, executed: Version) -> Answer {

@@ -1,4 +1,4 @@
-//! Asynchronous invocation: the event is on disk before it is answered with 202, and runs when its turn comes.
+//! Asynchronous invocation, `Event` and the older InvokeAsync: the event is on disk before it is answered with 202, and runs when its turn comes.
 
 use hearth_events::Event;
 use hearth_types::limits::EVENT_PAYLOAD_BYTES;

@@ -2,6 +2,7 @@
 
 mod aliases;
 mod concurrency;
+mod event_invokes;
 mod events;
 mod function_urls;
 mod functions;
@@ -10,9 +11,11 @@ mod invoke_event;
 mod invoke_stream;
 mod layers;
 mod permissions;
+mod recursion;
 mod request;
 mod routes;
 mod tags;
+mod topics;
 
 use hearth_types::{ApiError, ErrorKind};
 use http::Response;
@@ -75,6 +78,13 @@ pub(crate) async fn answer(call: Call<'_>) -> Result<Response<ResponseBody>, Api
         Operation::AddPermission => permissions::add(call).await,
         Operation::RemovePermission => permissions::remove(call).await,
         Operation::GetPolicy => permissions::get(call).await,
+        Operation::PutFunctionEventInvokeConfig => event_invokes::put(call).await,
+        Operation::UpdateFunctionEventInvokeConfig => event_invokes::update(call).await,
+        Operation::GetFunctionEventInvokeConfig => event_invokes::get(call).await,
+        Operation::ListFunctionEventInvokeConfigs => event_invokes::list(call).await,
+        Operation::DeleteFunctionEventInvokeConfig => event_invokes::delete(call).await,
+        Operation::PutFunctionRecursionConfig => recursion::put(call).await,
+        Operation::GetFunctionRecursionConfig => recursion::get(call).await,
         Operation::PutRoute => routes::put(call).await,
         Operation::GetRoute => routes::get(call).await,
         Operation::ListRoutes => routes::list(call).await,
@@ -84,6 +94,10 @@ pub(crate) async fn answer(call: Call<'_>) -> Result<Response<ResponseBody>, Api
         Operation::ListRouteKeys => routes::list_keys(call).await,
         Operation::UpdateRouteKey => routes::update_key(call).await,
         Operation::DeleteRouteKey => routes::delete_key(call).await,
+        Operation::PutTopic => topics::put(call).await,
+        Operation::GetTopic => topics::get(call).await,
+        Operation::ListTopics => topics::list(call).await,
+        Operation::DeleteTopic => topics::delete(call).await,
         Operation::ListEventQueues => events::queues(call).await,
         Operation::ListEvents => events::list(call).await,
         Operation::GetDeadEvent => events::get_dead(call).await,

@@ -148,8 +148,16 @@ impl Parted {
 fn fixed(response: &FixedResponse, request_id: RequestId) -> Response<ResponseBody> {
     let mut answer = Response::new(ResponseBody::Whole(Full::new(response.body.clone())));
     *answer.status_mut() = response.status;
-    *answer.headers_mut() = response.headers.clone();
-    error_response::set_request_id(answer.headers_mut(), request_id);
+    // A map that is cloned has no room for one field more, and a map that grows moves everything that is in it.
+    let headers = answer.headers_mut();
+    headers.reserve(response.headers.len() + 1);
+    headers.extend(
+        response
+            .headers
+            .iter()
+            .map(|(name, value)| (name.clone(), value.clone())),
+    );
+    error_response::set_request_id(headers, request_id);
     answer
 }
 

@@ -1,4 +1,4 @@
-//! `hearth invoke`: one synchronous invocation, its answer whole or as the function makes it.
+//! `hearth invoke`: one invocation, its answer whole or as the function makes it, or none waited for.
 
 use std::io::Read as _;
 
@@ -11,7 +11,7 @@ use hearth_types::wire::lambda::InvokeComplete;
 use serde_json::{Value, json};
 
 use super::{Done, output};
-use crate::client::{Call, CallError, Client, Connection, encode};
+use crate::client::{Answer, Call, CallError, Client, Connection, encode};
 
 #[derive(Args, Debug)]
 pub(super) struct InvokeArgs {
@@ -29,6 +29,9 @@ pub(super) struct InvokeArgs {
     /// Print the answer as the function makes it
     #[arg(long)]
     stream: bool,
+    /// Queue the event and don't wait for the function; prints the request ID
+    #[arg(long = "async", conflicts_with_all = ["tail", "stream"])]
+    asynchronous: bool,
 }
 
 pub(super) async fn run(
@@ -53,11 +56,15 @@ pub(super) async fn run(
         target += &format!("?Qualifier={}", encode(qualifier));
     }
     let log_type = if args.tail { "Tail" } else { "None" };
+    let mut headers = vec![("x-amz-log-type", log_type.to_owned())];
+    if args.asynchronous {
+        headers.push(("x-amz-invocation-type", "Event".to_owned()));
+    }
     let call = Call {
         service: "lambda",
         method: "POST",
         target,
-        headers: vec![("x-amz-log-type", log_type.to_owned())],
+        headers,
         body: payload,
         progress: None,
     };
@@ -65,6 +72,32 @@ pub(super) async fn run(
         return print_stream(client, connection, call).await;
     }
     let answer = client.call(call).await?;
+    if args.asynchronous {
+        queued(connection, &answer)?;
+        return Ok(Done::Ok);
+    }
+    finish(connection, answer, args.tail)
+}
+
+/// Says which event was queued.
+fn queued(connection: &Connection, answer: &Answer) -> Result<(), CallError> {
+    let id = answer
+        .header("x-amzn-requestid")
+        .context("read the request ID of the answer")?;
+    if connection.json {
+        output::print_json(&json!({ "StatusCode": answer.status, "RequestId": id }));
+    } else {
+        output::print(id);
+    }
+    Ok(())
+}
+
+/// Prints what the function answered, and its log if it was asked for.
+pub(super) fn finish(
+    connection: &Connection,
+    answer: Answer,
+    tail: bool,
+) -> Result<Done, CallError> {
     let log = answer
         .header("x-amz-log-result")
         .map(|log| base64::engine::general_purpose::STANDARD.decode(log));
@@ -82,11 +115,11 @@ pub(super) async fn run(
             "StatusCode": answer.status,
             "ExecutedVersion": answer.header("x-amz-executed-version"),
             "FunctionError": failed,
-            "LogResult": args.tail.then_some(&*log),
+            "LogResult": tail.then_some(&*log),
             "Payload": payload,
         }));
     } else {
-        if args.tail {
+        if tail {
             output::note(log.trim_end());
         }
         output::print_bytes(&answer.body);

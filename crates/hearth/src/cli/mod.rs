@@ -2,12 +2,16 @@
 
 mod alias;
 mod deploy;
+mod dlq;
 mod doctor;
+mod events;
 mod functions;
 mod invoke;
 mod logs;
 pub(crate) mod output;
+mod replay;
 mod route;
+mod topic;
 mod url;
 
 pub(crate) use deploy::wait_until_ready;
@@ -40,6 +44,12 @@ enum Command {
     Deploy(OnNode<deploy::DeployArgs>),
     /// Invoke a function and print its answer
     Invoke(OnNode<invoke::InvokeArgs>),
+    /// Count or list events of asynchronous invocations
+    Events(OnNode<events::EventsArgs>),
+    /// List, show, redrive or purge events that were given up
+    Dlq(OnNode<dlq::DlqArgs>),
+    /// Run an event that was given up once more, with its log on the terminal
+    Replay(OnNode<replay::ReplayArgs>),
     /// List functions
     List(OnNode<functions::ListArgs>),
     /// Print a function's log
@@ -54,6 +64,8 @@ enum Command {
     Url(OnNode<url::UrlArgs>),
     /// Lead requests at hosts and paths to functions
     Route(OnNode<route::RouteArgs>),
+    /// Lists of webhooks that are told of the ends of events
+    Topic(OnNode<topic::TopicArgs>),
     /// Say what walls, networks and runtimes this host can offer
     Doctor(doctor::DoctorArgs),
     /// Look at the configuration
@@ -105,6 +117,9 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
         Command::Up(args) => crate::up::run(args).map_err(CallError::Other),
         Command::Deploy(c) => with_client(c, deploy::run),
         Command::Invoke(c) => with_client(c, invoke::run),
+        Command::Events(c) => with_client(c, events::run),
+        Command::Dlq(c) => with_client(c, dlq::run),
+        Command::Replay(c) => with_client(c, replay::run),
         Command::List(c) => with_client(c, functions::list),
         Command::Logs(c) => with_client(c, logs::run),
         Command::Rm(c) => with_client(c, functions::rm),
@@ -112,6 +127,7 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
         Command::Alias(c) => with_client(c, alias::run),
         Command::Url(c) => with_client(c, url::run),
         Command::Route(c) => with_client(c, route::run),
+        Command::Topic(c) => with_client(c, topic::run),
         Command::Doctor(args) => doctor::run(args).map_err(CallError::Other),
         Command::Config(ConfigCommand::Show(args)) => show_config(&args).map_err(CallError::Other),
     };

@@ -6,6 +6,7 @@ use anyhow::{Context as _, bail};
 use serde_json::Value;
 
 use super::detect::{Found, Language, language};
+use super::nextjs;
 use super::{DEFAULT_NODE, DEFAULT_PROVIDED, DEFAULT_PYTHON, Entry, Source};
 
 /// The start script, the Web Adapter's usual name for it: one that is there is used, and else one is written.
@@ -55,6 +56,9 @@ pub(super) fn detect(entries: &[Entry]) -> anyhow::Result<(Found, Option<Entry>)
         return Ok((found(runtime, SCRIPT), None));
     }
     if let Some(command) = manifest.map(start_command).transpose()?.flatten() {
+        if command.split_whitespace().next() == Some(nextjs::COMMAND) {
+            return Ok((found(DEFAULT_NODE, nextjs::handler(entries)?), None));
+        }
         let own = command
             .strip_prefix("node ")
             .map(|name| name.trim_start_matches("./"));
@@ -173,6 +177,14 @@ mod tests {
             told(&[("package.json", start), ("src/main.js", "")]),
             is(DEFAULT_NODE, "src/main.js")
         );
+        let next = r#"{"scripts": {"start": "next start"}}"#;
+        assert_eq!(
+            told(&[("package.json", next), ("server.js", "")]),
+            is(DEFAULT_NODE, "server.js")
+        );
+        let whole = [("package.json", next), ("node_modules/.bin/next", "")];
+        let error = detect(&files(&whole)).err().unwrap().to_string();
+        assert!(error.contains("standalone"), "{error}");
         assert!(detect(&files(&[("a.py", ""), ("b.py", "")])).is_err());
         assert!(detect(&files(&[("package.json", "[")])).is_err());
     }
@@ -180,14 +192,14 @@ mod tests {
     #[test]
     fn a_start_command_becomes_a_script() {
         for (command, script) in [
-            ("next start", "#!/bin/sh\nexec next start\n"),
+            ("vite preview", "#!/bin/sh\nexec vite preview\n"),
             (
                 "node a.js && node b.js",
                 "#!/bin/sh\nnode a.js && node b.js\n",
             ),
             (
-                "NODE_ENV=x next start",
-                "#!/bin/sh\nNODE_ENV=x next start\n",
+                "NODE_ENV=x vite preview",
+                "#!/bin/sh\nNODE_ENV=x vite preview\n",
             ),
         ] {
             let manifest = serde_json::json!({ "scripts": { "start": command } }).to_string();

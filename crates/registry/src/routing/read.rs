@@ -11,8 +11,9 @@ use hearth_types::arn::FunctionRef;
 use hearth_types::function_url::cors::CorsFields;
 use hearth_types::function_url::fields;
 use hearth_types::name::{FunctionKey, Qualifier, RouteName};
+use hearth_types::network::is_safe_url;
 use hearth_types::route::path::Segment;
-use hearth_types::route::{HostPattern, PathPattern, Template, is_reserved, issuer};
+use hearth_types::route::{HostPattern, PathPattern, Template, is_reserved};
 use hearth_types::wire::route as wire;
 use http::header::{
     CONTENT_ENCODING, CONTENT_TYPE, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue,
@@ -462,7 +463,7 @@ fn jwt(asked: Option<&wire::Jwt>) -> Result<Jwt, ApiError> {
 
 /// Checks a place that keys are fetched from.
 fn place(member: &str, text: &str) -> Result<(), ApiError> {
-    if text.len() <= WORD_BYTES && issuer::is_safe(text) {
+    if text.len() <= WORD_BYTES && is_safe_url(text) {
         return Ok(());
     }
     Err(invalid(format!(

@@ -297,7 +297,7 @@ const ROWS: &[Row] = &[
             })
         },
         INVALID,
-        "DeadLetterConfig",
+        "no queues yet",
     ),
     (
         "file system",

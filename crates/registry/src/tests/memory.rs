@@ -85,6 +85,7 @@ fn apply(contents: &mut Contents, change: Change) -> Result<(), StoreError> {
                 aliases: Vec::new(),
                 urls: Vec::new(),
                 policies: Vec::new(),
+                event_invokes: Vec::new(),
             });
         }
         Change::UpdateFunction(function) => {
@@ -215,6 +216,27 @@ fn apply(contents: &mut Contents, change: Change) -> Result<(), StoreError> {
                 return Err(conflict("no such policy"));
             }
         }
+        Change::PutEventInvoke {
+            key,
+            record,
+            expected,
+        } => {
+            let stored = &mut find(contents, &key)?.event_invokes;
+            let known = stored.iter().find(|k| k.qualifier == record.qualifier);
+            if known.map(|known| known.revision.clone()) != expected {
+                return Err(conflict("another revision"));
+            }
+            stored.retain(|known| known.qualifier != record.qualifier);
+            stored.push(record);
+        }
+        Change::DeleteEventInvoke(key, qualifier) => {
+            let stored = &mut find(contents, &key)?.event_invokes;
+            let before = stored.len();
+            stored.retain(|known| known.qualifier != qualifier);
+            if stored.len() == before {
+                return Err(conflict("no such configuration"));
+            }
+        }
         Change::CreateLayerVersion(record) => {
             let key = LayerKey::of(&record.arn);
             let mut counters: BTreeMap<LayerKey, u64> =
@@ -287,6 +309,23 @@ fn apply(contents: &mut Contents, change: Change) -> Result<(), StoreError> {
                 .retain(|known| known.id != id || known.revision != expected);
             if contents.route_keys.len() == before {
                 return Err(conflict("no such key"));
+            }
+        }
+        Change::PutTopic { record, expected } => {
+            let known = contents.topics.iter().find(|t| t.id == record.id);
+            if known.map(|known| known.revision.clone()) != expected {
+                return Err(conflict("another revision"));
+            }
+            contents.topics.retain(|known| known.id != record.id);
+            contents.topics.push(record);
+        }
+        Change::DeleteTopic { id, expected } => {
+            let before = contents.topics.len();
+            contents
+                .topics
+                .retain(|known| known.id != id || known.revision != expected);
+            if contents.topics.len() == before {
+                return Err(conflict("no such topic"));
             }
         }
     }

@@ -3,12 +3,14 @@
 mod bad_input;
 mod changes;
 mod components;
+mod event_invokes;
 mod failures;
 mod functions;
 mod layers;
 mod memory;
 mod routes;
 mod tags;
+mod topics;
 mod urls;
 mod versions;
 
@@ -121,6 +123,7 @@ impl World {
         let seconds = AtomicI64::new(1_700_000_000);
         let options = Options {
             architecture: Architecture::X86_64,
+            buckets: ["failed".parse().unwrap()].into(),
             clock: Arc::new(move || {
                 Timestamp::from_millis(seconds.fetch_add(1, Ordering::Relaxed) * 1000)
             }),

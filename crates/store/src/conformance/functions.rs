@@ -68,6 +68,7 @@ pub(super) async fn versions_and_aliases_read_back<H: Home>(home: &H) {
         aliases: vec![alias("live", 3)],
         urls: Vec::new(),
         policies: Vec::new(),
+        event_invokes: Vec::new(),
     };
     assert_eq!(load(&store).await.functions, vec![expected]);
 }

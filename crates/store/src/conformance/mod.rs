@@ -5,6 +5,7 @@
 
 mod conflicts;
 mod durability;
+mod event_invokes;
 pub mod events;
 mod functions;
 pub mod key_value;
@@ -14,6 +15,7 @@ pub mod random;
 mod routes;
 pub mod samples;
 mod together;
+mod topics;
 mod urls;
 
 use std::future::Future;
@@ -53,6 +55,8 @@ pub async fn check<H: Home>(fresh: impl Fn() -> H) {
             changes_see_those_before_them a_published_configuration_never_changes;
         layers: numbers_count_from_one numbers_are_never_used_again layers_are_apart;
         routes: routes_and_keys_read_back what_was_not_seen_is_a_conflict routes_outlive_functions;
+        event_invokes: configurations_read_back what_was_not_seen_is_a_conflict a_function_takes_them_along;
+        topics: topics_read_back what_was_not_seen_is_a_conflict;
         urls: urls_and_policies_read_back what_does_not_fit_is_a_conflict a_function_takes_them_along;
         together: one_of_many_updates_wins commits_of_many_callers_all_hold a_conflict_spoils_only_its_own
             an_answer_is_seen_by_the_next_load dropped_commits_are_whole_or_not_there;

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use hearth_types::arn::LayerVersionArn;
 use hearth_types::name::{
-    AccountId, AliasName, FunctionKey, LayerName, Qualifier, Region, RouteId, Version,
+    AccountId, AliasName, FunctionKey, LayerName, Qualifier, Region, RouteId, TopicId, Version,
 };
 
 use crate::contract::{Change, Contents, LayerCounter, StoredFunction};
 use crate::record::{
-    AliasRecord, FunctionRecord, FunctionUrlRecord, LayerVersionRecord, PolicyRecord,
-    RouteKeyRecord, RouteRecord, VersionRecord,
+    AliasRecord, EventInvokeRecord, FunctionRecord, FunctionUrlRecord, LayerVersionRecord,
+    PolicyRecord, RouteKeyRecord, RouteRecord, TopicRecord, VersionRecord,
 };
 
 #[derive(Clone, Debug, PartialEq)]
@@ -20,6 +20,7 @@ struct Function {
     aliases: BTreeMap<AliasName, AliasRecord>,
     urls: BTreeMap<Qualifier, FunctionUrlRecord>,
     policies: BTreeMap<Qualifier, PolicyRecord>,
+    event_invokes: BTreeMap<Qualifier, EventInvokeRecord>,
 }
 
 /// What a store holds.
@@ -30,6 +31,7 @@ pub struct Model {
     layer_versions: BTreeMap<LayerVersionArn, LayerVersionRecord>,
     routes: BTreeMap<RouteId, RouteRecord>,
     route_keys: BTreeMap<RouteId, RouteKeyRecord>,
+    topics: BTreeMap<TopicId, TopicRecord>,
 }
 
 /// The change does not fit.
@@ -67,6 +69,7 @@ impl Model {
                     aliases: BTreeMap::new(),
                     urls: BTreeMap::new(),
                     policies: BTreeMap::new(),
+                    event_invokes: BTreeMap::new(),
                 };
                 self.functions.insert(record.key, function);
             }
@@ -138,6 +141,20 @@ impl Model {
             Change::DeletePolicy(key, qualifier) => {
                 expect(self.function(&key)?.policies.remove(&qualifier).is_some())?;
             }
+            Change::PutEventInvoke {
+                key,
+                record,
+                expected,
+            } => {
+                let records = &mut self.function(&key)?.event_invokes;
+                let stored = records.get(&record.qualifier);
+                expect(stored.map(|stored| stored.revision.clone()) == expected)?;
+                records.insert(record.qualifier.clone(), record);
+            }
+            Change::DeleteEventInvoke(key, qualifier) => {
+                let removed = self.function(&key)?.event_invokes.remove(&qualifier);
+                expect(removed.is_some())?;
+            }
             Change::CreateLayerVersion(record) => {
                 let arn = record.arn.clone();
                 let layer = (arn.account.clone(), arn.region.clone(), arn.layer.clone());
@@ -167,6 +184,15 @@ impl Model {
                 let removed = self.route_keys.remove(&id);
                 expect(removed.is_some_and(|removed| removed.revision == expected))?;
             }
+            Change::PutTopic { record, expected } => {
+                let stored = self.topics.get(&record.id);
+                expect(stored.map(|stored| stored.revision.clone()) == expected)?;
+                self.topics.insert(record.id.clone(), record);
+            }
+            Change::DeleteTopic { id, expected } => {
+                let removed = self.topics.remove(&id);
+                expect(removed.is_some_and(|removed| removed.revision == expected))?;
+            }
         }
         Ok(())
     }
@@ -179,6 +205,7 @@ impl Model {
             aliases: function.aliases.values().cloned().collect(),
             urls: function.urls.values().cloned().collect(),
             policies: function.policies.values().cloned().collect(),
+            event_invokes: function.event_invokes.values().cloned().collect(),
         });
         let counters = self
             .layers
@@ -195,6 +222,7 @@ impl Model {
             layer_counters: counters.collect(),
             routes: self.routes.values().cloned().collect(),
             route_keys: self.route_keys.values().cloned().collect(),
+            topics: self.topics.values().cloned().collect(),
         }
     }
 }

@@ -3,8 +3,8 @@
 use hearth_types::name::{FunctionKey, Version};
 
 use super::samples::{
-    alias, function, function_url, key, layer_arn, layer_version, policy, route, route_id,
-    route_key, version,
+    alias, event_invoke, function, function_url, key, layer_arn, layer_version, policy, route,
+    route_id, route_key, topic, topic_id, version,
 };
 use crate::contract::{Change, Contents};
 
@@ -55,7 +55,7 @@ impl Random {
         let number = 1 + self.below(4);
         let name = ["live", "test"][self.below(2) as usize];
         let qualifier = ["$LATEST", "live", "1"][self.below(3) as usize];
-        match self.below(21) {
+        match self.below(25) {
             0 | 1 => Change::CreateFunction(function(&key, 1, tag)),
             2 => Change::UpdateFunction(function(&key, self.generation(contents, &key) + 1, tag)),
             3 => Change::DeleteFunction {
@@ -144,6 +144,35 @@ impl Random {
                 Change::DeleteRouteKey {
                     id: route_id(name),
                     expected: stored.map_or("none".to_owned(), |k| k.revision.clone()),
+                }
+            }
+            20 => {
+                let stored = contents.functions.iter().find(|f| f.function.key == key);
+                let stored = stored.and_then(|f| {
+                    let mut records = f.event_invokes.iter();
+                    records.find(|record| record.qualifier.to_string() == qualifier)
+                });
+                let seen = stored.map(|record| record.revision.clone());
+                Change::PutEventInvoke {
+                    expected: seen.filter(|_| self.below(10) > 0),
+                    record: event_invoke(qualifier, tag),
+                    key,
+                }
+            }
+            21 => Change::DeleteEventInvoke(key, event_invoke(qualifier, 0).qualifier),
+            22 => {
+                let stored = contents.topics.iter().find(|t| t.id == topic_id(name));
+                let seen = stored.map(|topic| topic.revision.clone());
+                Change::PutTopic {
+                    expected: seen.filter(|_| self.below(10) > 0),
+                    record: topic(name, tag),
+                }
+            }
+            23 => {
+                let stored = contents.topics.iter().find(|t| t.id == topic_id(name));
+                Change::DeleteTopic {
+                    id: topic_id(name),
+                    expected: stored.map_or("none".to_owned(), |t| t.revision.clone()),
                 }
             }
             _ => Change::DeleteLayerVersion(layer_arn("base", 1 + self.below(8))),

@@ -4,19 +4,22 @@ use std::collections::BTreeMap;
 
 use hearth_types::arn::LayerVersionArn;
 use hearth_types::digest::Digest;
+use hearth_types::event_invoke::{DestinationArn, EventInvokeConfig};
 use hearth_types::function::{
     Architecture, CapacityProvider, Configuration, DeploymentId, LayerUse, LogFormat, Logging,
-    Package, Reason, Runtime, State, UpdateStatus,
+    Package, Reason, RecursiveLoop, Runtime, State, UpdateStatus,
 };
 use hearth_types::function_url::cors::Cors;
 use hearth_types::function_url::{InvokeMode, UrlAuth, UrlId};
-use hearth_types::name::{FunctionKey, RouteId, Version};
+use hearth_types::name::{FunctionKey, RouteId, TopicId, Version};
 use hearth_types::time::Timestamp;
+use hearth_types::webhook::WebhookSecret;
 use hearth_types::wire::route::{RateLimit, Route, Target};
 
 use crate::record::{
-    AliasRecord, FunctionRecord, FunctionUrlRecord, LayerVersionRecord, PolicyRecord,
-    RouteKeyRecord, RouteRecord, Running, StatementRecord, VersionRecord,
+    AliasRecord, EventInvokeRecord, FunctionRecord, FunctionUrlRecord, LayerVersionRecord,
+    PolicyRecord, RouteKeyRecord, RouteRecord, Running, StatementRecord, TopicRecord,
+    VersionRecord, WebhookRecord,
 };
 
 /// The key of the function `name` in account 000000000000, region us-east-1.
@@ -77,6 +80,9 @@ pub fn configuration(tag: u64) -> Configuration {
             max_concurrency: tag.is_multiple_of(2).then_some(64),
             memory_gib_per_vcpu: serde_json::Number::from_f64(2.5),
         }),
+        dead_letter: tag
+            .is_multiple_of(2)
+            .then(|| destination("arn:aws:sqs:us-east-1:000000000000:dead")),
     }
 }
 
@@ -117,6 +123,7 @@ pub fn function(key: &FunctionKey, generation: u64, tag: u64) -> FunctionRecord 
         tags: BTreeMap::from([("team".to_owned(), format!("t{tag}"))]),
         reserved_concurrency: tag.is_multiple_of(2).then_some(7),
         last_published: tag,
+        recursive_loop: [RecursiveLoop::Terminate, RecursiveLoop::Allow][(tag % 2) as usize],
         latest: version(Version::Latest, tag),
     }
 }
@@ -178,6 +185,63 @@ pub fn policy(qualifier: &str, tag: u64) -> PolicyRecord {
             url_auth: Some(UrlAuth::None),
             via_url: tag.is_multiple_of(2).then_some(true),
         }],
+    }
+}
+
+/// How events of a qualifier are handled; another `tag` gives another revision, `revision-<tag>`.
+///
+/// # Panics
+/// If `qualifier` is none.
+pub fn event_invoke(qualifier: &str, tag: u64) -> EventInvokeRecord {
+    EventInvokeRecord {
+        qualifier: qualifier.parse().expect("a qualifier"),
+        revision: format!("revision-{tag}"),
+        modified: Timestamp::from_millis(1_700_000_000_000 + tag as i64),
+        config: EventInvokeConfig {
+            maximum_retry_attempts: (!tag.is_multiple_of(3)).then_some((tag % 3) as u32),
+            maximum_event_age_s: tag.is_multiple_of(2).then_some(21_600),
+            on_success: tag.is_multiple_of(2).then(|| {
+                destination("arn:aws:lambda:us-east-1:000000000000:function:other:$LATEST")
+            }),
+            on_failure: tag
+                .is_multiple_of(3)
+                .then(|| destination("arn:aws:s3:::failed")),
+        },
+    }
+}
+
+fn destination(arn: &str) -> DestinationArn {
+    arn.parse().expect("a destination")
+}
+
+/// Where the topic `name` is.
+///
+/// # Panics
+/// If `name` is not a topic's name.
+pub fn topic_id(name: &str) -> TopicId {
+    TopicId {
+        account: "000000000000".parse().expect("an account"),
+        region: "us-east-1".parse().expect("a region"),
+        name: name.parse().expect("a topic name"),
+    }
+}
+
+/// A topic; another `tag` gives another revision, `revision-<tag>`.
+///
+/// # Panics
+/// Never: its URL is one.
+pub fn topic(name: &str, tag: u64) -> TopicRecord {
+    TopicRecord {
+        id: topic_id(name),
+        revision: format!("revision-{tag}"),
+        created: Timestamp::from_millis(1_700_000_000_000),
+        modified: Timestamp::from_millis(1_700_000_000_000 + tag as i64),
+        webhooks: (0..tag % 3)
+            .map(|n| WebhookRecord {
+                url: format!("https://{n}.example/{tag}").parse().expect("a URL"),
+                secret: WebhookSecret::from_random([tag as u8; WebhookSecret::BYTES]),
+            })
+            .collect(),
     }
 }
 

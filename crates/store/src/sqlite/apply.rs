@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use super::row::{Place, Rows};
 use crate::contract::{Change, StoreError};
 use crate::record::{
-    AliasRecord, FunctionRecord, FunctionUrlRecord, PolicyRecord, RouteKeyRecord, RouteRecord,
-    VersionRecord,
+    AliasRecord, EventInvokeRecord, FunctionRecord, FunctionUrlRecord, PolicyRecord,
+    RouteKeyRecord, RouteRecord, TopicRecord, VersionRecord,
 };
 
 /// What is kept of a layer, besides its versions.
@@ -41,17 +41,21 @@ impl Encoded {
                 encode(record)?
             }
             Change::PutPolicy { record, .. } => encode(record)?,
+            Change::PutEventInvoke { record, .. } => encode(record)?,
             Change::CreateLayerVersion(record) => encode(record)?,
             Change::PutRoute { record, .. } => encode(record)?,
             Change::PutRouteKey { record, .. } => encode(record)?,
+            Change::PutTopic { record, .. } => encode(record)?,
             Change::DeleteFunction { .. }
             | Change::DeleteVersion(..)
             | Change::DeleteAlias(..)
             | Change::DeleteFunctionUrl(..)
             | Change::DeletePolicy(..)
+            | Change::DeleteEventInvoke(..)
             | Change::DeleteLayerVersion(_)
             | Change::DeleteRoute { .. }
-            | Change::DeleteRouteKey { .. } => String::new(),
+            | Change::DeleteRouteKey { .. }
+            | Change::DeleteTopic { .. } => String::new(),
         };
         Ok(Self { change, record })
     }
@@ -199,6 +203,20 @@ pub(super) fn apply(
         Change::DeletePolicy(key, qualifier) => {
             rows.remove(&Place::policy(key, &qualifier.to_string()))
         }
+        Change::PutEventInvoke {
+            key,
+            record,
+            expected,
+        } => {
+            function_is_there(rows, key)?;
+            let qualifier = record.qualifier.to_string();
+            let place = Place::event_invoke(key, &qualifier);
+            let stored: Option<EventInvokeRecord> = rows.fetch(&place)?;
+            put(rows, &place, stored.map(|s| s.revision), expected, text)
+        }
+        Change::DeleteEventInvoke(key, qualifier) => {
+            rows.remove(&Place::event_invoke(key, &qualifier.to_string()))
+        }
         Change::CreateLayerVersion(record) => {
             let arn = &record.arn;
             let layer = Place::layer(&arn.account, &arn.region, &arn.layer);
@@ -236,6 +254,16 @@ pub(super) fn apply(
         Change::DeleteRouteKey { id, expected } => {
             let place = Place::route_key(id);
             let stored: RouteKeyRecord = existing(rows, &place)?;
+            remove(rows, &place, &stored.revision, expected)
+        }
+        Change::PutTopic { record, expected } => {
+            let place = Place::topic(&record.id);
+            let stored: Option<TopicRecord> = rows.fetch(&place)?;
+            put(rows, &place, stored.map(|s| s.revision), expected, text)
+        }
+        Change::DeleteTopic { id, expected } => {
+            let place = Place::topic(id);
+            let stored: TopicRecord = existing(rows, &place)?;
             remove(rows, &place, &stored.revision, expected)
         }
     }

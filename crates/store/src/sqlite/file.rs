@@ -29,6 +29,9 @@ const BUSY: Duration = Duration::from_secs(5);
 /// Pages that a reader keeps in memory, KiB (negative, as SQLite wants it): 4 readers take 8 MiB.
 const READER_CACHE_KIB: i32 = -2048;
 
+/// Statements that the writer keeps prepared: more than any kind of file has.
+const STATEMENTS: usize = 64;
+
 /// Bytes that the log keeps on disk after it was moved: one large call does not hold space for ever.
 const LOG_KEPT: u32 = 64 << 20;
 
@@ -39,6 +42,7 @@ pub(super) fn open(path: &Path, kind: &Kind) -> Result<Connection, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(path, flags).map_err(sql)?;
     connection.busy_timeout(BUSY).map_err(sql)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
     let known = recognise(&connection, kind)?;
     let mode: String = connection
         .pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))

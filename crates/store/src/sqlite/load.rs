@@ -9,14 +9,14 @@ use rusqlite::Connection;
 use super::apply::LayerRecord;
 use super::fault::{corrupt, sql};
 use super::row::{
-    ALIASES, Content, FUNCTION_URLS, FUNCTIONS, LAYER_VERSIONS, LAYERS, POLICIES, ROUTE_KEYS,
-    ROUTES, VERSIONS, scan,
+    ALIASES, Content, EVENT_INVOKES, FUNCTION_URLS, FUNCTIONS, LAYER_VERSIONS, LAYERS, POLICIES,
+    ROUTE_KEYS, ROUTES, TOPICS, VERSIONS, scan,
 };
 use super::schema::Head;
 use crate::contract::{Contents, LayerCounter, StoreError, StoredFunction};
 use crate::record::{
-    AliasRecord, FunctionRecord, FunctionUrlRecord, LayerVersionRecord, PolicyRecord,
-    RouteKeyRecord, RouteRecord, VersionRecord,
+    AliasRecord, EventInvokeRecord, FunctionRecord, FunctionUrlRecord, LayerVersionRecord,
+    PolicyRecord, RouteKeyRecord, RouteRecord, TopicRecord, VersionRecord,
 };
 
 /// Reads everything, as of one moment.
@@ -27,6 +27,7 @@ pub(super) fn load(connection: &mut Connection) -> Result<Contents, StoreError> 
     let functions = functions(&moment, &mut content)?;
     let (layer_counters, layer_versions) = layers(&moment, &mut content)?;
     let (routes, route_keys) = routes(&moment, &mut content)?;
+    let topics = topics(&moment, &mut content)?;
     if content != head.content {
         return Err(corrupt(
             "rows are missing or are older than others (their digest differs)",
@@ -38,6 +39,7 @@ pub(super) fn load(connection: &mut Connection) -> Result<Contents, StoreError> 
         layer_counters,
         routes,
         route_keys,
+        topics,
     })
 }
 
@@ -60,6 +62,7 @@ fn functions(
             aliases: Vec::new(),
             urls: Vec::new(),
             policies: Vec::new(),
+            event_invokes: Vec::new(),
         };
         functions.insert(stored.function.key.clone(), stored);
         Ok(())
@@ -97,6 +100,14 @@ fn functions(
         function.policies.push(policy);
         Ok(())
     })?;
+    scan(connection, &EVENT_INVOKES, content, |found| {
+        let key = found.function_key()?;
+        let event_invoke: EventInvokeRecord = found.record()?;
+        found.must_be_member(&event_invoke.qualifier)?;
+        let function = functions.get_mut(&key).ok_or_else(|| orphan(&key))?;
+        function.event_invokes.push(event_invoke);
+        Ok(())
+    })?;
     let mut functions: Vec<StoredFunction> = functions.into_values().collect();
     for function in &mut functions {
         function
@@ -110,6 +121,9 @@ fn functions(
             .sort_unstable_by(|a, b| a.qualifier.cmp(&b.qualifier));
         function
             .policies
+            .sort_unstable_by(|a, b| a.qualifier.cmp(&b.qualifier));
+        function
+            .event_invokes
             .sort_unstable_by(|a, b| a.qualifier.cmp(&b.qualifier));
     }
     Ok(functions)
@@ -136,6 +150,18 @@ fn routes(
     })?;
     keys.sort_unstable_by(|a, b| a.id.cmp(&b.id));
     Ok((routes, keys))
+}
+
+fn topics(connection: &Connection, content: &mut Content) -> Result<Vec<TopicRecord>, StoreError> {
+    let mut topics = Vec::<TopicRecord>::new();
+    scan(connection, &TOPICS, content, |found| {
+        let topic: TopicRecord = found.record()?;
+        found.must(found.topic_id()? == topic.id)?;
+        topics.push(topic);
+        Ok(())
+    })?;
+    topics.sort_unstable_by(|a, b| a.id.cmp(&b.id));
+    Ok(topics)
 }
 
 fn layers(

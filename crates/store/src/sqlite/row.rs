@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use hearth_types::arn::LayerVersionArn;
-use hearth_types::name::{AccountId, AliasName, FunctionKey, LayerName, Region, RouteId};
+use hearth_types::name::{AccountId, AliasName, FunctionKey, LayerName, Region, RouteId, TopicId};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, ToSql};
 use serde::de::DeserializeOwned;
@@ -121,10 +121,13 @@ pub(super) static VERSIONS: Table = table!("versions", "version", "version");
 pub(super) static ALIASES: Table = table!("aliases", "alias", "alias");
 pub(super) static FUNCTION_URLS: Table = table!("function_urls", "function URL", "qualifier");
 pub(super) static POLICIES: Table = table!("policies", "policy", "qualifier");
+pub(super) static EVENT_INVOKES: Table =
+    table!("event_invokes", "event invoke configuration", "qualifier");
 pub(super) static LAYERS: Table = table!("layers", "layer");
 pub(super) static LAYER_VERSIONS: Table = table!("layer_versions", "layer version", "version");
 pub(super) static ROUTES: Table = table!("routes", "route");
 pub(super) static ROUTE_KEYS: Table = table!("route_keys", "API key");
+pub(super) static TOPICS: Table = table!("topics", "topic");
 
 /// What tells rows of one function or layer apart.
 #[derive(Clone, Copy)]
@@ -188,6 +191,10 @@ impl<'a> Place<'a> {
         Self::of_function(&POLICIES, key, Member::Name(qualifier))
     }
 
+    pub(super) fn event_invoke(key: &'a FunctionKey, qualifier: &'a str) -> Self {
+        Self::of_function(&EVENT_INVOKES, key, Member::Name(qualifier))
+    }
+
     pub(super) fn layer(account: &'a AccountId, region: &'a Region, layer: &'a LayerName) -> Self {
         Self {
             table: &LAYERS,
@@ -219,6 +226,16 @@ impl<'a> Place<'a> {
     fn of_route(table: &'static Table, id: &'a RouteId) -> Self {
         Self {
             table,
+            account: id.account.as_str(),
+            region: id.region.as_str(),
+            name: id.name.as_str(),
+            member: Member::Whole,
+        }
+    }
+
+    pub(super) fn topic(id: &'a TopicId) -> Self {
+        Self {
+            table: &TOPICS,
             account: id.account.as_str(),
             region: id.region.as_str(),
             name: id.name.as_str(),
@@ -415,7 +432,13 @@ impl<'c> Rows<'c> {
     /// Removes a function's row; the database removes what belongs to it with it (`ON DELETE CASCADE`).
     pub(super) fn remove_function(&mut self, key: &FunctionKey) -> Result<(), StoreError> {
         let place = Place::function(key);
-        for table in [&VERSIONS, &ALIASES, &FUNCTION_URLS, &POLICIES] {
+        for table in [
+            &VERSIONS,
+            &ALIASES,
+            &FUNCTION_URLS,
+            &POLICIES,
+            &EVENT_INVOKES,
+        ] {
             let mut statement = self.connection.prepare_cached(table.members).map_err(sql)?;
             let mut rows = statement.query(place.keys().as_slice()).map_err(sql)?;
             while let Some(row) = rows.next().map_err(sql)? {
@@ -452,6 +475,15 @@ impl Found<'_> {
     /// The route, or the API key, that the row is.
     pub(super) fn route_id(&self) -> Result<RouteId, StoreError> {
         Ok(RouteId {
+            account: self.account()?,
+            region: self.region()?,
+            name: self.name()?,
+        })
+    }
+
+    /// The topic that the row is.
+    pub(super) fn topic_id(&self) -> Result<TopicId, StoreError> {
+        Ok(TopicId {
             account: self.account()?,
             region: self.region()?,
             name: self.name()?,

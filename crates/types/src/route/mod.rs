@@ -1,14 +1,12 @@
 //! Routes: the vocabulary of their hosts and paths, and the pure part of what happens at one.
 //!
 //! - [`host`]: which hosts a route is for, and a request's host in the form that is compared.
-//! - [`issuer`]: where keys of token issuers may be fetched from.
 //! - [`path`]: patterns of paths, and a request's path in the form that is compared.
 //! - [`template`]: paths made of what a pattern has captured.
 //!
 //! Nobody here knows what routes there are, who may ask or where a request goes on.
 
 pub mod host;
-pub mod issuer;
 pub mod path;
 pub mod template;
 

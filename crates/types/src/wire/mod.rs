@@ -7,3 +7,4 @@ pub mod function_url;
 pub mod lambda;
 pub mod logs;
 pub mod route;
+pub mod topic;

@@ -61,6 +61,8 @@ struct Inner {
     outputs: [Output; 2],
     /// Of the invocations that run and asked for it.
     tails: Tails,
+    /// Invocations that run.
+    running: usize,
 }
 
 #[derive(Debug, Default)]
@@ -89,6 +91,7 @@ impl EnvironmentLog {
             inner: Mutex::new(Inner {
                 outputs: Default::default(),
                 tails: Tails::default(),
+                running: 0,
             }),
         }
     }
@@ -142,7 +145,7 @@ impl EnvironmentLog {
     /// Takes what the function wrote to its standard output (0) or error (1), where no pipe carries it.
     pub(crate) fn push(&self, which: usize, bytes: &[u8]) {
         let mut inner = self.lock();
-        let Inner { outputs, tails } = &mut *inner;
+        let Inner { outputs, tails, .. } = &mut *inner;
         if let Some(output) = outputs.get_mut(which) {
             let mut at = None;
             output
@@ -151,28 +154,45 @@ impl EnvironmentLog {
         }
     }
 
-    /// Writes a line of the platform.
+    /// Writes a line of the platform; one about an invocation is in the tail of that one alone.
     pub(crate) fn platform(&self, event: &Event<'_>) {
         let now = Timestamp::from(SystemTime::now());
-        if let Some(line) = self.wording.line(now, event) {
-            self.write(line.as_bytes(), &mut Some(now), &mut self.lock().tails);
+        let Some(line) = self.wording.line(now, event) else {
+            return;
+        };
+        let mut inner = self.lock();
+        self.stream.write(now, line.as_bytes());
+        match event.request_id() {
+            Some(request_id) => inner.tails.push_to(request_id, line.as_bytes()),
+            None => inner.tails.push(line.as_bytes()),
         }
     }
 
     /// Begins an invocation's log, with its last 4 KB kept if `tail` says so. Where several run at the same time each
-    /// has the lines of all: which wrote what is not known.
+    /// has the function's lines of all: which wrote what is not known.
     pub(crate) fn begin(&self, request_id: &RequestId, tail: bool) {
+        let mut inner = self.lock();
+        inner.running += 1;
         if tail {
-            self.lock().tails.begin(request_id);
+            inner.tails.begin(request_id);
         }
     }
 
     /// Takes what the function has written so far, an unfinished line included. Does not wait.
     pub(crate) fn drain(&self) {
+        self.take_all(false);
+    }
+
+    /// Takes what the function has written so far. An unfinished line is left alone if one of several invocations may
+    /// still be writing it.
+    fn take_all(&self, several: bool) {
         for which in 0..2 {
             self.take(which, DRAIN_BYTES);
+            if several {
+                continue;
+            }
             let mut inner = self.lock();
-            let Inner { outputs, tails } = &mut *inner;
+            let Inner { outputs, tails, .. } = &mut *inner;
             if let Some(output) = outputs.get_mut(which) {
                 let mut at = None;
                 output.lines.flush(|line| self.write(line, &mut at, tails));
@@ -187,7 +207,8 @@ impl EnvironmentLog {
         report: &Report,
         conclusion: Conclusion<'_>,
     ) {
-        self.drain();
+        let several = self.lock().running > 1;
+        self.take_all(several);
         let status = match conclusion {
             Conclusion::Success => Status::Success,
             Conclusion::Error(kind) => Status::Error(kind),
@@ -213,13 +234,15 @@ impl EnvironmentLog {
 
     /// Ends an invocation's log: the tail, if it was kept.
     pub(crate) fn end(&self, request_id: &RequestId) -> Option<Bytes> {
-        self.lock().tails.end(request_id)
+        let mut inner = self.lock();
+        inner.running = inner.running.saturating_sub(1);
+        inner.tails.end(request_id)
     }
 
     /// Takes up to `most` bytes of a pipe that are there now.
     fn take(&self, which: usize, most: usize) -> Taken {
         let mut inner = self.lock();
-        let Inner { outputs, tails } = &mut *inner;
+        let Inner { outputs, tails, .. } = &mut *inner;
         let Some(Output { pipe: slot, lines }) = outputs.get_mut(which) else {
             return Taken::All;
         };

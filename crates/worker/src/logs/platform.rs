@@ -94,6 +94,19 @@ pub(crate) enum Event<'a> {
     },
 }
 
+impl Event<'_> {
+    /// The invocation that it is about.
+    pub(super) const fn request_id(&self) -> Option<&RequestId> {
+        match self {
+            Self::InitStart { .. } | Self::InitReport { .. } => None,
+            Self::Start { request_id, .. }
+            | Self::Note { request_id, .. }
+            | Self::End { request_id }
+            | Self::Report { request_id, .. } => Some(request_id),
+        }
+    }
+}
+
 /// The levels of `SystemLogLevel`, most detailed first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Level {

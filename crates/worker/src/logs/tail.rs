@@ -21,6 +21,13 @@ impl Tails {
         }
     }
 
+    /// Adds a line to the tail of one invocation, if it has one.
+    pub(super) fn push_to(&mut self, request_id: &RequestId, line: &[u8]) {
+        if let Some((_, tail)) = self.0.iter_mut().find(|(id, _)| id == request_id) {
+            tail.push(line);
+        }
+    }
+
     /// Ends the tail of an invocation, if it has one.
     pub(super) fn end(&mut self, request_id: &RequestId) -> Option<Bytes> {
         let at = self.0.iter().position(|(id, _)| id == request_id)?;
@@ -70,9 +77,13 @@ mod tests {
         tails.push(b"a");
         tails.begin(&second);
         tails.push(b"b");
+        tails.push_to(&second, b"of the second");
         assert_eq!(tails.end(&first).as_deref(), Some(&b"a\nb\n"[..]));
         tails.push(b"c");
-        assert_eq!(tails.end(&second).as_deref(), Some(&b"b\nc\n"[..]));
+        assert_eq!(
+            tails.end(&second).as_deref(),
+            Some(&b"b\nof the second\nc\n"[..])
+        );
         assert_eq!(tails.end(&second), None);
     }
 

@@ -60,20 +60,51 @@ impl Member {
         Some(job)
     }
 
-    /// The environment has `places` more, each of which is about to be [`ready`](Self::ready). `expires` is when it is
-    /// too old to wait for an invocation. What it gives is for the places that wait.
+    /// The environment has `places` more, each of which is about to be [`ready`](Self::ready); others may
+    /// [`join`](Self::join) them. `expires` is when it is too old to wait for an invocation. What it gives is for the
+    /// places that wait.
     pub(crate) fn enter(&mut self, places: usize, expires: Instant) -> Jobs {
         let (give, jobs) = mpsc::unbounded_channel();
         let pool = Arc::clone(&self.pool);
         let mut state = pool.lock();
         let at = self.entry(&mut state);
+        let usual = state.usual_places.unwrap_or(pool.places);
         if let Some(entry) = state.entries.get_mut(at) {
             entry.jobs = Some(give);
             entry.expires = expires;
             entry.finishing += places;
+            entry.opening = usual.saturating_sub(entry.finishing + entry.busy);
+            state.opening += entry.opening;
             state.finishing += places;
         }
+        if state.opening > 0 {
+            state.opening_until = Some(Instant::now() + scaling::patience(state.mean_init));
+        }
         jobs
+    }
+
+    /// The environment has one place more, which is about to be [`ready`](Self::ready).
+    pub(crate) fn join(&self) {
+        let mut state = self.pool.lock();
+        if let Some(entry) = self.entry.and_then(|at| state.entries.get_mut(at)) {
+            let expected = entry.opening.min(1);
+            entry.opening -= expected;
+            entry.finishing += 1;
+            state.opening -= expected;
+            state.finishing += 1;
+        }
+    }
+
+    /// A place in which an invocation has been answered is not there any more.
+    pub(crate) fn lose(&self) {
+        let mut state = self.pool.lock();
+        if let Some(at) = self.entry {
+            if let Some(entry) = state.entries.get_mut(at) {
+                entry.finishing -= 1;
+                state.finishing -= 1;
+            }
+            state.rank(at);
+        }
     }
 
     /// The runtime has answered after `took` and is about to ask for the next invocation.
@@ -83,8 +114,12 @@ impl Member {
         if let Some(entry) = self.entry.and_then(|at| state.entries.get_mut(at)) {
             entry.busy -= 1;
             entry.finishing += 1;
+            // A runtime that has answered has asked for as many as it takes at once.
+            let places = entry.free + entry.busy + entry.finishing;
+            state.opening -= std::mem::take(&mut entry.opening);
             state.busy -= 1;
             state.finishing += 1;
+            state.usual_places = state.usual_places.max(Some(places));
         }
     }
 
@@ -172,6 +207,7 @@ impl Member {
                 free: 0,
                 busy: 0,
                 finishing: 0,
+                opening: 0,
                 since: now,
                 expires: now,
             })
@@ -189,6 +225,7 @@ impl Drop for Member {
                 if let Some(entry) = state.entries.try_remove(at) {
                     state.busy -= entry.busy;
                     state.finishing -= entry.finishing;
+                    state.opening -= entry.opening;
                 }
             }
         }

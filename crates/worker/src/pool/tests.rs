@@ -261,3 +261,58 @@ fn counts_are_right_after_any_order_of_things() {
         assert!(pool.close_if_empty());
     }
 }
+
+/// An environment of a runtime that has asked once, and may ask for more.
+fn asking(pool: &Arc<Pool>) -> (Member, Jobs) {
+    pool.lock().starting += 1;
+    let mut member = Member {
+        pool: Arc::clone(pool),
+        entry: None,
+    };
+    let jobs = member.enter(1, Instant::now() + LONG);
+    (member, jobs)
+}
+
+#[test]
+fn a_place_is_there_when_it_has_joined() {
+    let pool = pool(3);
+    let (member, mut jobs) = asking(&pool);
+    let waits: Vec<_> = (1..=3).map(|n| place(&pool, n)).collect();
+    assert!(matches!(member.ready(Instant::now(), false), Ready::Run(_)));
+    assert_eq!(pool.counts(), [0, 0, 1, 2], "the others wait");
+    member.join();
+    match member.ready(Instant::now(), false) {
+        Ready::Run(job) => assert_eq!(number(&job), 2),
+        other => panic!("{other:?}"),
+    }
+    // One of them is late, and is not there until it comes back.
+    member.answered(Duration::from_millis(1));
+    member.lose();
+    assert_eq!(pool.counts(), [0, 0, 1, 1]);
+    member.join();
+    assert!(matches!(member.ready(Instant::now(), false), Ready::Run(_)));
+    assert!(jobs.try_recv().is_err());
+    drop(waits);
+    drop(member);
+    let state = pool.lock();
+    let left = [state.busy, state.finishing, state.opening, state.starting];
+    assert_eq!(left, [0, 0, 0, 0]);
+}
+
+#[test]
+fn what_a_runtime_is_about_to_ask_for_is_learnt_from_those_before() {
+    let pool = pool(10);
+    let (first, _jobs) = asking(&pool);
+    let opening = |later| pool.lock().snapshot(Instant::now() + later, 10).opening;
+    assert_eq!(opening(Duration::ZERO), 9, "as many as it may");
+    assert_eq!(opening(LONG), 0, "for a while");
+    first.join();
+    assert_eq!(opening(Duration::ZERO), 8);
+    let _waits = place(&pool, 1);
+    assert!(matches!(first.ready(Instant::now(), false), Ready::Run(_)));
+    first.answered(Duration::from_millis(1));
+    assert_eq!(opening(Duration::ZERO), 0, "it has had its time to ask");
+    assert_eq!(pool.lock().snapshot(Instant::now(), 10).places, 2);
+    let (_second, _its_jobs) = asking(&pool);
+    assert_eq!(opening(Duration::ZERO), 1);
+}

@@ -4,7 +4,11 @@ use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
+
+/// Above this much a body waits for its turn to be read on: so much is held for each place of an environment at worst,
+/// as much as its connection takes with the buffers of both sides.
+pub(super) const SMALL_BYTES: usize = 64 * 1024;
 
 /// How much of a body above its bound is read and thrown away before its connection is closed: a runtime that sent a
 /// result somewhat too large keeps its connection and its environment.
@@ -28,15 +32,18 @@ pub(super) struct Rest {
     seen: usize,
 }
 
-/// Reads a body of at most `most` bytes. Holds at most that much and one read of the connection.
-pub(super) async fn read(mut body: Incoming, most: usize) -> Received {
-    if body.size_hint().lower() > most as u64 {
+/// Reads a body of at most `most` bytes. Holds at most that much and one read of the connection, and no more than
+/// [`SMALL_BYTES`] without one of the `turns`.
+pub(super) async fn read(mut body: Incoming, most: usize, turns: &Semaphore) -> Received {
+    let declared = body.size_hint().lower();
+    if declared > most as u64 {
         return Received::TooLarge(Rest { body, seen: 0 });
     }
     let mut first = Bytes::new();
     let mut joined = BytesMut::new();
     let mut trailers = None;
     let mut seen = 0;
+    let mut turn = None;
     while let Some(frame) = body.frame().await {
         let Ok(frame) = frame else {
             return Received::Broken;
@@ -46,6 +53,10 @@ pub(super) async fn read(mut body: Incoming, most: usize) -> Received {
                 seen += data.len();
                 if seen > most {
                     return Received::TooLarge(Rest { body, seen });
+                }
+                let large = declared.max(seen as u64) > SMALL_BYTES as u64;
+                if large && turn.is_none() {
+                    turn = turns.acquire().await.ok();
                 }
                 // Most bodies come in one piece, which is passed on as it is.
                 if first.is_empty() && joined.is_empty() {
@@ -67,6 +78,7 @@ pub(super) async fn read(mut body: Incoming, most: usize) -> Received {
             Err(frame) => trailers = frame.into_trailers().ok(),
         }
     }
+    drop(turn);
     let whole = if joined.is_empty() {
         first
     } else {

@@ -5,8 +5,9 @@
 //! runtime may send its answer and its question for the next invocation in one write.
 //!
 //! The peer is the function (INV-8). A connection holds at most one request's head ([`HEAD_BYTES`]); there are at most
-//! [`CONNECTIONS`]; one answer at a time is read, up to its limit, or passed on as fast as it is taken; what never ends is ended by the deadline of the
-//! invocation or of Init, which ends the environment and all its connections with it.
+//! [`CONNECTIONS`] and one more for each further place; one answer to each invocation is read at a time, up to its limit,
+//! or passed on as fast as it is taken; what never ends is ended by the deadline of the invocation or of Init: with the
+//! environment and all its connections, or, where others run beside it, by refusing the answer.
 
 mod body;
 mod handout;
@@ -34,10 +35,10 @@ use crate::reply::Beginning;
 use body::{Passed, Received};
 pub(crate) use handout::handout;
 use hold::{Hold, Stream};
-pub(crate) use session::{Answer, Event, Session, Ticket};
+pub(crate) use session::{Answer, Event, Place, Session, Ticket};
 use session::{Handout, Receipt, Refusal};
 
-/// Connections of one environment at once. A runtime has one, most tools a handful.
+/// Connections at once of an environment with one place. A runtime has one for each, most tools a handful.
 const CONNECTIONS: usize = 16;
 
 /// Bytes of a request's head, and of a connection's read buffer.
@@ -53,7 +54,7 @@ const ERROR_BODY: &str = "lambda-runtime-function-error-body";
 
 /// Serves the runtime until it is dropped. Cancel safe: all connections end with it.
 pub(crate) async fn serve(listener: TcpListener, session: Session) {
-    let room = Arc::new(Semaphore::new(CONNECTIONS));
+    let room = Arc::new(Semaphore::new(CONNECTIONS + session.places() - 1));
     let mut connections = tokio::task::JoinSet::new();
     loop {
         while connections.try_join_next().is_some() {}
@@ -158,23 +159,19 @@ async fn response(session: &Session, id: &str, request: Request<Incoming>) -> Ha
     };
     let receipt = match session.begin_answer(id, "InvocationResponse") {
         Ok(receipt) => receipt,
-        Err(refusal) => return refuse(refusal, request).await,
+        Err(refusal) => return refuse(session, refusal, request).await,
     };
     if streaming && receipt.streams() {
         return stream(receipt, request).await;
     }
-    match body::read(request.into_body(), RESPONSE_PAYLOAD_BYTES).await {
+    match read(session, request).await {
         Received::Whole(body, trailers) => {
             let failed = trailers
                 .filter(|_| streaming)
                 .and_then(|trailers| error_in(&trailers));
-            receipt.answer(failed.unwrap_or(Answer::Response(body)));
-            reply::accepted()
+            reply::taken(receipt.answer(failed.unwrap_or(Answer::Response(body))))
         }
-        Received::TooLarge(rest) => {
-            receipt.answer(Answer::TooLarge);
-            discard(rest).await
-        }
+        Received::TooLarge(rest) => too_large(receipt, Answer::TooLarge, rest).await,
         Received::Broken => reply::closing(reply::truncated()),
     }
 }
@@ -183,21 +180,20 @@ async fn response(session: &Session, id: &str, request: Request<Incoming>) -> Ha
 async fn stream(mut receipt: Receipt<'_>, request: Request<Incoming>) -> Handout {
     let (head, body) = request.into_parts();
     let (beginning, pieces) = Beginning::new(head.headers.get(CONTENT_TYPE).cloned());
-    receipt.begin(beginning);
-    match body::pass_on(body, STREAMED_RESPONSE_BYTES, pieces).await {
-        Passed::Whole(trailers) => {
+    let cut = receipt.begin(beginning);
+    let passing = body::pass_on(body, STREAMED_RESPONSE_BYTES, pieces);
+    match cut.run_until_cancelled(passing).await {
+        // The runtime learns of it before it has made a response that nobody takes.
+        None => reply::closing(reply::refused(Refusal::Overdue)),
+        Some(Passed::Whole(trailers)) => {
             let failed = trailers.and_then(|trailers| error_in(&trailers));
-            receipt.answer(failed.unwrap_or(Answer::Streamed));
-            reply::accepted()
+            reply::taken(receipt.answer(failed.unwrap_or(Answer::Streamed)))
         }
-        Passed::TooLarge(rest) => {
-            receipt.answer(Answer::StreamTooLarge);
-            discard(rest).await
-        }
-        Passed::Broken => {
-            receipt.answer(Answer::Truncated);
-            reply::closing(reply::truncated())
-        }
+        Some(Passed::TooLarge(rest)) => too_large(receipt, Answer::StreamTooLarge, rest).await,
+        Some(Passed::Broken) => reply::closing(match receipt.answer(Answer::Truncated) {
+            Ok(()) => reply::truncated(),
+            Err(refusal) => reply::refused(refusal),
+        }),
     }
 }
 
@@ -205,27 +201,21 @@ async fn invocation_error(session: &Session, id: &str, request: Request<Incoming
     let kind = error_type(request.headers());
     let receipt = match session.begin_answer(id, "InvocationErrorResponse") {
         Ok(receipt) => receipt,
-        Err(refusal) => return refuse(refusal, request).await,
+        Err(refusal) => return refuse(session, refusal, request).await,
     };
-    match body::read(request.into_body(), RESPONSE_PAYLOAD_BYTES).await {
-        Received::Whole(body, _) => {
-            receipt.answer(Answer::Error { kind, body });
-            reply::accepted()
-        }
-        Received::TooLarge(rest) => {
-            receipt.answer(Answer::TooLarge);
-            discard(rest).await
-        }
+    match read(session, request).await {
+        Received::Whole(body, _) => reply::taken(receipt.answer(Answer::Error { kind, body })),
+        Received::TooLarge(rest) => too_large(receipt, Answer::TooLarge, rest).await,
         Received::Broken => reply::closing(reply::truncated()),
     }
 }
 
 async fn init_error(session: &Session, request: Request<Incoming>) -> Handout {
     if let Err(refusal) = session.check_init() {
-        return refuse(refusal, request).await;
+        return refuse(session, refusal, request).await;
     }
     let kind = error_type(request.headers());
-    let (answer, reply) = match body::read(request.into_body(), RESPONSE_PAYLOAD_BYTES).await {
+    let (answer, reply) = match read(session, request).await {
         Received::Whole(body, _) => (Answer::Error { kind, body }, reply::accepted()),
         Received::TooLarge(rest) => (Answer::TooLarge, discard(rest).await),
         Received::Broken => return reply::closing(reply::truncated()),
@@ -236,9 +226,23 @@ async fn init_error(session: &Session, request: Request<Incoming>) -> Handout {
     }
 }
 
+/// Reads an answer that is handed on as a whole.
+async fn read(session: &Session, request: Request<Incoming>) -> Received {
+    let turns = session.large_answers();
+    body::read(request.into_body(), RESPONSE_PAYLOAD_BYTES, turns).await
+}
+
+/// Ends an invocation whose answer is larger than it may be.
+async fn too_large(receipt: Receipt<'_>, answer: Answer, rest: body::Rest) -> Handout {
+    match receipt.answer(answer) {
+        Ok(()) => discard(rest).await,
+        Err(refusal) => reply::closing(reply::refused(refusal)),
+    }
+}
+
 /// Refuses a request whose body has not been read yet: a small one is read, so that its connection can go on.
-async fn refuse(refusal: Refusal, request: Request<Incoming>) -> Handout {
-    let read = match body::read(request.into_body(), 0).await {
+async fn refuse(session: &Session, refusal: Refusal, request: Request<Incoming>) -> Handout {
+    let read = match body::read(request.into_body(), 0, session.large_answers()).await {
         Received::Whole(..) => true,
         Received::TooLarge(rest) => rest.discard().await,
         Received::Broken => false,

@@ -19,12 +19,24 @@ pub(super) fn accepted() -> Handout {
     )
 }
 
+/// What an answer gets that was read to its end.
+pub(super) fn taken(taken: Result<(), Refusal>) -> Handout {
+    match taken {
+        Ok(()) => accepted(),
+        Err(refusal) => refused(refusal),
+    }
+}
+
 /// What a call out of turn gets.
 pub(super) fn refused(refusal: Refusal) -> Handout {
     match refusal {
         Refusal::InvalidRequestId => json(
             StatusCode::BAD_REQUEST,
             error_object("InvalidRequestID", "Invalid request ID"),
+        ),
+        Refusal::Overdue => json(
+            StatusCode::GONE,
+            error_object("InvokeTimeout", "Invoke timeout"),
         ),
         Refusal::InvalidStateTransition { from, to } => json(
             StatusCode::FORBIDDEN,

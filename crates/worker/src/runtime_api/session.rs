@@ -1,16 +1,25 @@
 //! The state of one environment's Runtime API: which call is allowed when.
 //!
+//! An environment has places, each of which runs one invocation at a time, and each of which is this:
+//!
 //! ```text
 //!            next                offer               response, error           next
 //!   Init ──────────▶ Waiting ──────────▶ Running ────────────────▶ Answered ──────────▶ Waiting …
-//!     └─ init/error ─▶ Ended
+//!     └─ init/error ─▶ Ended               └─ its time is up ─▶ Overdue ─ response, error ─▶ Answered
 //! ```
+//!
+//! A place is there as soon as the runtime asks for one invocation more than it has, and never before: who asks for one
+//! at a time has one place, whatever the function allows. What the runtime answers is matched by its request id.
 //!
 //! An answer that the caller takes as it is made is told twice: that it has begun, and that it has ended.
 //!
-//! Connections of the guest call in from several tasks; the environment's own task hears of what happened through a
-//! bounded channel that the state machine can't overfill. Everything that the guest does wrong is a [`Refusal`] to the
-//! guest and nothing to anybody else (INV-8).
+//! Connections of the guest call in from several tasks; whoever attends to an invocation hears of what happened through
+//! the bounded channel of its place, which the state machine can't overfill. Everything that the guest does wrong is a
+//! [`Refusal`] to the guest and nothing to anybody else (INV-8).
+
+mod state;
+#[cfg(test)]
+mod tests;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -18,17 +27,20 @@ use bytes::Bytes;
 use hearth_types::invoke::RequestId;
 use http::Response;
 use http_body_util::Full;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
 
+use self::state::{Phase, State};
 use crate::reply::Beginning;
 
 /// What the runtime is given for `next`.
 pub(crate) type Handout = Response<Full<Bytes>>;
 
-/// At most three are under way at once (an answer's beginning and end, and the question after it); the rest is slack.
-const EVENTS: usize = 8;
+/// Answers above [`super::body::SMALL_BYTES`] that are read at the same time: with one place an environment could never
+/// have more than one, and with all of its places it is not to hold a multiple of its own memory in the node's.
+const LARGE_ANSWERS: usize = 16;
 
-/// What the environment's task hears.
+/// What an environment's task hears of one place.
 #[derive(Debug)]
 pub(crate) enum Event {
     /// The runtime asks for an invocation.
@@ -69,8 +81,10 @@ pub(crate) struct Ticket {
 /// Why a call of the runtime is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refusal {
-    /// Not the invocation that runs.
+    /// No invocation that runs.
     InvalidRequestId,
+    /// The invocation's time was up before.
+    Overdue,
     /// Not now; from which state to which.
     InvalidStateTransition {
         from: &'static str,
@@ -78,80 +92,70 @@ pub(crate) enum Refusal {
     },
 }
 
-#[derive(Debug)]
-enum Phase {
-    Init,
-    /// The runtime waits at `next`. The receiver may be gone: then its connection was closed.
-    Waiting(oneshot::Sender<Handout>),
-    /// The runtime's connection was closed while it waited; its next `next` gets this.
-    Held(Box<Handout>, Ticket),
-    Running(Ticket),
-    /// An answer to the invocation is being read.
-    Receiving(Ticket),
-    Answered(RequestId),
-    Ended,
-}
-
-impl Phase {
-    /// The state's name in AWS's error messages.
-    const fn name(&self) -> &'static str {
-        match self {
-            Self::Init => "Started",
-            Self::Waiting(_) | Self::Held(..) => "Ready",
-            Self::Running(_) => "Running",
-            Self::Receiving(_) => "InvocationResponse",
-            Self::Answered(_) => "ResponseSent",
-            Self::Ended => "Exited",
-        }
-    }
-}
-
 /// The state machine. Cheap to clone; all clones are one.
 #[derive(Clone, Debug)]
 pub(crate) struct Session {
-    phase: Arc<Mutex<Phase>>,
-    events: mpsc::Sender<Event>,
+    state: Arc<Mutex<State>>,
+    large_answers: Arc<Semaphore>,
+    places: usize,
+}
+
+/// One place, as the environment's task knows it: where an invocation is offered, and what comes of it.
+#[derive(Debug)]
+pub(crate) struct Place {
+    session: Session,
+    slot: usize,
+    events: mpsc::Receiver<Event>,
 }
 
 impl Session {
-    /// A runtime that has just been started, and the ear of the environment's task.
-    pub(crate) fn new() -> (Self, mpsc::Receiver<Event>) {
-        let (events, ear) = mpsc::channel(EVENTS);
+    /// A runtime that has just been started and may ask for `places` invocations at the same time. Gives the place that
+    /// it has from the beginning, and where the others are made known.
+    pub(crate) fn new(places: usize) -> (Self, Place, mpsc::UnboundedReceiver<Place>) {
+        let (open, opened) = mpsc::unbounded_channel();
+        let (state, events) = State::new(places, open);
         let session = Self {
-            phase: Arc::new(Mutex::new(Phase::Init)),
+            state: Arc::new(Mutex::new(state)),
+            large_answers: Arc::new(Semaphore::new(LARGE_ANSWERS)),
+            places,
+        };
+        let first = Place {
+            session: session.clone(),
+            slot: 0,
             events,
         };
-        (session, ear)
+        (session, first, opened)
     }
 
-    /// Gives the runtime an invocation: at once if it waits at `next`, otherwise as soon as it asks.
-    pub(crate) fn offer(&self, ticket: Ticket, handout: Handout) {
-        let mut phase = self.lock();
-        *phase = match std::mem::replace(&mut *phase, Phase::Ended) {
-            Phase::Waiting(runtime) => match runtime.send(handout) {
-                Ok(()) => Phase::Running(ticket),
-                Err(handout) => Phase::Held(Box::new(handout), ticket),
-            },
-            // Only a runtime that has asked is given anything: the environment's task waits for `Event::Next`.
-            other => other,
-        };
+    /// Invocations that the runtime may have at the same time.
+    pub(super) fn places(&self) -> usize {
+        self.places
+    }
+
+    /// Turns to read an answer that is not small.
+    pub(super) fn large_answers(&self) -> &Semaphore {
+        &self.large_answers
     }
 
     /// The runtime asks for an invocation.
     ///
     /// # Errors
-    /// If it has one already, waits already, or its Init failed.
+    /// If it has or waits for as many as it may already, or its Init failed.
     pub(super) fn next(&self) -> Result<oneshot::Receiver<Handout>, Refusal> {
-        let mut phase = self.lock();
-        let asks_anew = match &*phase {
-            Phase::Init | Phase::Answered(_) => true,
-            // The connection on which it waited is gone: it may wait on another one.
-            Phase::Waiting(earlier) if earlier.is_closed() => false,
-            Phase::Held(..) => false,
-            other => return Err(refuse(other, "Ready")),
-        };
         let (sender, receiver) = oneshot::channel();
-        *phase = match std::mem::replace(&mut *phase, Phase::Ended) {
+        let mut state = self.lock();
+        let (slot, asks_anew, opened) = match state.asked() {
+            Some((slot, asks_anew)) => (slot, asks_anew, None),
+            None => {
+                let Some((slot, opened)) = state.open() else {
+                    return Err(state.too_many());
+                };
+                (slot, true, opened)
+            }
+        };
+        state.heard += 1;
+        let phase = state.phase(slot);
+        *phase = match std::mem::replace(phase, Phase::Ended) {
             Phase::Held(handout, ticket) => match sender.send(*handout) {
                 Ok(()) => Phase::Running(ticket),
                 Err(handout) => Phase::Held(Box::new(handout), ticket),
@@ -159,39 +163,49 @@ impl Session {
             _ => Phase::Waiting(sender),
         };
         if asks_anew {
-            self.tell(Event::Next);
+            state.tell(slot, Event::Next);
+        }
+        // Known only now, so that whoever hears of a place finds in it what made it.
+        if let Some(events) = opened {
+            state.make_known(Place {
+                session: self.clone(),
+                slot,
+                events,
+            });
         }
         Ok(receiver)
     }
 
-    /// The runtime begins to answer the invocation named `request_id`; `to` names the call. Only one answer at a time
-    /// is read, so that a guest can't make the platform hold more than one.
+    /// The runtime begins to answer the invocation named `request_id`; `to` names the call. Only one answer to each is
+    /// read at a time, so that a guest can't make the platform hold more.
     ///
     /// # Errors
-    /// If it is not the invocation that runs, or it is answered already.
+    /// If it is none that runs, or it is answered already, or its time was up.
     pub(super) fn begin_answer(
         &self,
         request_id: &str,
         to: &'static str,
     ) -> Result<Receipt<'_>, Refusal> {
-        let mut phase = self.lock();
-        match &*phase {
-            Phase::Running(running) if running.request_id.as_str() == request_id => {
-                let ticket = *running;
-                *phase = Phase::Receiving(ticket);
-                Ok(Receipt {
-                    session: self,
-                    ticket,
-                    begun: false,
-                })
+        let mut state = self.lock();
+        let slot = state.running(request_id).ok_or(Refusal::InvalidRequestId)?;
+        let phase = state.phase(slot);
+        let ticket = match phase {
+            Phase::Running(ticket) => *ticket,
+            Phase::Overdue(ticket) => {
+                *phase = Phase::Answered(ticket.request_id);
+                state.heard += 1;
+                return Err(Refusal::Overdue);
             }
-            Phase::Receiving(Ticket { request_id: id, .. }) | Phase::Answered(id)
-                if id.as_str() == request_id =>
-            {
-                Err(refuse(&phase, to))
-            }
-            _ => Err(Refusal::InvalidRequestId),
-        }
+            other => return Err(other.refuse(to)),
+        };
+        *phase = Phase::Receiving(ticket, None);
+        state.heard += 1;
+        Ok(Receipt {
+            session: self,
+            slot,
+            ticket,
+            begun: false,
+        })
     }
 
     /// Whether `init/error` may be called now.
@@ -199,9 +213,9 @@ impl Session {
     /// # Errors
     /// If Init is over.
     pub(super) fn check_init(&self) -> Result<(), Refusal> {
-        match &*self.lock() {
+        match self.lock().phase(0) {
             Phase::Init => Ok(()),
-            other => Err(refuse(other, "InitError")),
+            other => Err(other.refuse("InitError")),
         }
     }
 
@@ -210,34 +224,79 @@ impl Session {
     /// # Errors
     /// If Init is over.
     pub(super) fn fail_init(&self, answer: Answer) -> Result<(), Refusal> {
-        let mut phase = self.lock();
-        match &*phase {
+        let mut state = self.lock();
+        let phase = state.phase(0);
+        match phase {
             Phase::Init => {
                 *phase = Phase::Ended;
-                self.tell(Event::InitFailed(answer));
+                state.tell(0, Event::InitFailed(answer));
                 Ok(())
             }
-            other => Err(refuse(other, "InitError")),
+            other => Err(other.refuse("InitError")),
         }
     }
 
-    fn tell(&self, event: Event) {
-        if self.events.try_send(event).is_err() {
-            // Nobody listens: the environment is on its way out.
-            tracing::trace!("a runtime called after its environment had ended");
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Phase> {
-        // The phase is replaced as a whole.
-        self.phase.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Phases are replaced as a whole.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn refuse(from: &Phase, to: &'static str) -> Refusal {
-    Refusal::InvalidStateTransition {
-        from: from.name(),
-        to,
+impl Place {
+    /// Gives the runtime an invocation: at once if it waits at `next`, otherwise as soon as it asks.
+    pub(crate) fn offer(&self, ticket: Ticket, handout: Handout) {
+        let mut state = self.session.lock();
+        state.reconnect(self.slot);
+        let phase = state.phase(self.slot);
+        *phase = match std::mem::replace(phase, Phase::Ended) {
+            Phase::Waiting(runtime) => match runtime.send(handout) {
+                Ok(()) => Phase::Running(ticket),
+                Err(handout) => Phase::Held(Box::new(handout), ticket),
+            },
+            // Only a runtime that has asked is given anything: whoever offers waits for `Event::Next`.
+            other => other,
+        };
+    }
+
+    /// The invocation's time is up, and what the runtime says about it from now on is refused. A response that is on
+    /// its way is cut off.
+    pub(crate) fn give_up(&self) {
+        let mut state = self.session.lock();
+        let phase = state.phase(self.slot);
+        *phase = match std::mem::replace(phase, Phase::Ended) {
+            Phase::Running(ticket) => Phase::Overdue(ticket),
+            Phase::Receiving(ticket, cut) => {
+                if let Some(cut) = cut {
+                    cut.cancel();
+                }
+                Phase::Overdue(ticket)
+            }
+            // It never reached the runtime.
+            Phase::Held(_, ticket) => Phase::Answered(ticket.request_id),
+            other => other,
+        };
+    }
+
+    /// How often the runtime has asked for invocations and answered them, in all places.
+    pub(crate) fn heard(&self) -> u64 {
+        self.session.lock().heard
+    }
+
+    /// Waits for what happens next. Cancel safe.
+    pub(crate) async fn event(&mut self) -> Option<Event> {
+        self.events.recv().await
+    }
+
+    /// Waits until the runtime asks for an invocation, whatever it says before. Cancel safe.
+    pub(crate) async fn asks(&mut self) {
+        loop {
+            match self.events.recv().await {
+                Some(Event::Next) => return,
+                Some(_) => {}
+                // The session is as old as the environment, which ends this.
+                None => std::future::pending().await,
+            }
+        }
     }
 }
 
@@ -246,6 +305,7 @@ fn refuse(from: &Phase, to: &'static str) -> Refusal {
 #[derive(Debug)]
 pub(super) struct Receipt<'a> {
     session: &'a Session,
+    slot: usize,
     ticket: Ticket,
     begun: bool,
 }
@@ -256,176 +316,59 @@ impl Receipt<'_> {
         self.ticket.streams
     }
 
-    /// Begins a response that the caller takes as it is made.
-    pub(super) fn begin(&mut self, beginning: Beginning) {
-        self.begun = true;
-        self.session.tell(Event::Begun(beginning));
+    /// Begins a response that the caller takes as it is made. What it gives is cancelled when the invocation's time is
+    /// up.
+    pub(super) fn begin(&mut self, beginning: Beginning) -> CancellationToken {
+        let cut = CancellationToken::new();
+        let mut state = self.session.lock();
+        match state.phase(self.slot) {
+            Phase::Receiving(ticket, slot) if *ticket == self.ticket => {
+                *slot = Some(cut.clone());
+                self.begun = true;
+                state.tell(self.slot, Event::Begun(beginning));
+            }
+            _ => cut.cancel(),
+        }
+        cut
     }
 
     /// Answers.
-    pub(super) fn answer(self, answer: Answer) {
-        self.end(answer);
-    }
-
-    fn end(&self, answer: Answer) {
-        let mut phase = self.session.lock();
-        *phase = Phase::Answered(self.ticket.request_id);
-        self.session.tell(Event::Answered(answer));
+    ///
+    /// # Errors
+    /// If the invocation's time is up meanwhile.
+    pub(super) fn answer(self, answer: Answer) -> Result<(), Refusal> {
+        let mut state = self.session.lock();
+        let phase = state.phase(self.slot);
+        match phase {
+            Phase::Receiving(ticket, _) if *ticket == self.ticket => {
+                *phase = Phase::Answered(self.ticket.request_id);
+                state.tell(self.slot, Event::Answered(answer));
+                Ok(())
+            }
+            // What becomes of its place is decided when the receipt is dropped, in a moment.
+            _ => Err(Refusal::Overdue),
+        }
     }
 }
 
 impl Drop for Receipt<'_> {
     fn drop(&mut self) {
-        let receiving =
-            matches!(&*self.session.lock(), Phase::Receiving(ticket) if *ticket == self.ticket);
-        match (receiving, self.begun) {
-            (true, true) => self.end(Answer::Truncated),
-            (true, false) => *self.session.lock() = Phase::Running(self.ticket),
-            (false, _) => {}
+        let mut state = self.session.lock();
+        let phase = state.phase(self.slot);
+        match phase {
+            Phase::Receiving(ticket, _) if *ticket == self.ticket => {
+                if self.begun {
+                    *phase = Phase::Answered(self.ticket.request_id);
+                    state.tell(self.slot, Event::Answered(Answer::Truncated));
+                } else {
+                    *phase = Phase::Running(self.ticket);
+                }
+            }
+            // It broke off or was cut off, too late for another try.
+            Phase::Overdue(ticket) if *ticket == self.ticket => {
+                *phase = Phase::Answered(self.ticket.request_id);
+            }
+            _ => {}
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn id(byte: u8) -> RequestId {
-        RequestId::from_random([byte; 16])
-    }
-
-    fn ticket(byte: u8) -> Ticket {
-        Ticket {
-            request_id: id(byte),
-            streams: false,
-        }
-    }
-
-    fn handout() -> Handout {
-        Response::new(Full::new(Bytes::from_static(b"{}")))
-    }
-
-    #[test]
-    fn one_invocation_goes_round() {
-        let (session, mut ear) = Session::new();
-        for round in 0..3 {
-            let mut waiting = session.next().unwrap();
-            assert!(matches!(ear.try_recv(), Ok(Event::Next)));
-            session.offer(ticket(round), handout());
-            assert!(waiting.try_recv().is_ok());
-            let receipt = session
-                .begin_answer(id(round).as_str(), "InvocationResponse")
-                .unwrap();
-            receipt.answer(Answer::Response(Bytes::new()));
-            assert!(matches!(
-                ear.try_recv(),
-                Ok(Event::Answered(Answer::Response(_)))
-            ));
-        }
-    }
-
-    #[test]
-    fn calls_out_of_turn_are_refused() {
-        let (session, _ear) = Session::new();
-        let refused = |result: Result<Receipt<'_>, Refusal>| result.map(drop).unwrap_err();
-        assert_eq!(
-            refused(session.begin_answer(id(1).as_str(), "InvocationResponse")),
-            Refusal::InvalidRequestId
-        );
-        let _waiting = session.next().unwrap();
-        assert!(session.next().is_err(), "two cannot wait");
-        session.offer(ticket(1), handout());
-        assert!(session.next().is_err(), "not before the answer");
-        assert_eq!(
-            refused(session.begin_answer(id(2).as_str(), "InvocationResponse")),
-            Refusal::InvalidRequestId
-        );
-        let first = session
-            .begin_answer(id(1).as_str(), "InvocationResponse")
-            .unwrap();
-        assert!(matches!(
-            refused(session.begin_answer(id(1).as_str(), "InvocationResponse")),
-            Refusal::InvalidStateTransition { .. }
-        ));
-        first.answer(Answer::TooLarge);
-        assert!(matches!(
-            refused(session.begin_answer(id(1).as_str(), "InvocationResponse")),
-            Refusal::InvalidStateTransition { .. }
-        ));
-        assert!(session.fail_init(Answer::TooLarge).is_err());
-    }
-
-    #[test]
-    fn an_answer_that_breaks_off_can_be_given_again() {
-        let (session, _ear) = Session::new();
-        let _waiting = session.next().unwrap();
-        session.offer(ticket(1), handout());
-        drop(
-            session
-                .begin_answer(id(1).as_str(), "InvocationResponse")
-                .unwrap(),
-        );
-        assert!(
-            session
-                .begin_answer(id(1).as_str(), "InvocationResponse")
-                .is_ok()
-        );
-    }
-
-    #[test]
-    fn a_response_that_breaks_off_after_its_beginning_has_ended() {
-        let (session, mut ear) = Session::new();
-        let _waiting = session.next().unwrap();
-        let streams = Ticket {
-            streams: true,
-            ..ticket(1)
-        };
-        session.offer(streams, handout());
-        let mut receipt = session
-            .begin_answer(id(1).as_str(), "InvocationResponse")
-            .unwrap();
-        assert!(receipt.streams());
-        receipt.begin(Beginning::new(None).0);
-        drop(receipt);
-        assert!(matches!(ear.try_recv(), Ok(Event::Next)));
-        assert!(matches!(ear.try_recv(), Ok(Event::Begun(_))));
-        assert!(matches!(
-            ear.try_recv(),
-            Ok(Event::Answered(Answer::Truncated))
-        ));
-        assert!(
-            session
-                .begin_answer(id(1).as_str(), "InvocationResponse")
-                .is_err()
-        );
-    }
-
-    #[test]
-    fn an_invocation_waits_for_a_runtime_that_lost_its_connection() {
-        let (session, mut ear) = Session::new();
-        drop(session.next().unwrap());
-        session.offer(ticket(1), handout());
-        let mut waiting = session.next().unwrap();
-        assert!(waiting.try_recv().is_ok());
-        assert!(matches!(ear.try_recv(), Ok(Event::Next)));
-        assert!(ear.try_recv().is_err(), "told once");
-        assert!(
-            session
-                .begin_answer(id(1).as_str(), "InvocationResponse")
-                .is_ok()
-        );
-    }
-
-    #[test]
-    fn a_failed_init_is_the_end() {
-        let (session, mut ear) = Session::new();
-        session
-            .fail_init(Answer::Error {
-                kind: String::new(),
-                body: Bytes::new(),
-            })
-            .unwrap();
-        assert!(matches!(ear.try_recv(), Ok(Event::InitFailed(_))));
-        assert!(session.next().is_err());
     }
 }

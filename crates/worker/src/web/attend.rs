@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::server::Server;
 use super::visit::{Leaving, Line, Visit};
-use crate::environment::{End, Environment, Turn, timeout};
+use crate::environment::{After, End, Environment, Turn, timeout};
 use crate::failure::Failure;
 use crate::reply::Reply;
 use crate::runtime_api::Answer;
@@ -21,14 +21,13 @@ use crate::runtime_api::Answer;
 /// it wrote last may still be on its way.
 const LAST_WORDS: Duration = Duration::from_millis(50);
 
-/// Lets a request in and waits until it has left; `answered` is told how long that took. Gives whether the environment
-/// can take another one.
+/// Lets a request in and waits until it has left; `answered` is told how long that took.
 pub(crate) async fn attend(
     environment: &Environment,
     server: &Arc<Server>,
     turn: Turn,
     answered: impl FnOnce(Duration),
-) -> bool {
+) -> After {
     let mut turn = turn;
     let (tell, ended) = oneshot::channel();
     let reply = std::mem::replace(&mut turn.job.reply, Reply::Whole(tell));
@@ -49,7 +48,7 @@ pub(crate) async fn attend(
     answered(took);
     let max_memory_mib = environment.peak_mib(!reusable);
     turn.end(end, took, max_memory_mib, &environment.log);
-    reusable
+    if reusable { After::Ready } else { After::Gone }
 }
 
 async fn stay(

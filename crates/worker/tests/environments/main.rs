@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod at_once;
 mod bounds;
 mod components;
 mod concurrency;
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
     // Each test starts several processes; more at once only slow each other down.
     arguments.test_threads.get_or_insert(4);
     let tests = [
+        at_once::tests(),
         bounds::tests(),
         components::tests(),
         concurrency::tests(),

@@ -155,6 +155,7 @@ impl Rig {
             tracing_active: false,
             logging: Logging::default(),
             capacity_provider: None,
+            dead_letter: None,
         };
         change(&mut configuration);
         Arc::new(Deployment {

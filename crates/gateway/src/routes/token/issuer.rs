@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
-use hearth_types::route::issuer::is_safe;
+use hearth_types::network::is_safe_url;
 use jsonwebtoken::Algorithm;
 use serde::Deserialize;
 use tokio::sync::Mutex;
@@ -180,7 +180,7 @@ impl Issuer {
         }
         // An issuer on the network has no say about what is on this machine.
         let is_downgrade = self.name.starts_with("https:") && !found.jwks_uri.starts_with("https:");
-        if is_downgrade || !is_safe(&found.jwks_uri) {
+        if is_downgrade || !is_safe_url(&found.jwks_uri) {
             return Err(FetchError::Unsafe(found.jwks_uri));
         }
         Ok(found.jwks_uri)

@@ -207,14 +207,9 @@ impl Books {
     }
 
     /// Whether one more event of `bytes` may be queued.
-    pub(super) fn check_room(
-        &self,
-        function: Option<&FunctionKey>,
-        bytes: u64,
-    ) -> Result<(), FullQueue> {
-        let entry = function
-            .and_then(|key| self.number(key))
-            .and_then(|number| self.functions.get(&number));
+    pub(super) fn check_room(&self, function: &FunctionKey, bytes: u64) -> Result<(), FullQueue> {
+        let number = self.number(function);
+        let entry = number.and_then(|number| self.functions.get(&number));
         let counts = entry.map(|entry| entry.counts).unwrap_or_default();
         let own = counts.queued + counts.retrying + counts.running;
         if own >= self.options.function_events || counts.bytes + bytes > self.options.function_bytes

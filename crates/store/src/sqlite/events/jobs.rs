@@ -241,7 +241,7 @@ impl Act for Accept {
 
     fn act(&mut self, work: &mut Work<'_>) -> Result<Self::Answer, StoreError> {
         let bytes = self.event.bytes();
-        if let Err(full) = work.books.check_room(Some(&self.event.function), bytes) {
+        if let Err(full) = work.books.check_room(&self.event.function, bytes) {
             return Ok(Err(full));
         }
         work.insert(&self.event, &self.checksum).map(Ok)
@@ -402,7 +402,7 @@ impl Act for Redrive {
                 // It stays where it can be looked at.
                 continue;
             };
-            if let Err(full) = work.books.check_room(Some(&self.function), event.bytes()) {
+            if let Err(full) = work.books.check_room(&self.function, event.bytes()) {
                 if moved > 0 {
                     break;
                 }

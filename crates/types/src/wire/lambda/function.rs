@@ -370,6 +370,9 @@ pub struct FunctionConfiguration {
     /// The fleet that runs it, if it names one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub capacity_provider_config: Option<CapacityProviderConfig>,
+    /// Where events go that could not be handled, if anywhere.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dead_letter_config: Option<DeadLetterConfig>,
 }
 
 /// Answer of `GetFunction`.

@@ -14,6 +14,7 @@ mod alias;
 mod blob;
 mod code;
 mod configuration;
+mod event_invoke;
 mod function;
 mod function_url;
 mod invoke;
@@ -36,6 +37,10 @@ pub use configuration::{
     CapacityProviderConfig, DeadLetterConfig, DurableConfig, Environment, EphemeralStorage,
     FileSystemConfig, ImageConfig, Layer, LoggingConfig, ManagedInstancesConfig,
     RuntimeVersionConfig, SnapStart, SnapStartResponse, TracingConfig, Unexamined, VpcConfig,
+};
+pub use event_invoke::{
+    DestinationConfig, FunctionEventInvokeConfig, FunctionEventInvokeConfigRequest,
+    FunctionRecursionConfig, ListFunctionEventInvokeConfigsResponse, OnEnd,
 };
 pub use function::{
     CreateFunctionRequest, FunctionConfiguration, FunctionState, GetFunctionResponse,

@@ -1,4 +1,4 @@
-//! The floor: a bare hyper server that says hello. Nothing that speaks HTTP through hyper can be faster.
+//! A floor: a bare hyper server that says hello. Nothing that speaks HTTP through hyper can be faster.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -13,14 +13,18 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 use tokio::process::{Child, Command};
 
-use super::{EXPECTED, get};
 use crate::load::Target;
 use crate::process;
+
+/// What it says.
+pub(crate) const HELLO: &str = "Hello, World!";
+/// How its lines are named.
+pub(crate) const FLOOR: &str = "floor: hyper, no platform";
 
 /// The floor, in a process of its own as every peer is.
 pub(crate) struct Floor {
     pub(crate) target: Target,
-    _process: Child,
+    process: Child,
 }
 
 impl Floor {
@@ -35,9 +39,14 @@ impl Floor {
             .context("start the floor")?;
         process::listening(address).await?;
         Ok(Self {
-            target: get(address, "/"),
-            _process: server,
+            target: Target::get(address, "/", HELLO),
+            process: server,
         })
+    }
+
+    /// Its process.
+    pub(crate) fn id(&self) -> anyhow::Result<u32> {
+        self.process.id().context("the floor runs")
     }
 }
 
@@ -49,7 +58,7 @@ pub(crate) async fn serve(address: SocketAddr) -> anyhow::Result<()> {
         stream.set_nodelay(true)?;
         tokio::spawn(async move {
             let service = service_fn(|_: Request<hyper::body::Incoming>| async {
-                let body = Full::new(Bytes::from_static(EXPECTED.as_bytes()));
+                let body = Full::new(Bytes::from_static(HELLO.as_bytes()));
                 Ok::<_, Infallible>(Response::new(body))
             });
             // A caller that hangs up is how every measurement ends.

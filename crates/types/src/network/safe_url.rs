@@ -1,23 +1,27 @@
-//! Where keys of token issuers may be fetched from.
+//! Which URLs the node itself may be told to use: for keys of token issuers, for webhooks.
 
 use std::net::IpAddr;
 
 use url::{Host, Url};
 
-/// Whether a text is a URL that keys may be fetched from: `https`, or `http` on a loopback address, where nobody else
-/// listens in; without a user, a password or a fragment.
-pub fn is_safe(text: &str) -> bool {
+/// Whether nobody can listen in at a URL: `https`, or `http` on a loopback address; without a user, a password or a
+/// fragment. It says nothing about where the name leads.
+pub fn is_safe_url(text: &str) -> bool {
     let Ok(url) = Url::parse(text) else {
         return false;
     };
-    let is_loopback = match url.host() {
+    let is_private = url.scheme() == "https" || (url.scheme() == "http" && is_loopback(&url));
+    is_private && url.username().is_empty() && url.password().is_none() && url.fragment().is_none()
+}
+
+/// Whether a URL says that it is on this machine.
+pub(crate) fn is_loopback(url: &Url) -> bool {
+    match url.host() {
         Some(Host::Domain(name)) => name == "localhost",
         Some(Host::Ipv4(address)) => IpAddr::V4(address).is_loopback(),
         Some(Host::Ipv6(address)) => IpAddr::V6(address).is_loopback(),
-        None => return false,
-    };
-    let is_private = url.scheme() == "https" || (url.scheme() == "http" && is_loopback);
-    is_private && url.username().is_empty() && url.password().is_none() && url.fragment().is_none()
+        None => false,
+    }
 }
 
 #[cfg(test)]
@@ -25,7 +29,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_come_from_https_or_from_this_machine() {
+    fn it_is_https_or_of_this_machine() {
         for good in [
             "https://login.example.com",
             "https://login.example.com/a?b=c",
@@ -33,7 +37,7 @@ mod tests {
             "http://localhost",
             "http://[::1]:1",
         ] {
-            assert!(is_safe(good), "{good}");
+            assert!(is_safe_url(good), "{good}");
         }
         for bad in [
             "",
@@ -47,7 +51,7 @@ mod tests {
             "file:///etc/passwd",
             "ftp://127.0.0.1",
         ] {
-            assert!(!is_safe(bad), "{bad}");
+            assert!(!is_safe_url(bad), "{bad}");
         }
     }
 }

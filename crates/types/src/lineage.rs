@@ -1,0 +1,117 @@
+//! The chain of invocations that led to one: the field `Lineage` of a trace (`X-Amzn-Trace-Id`), which AWS's SDKs pass on
+//! from a function to what it invokes.
+//!
+//! `Lineage=5f1b0c2a:3|90d2aa17:1`: for each function of the chain eight hexadecimal digits, and how often it was run.
+
+use crate::name::FunctionKey;
+
+/// How often a chain may run one function (guide, "Recursive loop detection": approximately 16 times).
+pub const MOST_RUNS: u32 = 16;
+/// Functions of a chain that are remembered, those that were run last. With what else a trace has they make about 470
+/// characters.
+const FUNCTIONS: usize = 32;
+
+const FIELD: &str = "Lineage=";
+
+/// How often the chain of `trace` has run `function`.
+pub fn runs(trace: &str, function: &FunctionKey) -> u32 {
+    let Some(chain) = chain(trace) else {
+        return 0;
+    };
+    let own = digest(function);
+    let run = entries(chain).find(|(function, _)| *function == own);
+    run.map_or(0, |(_, runs)| runs)
+}
+
+/// `trace`, with `function` run once more.
+pub fn with(trace: &str, function: &FunctionKey) -> String {
+    let own = digest(function);
+    let mut chain: Vec<_> = chain(trace).into_iter().flat_map(entries).collect();
+    let runs = match chain.iter().position(|(function, _)| *function == own) {
+        Some(at) => chain.remove(at).1,
+        None => 0,
+    };
+    chain.push((own, runs.saturating_add(1)));
+    let kept = chain.len().saturating_sub(FUNCTIONS);
+    let chain: Vec<_> = chain[kept..]
+        .iter()
+        .map(|(function, runs)| format!("{function:08x}:{runs}"))
+        .collect();
+    let others = trace
+        .split(';')
+        .filter(|field| !field.is_empty() && !field.starts_with(FIELD));
+    let mut fields: Vec<_> = others.map(str::to_owned).collect();
+    fields.push(format!("{FIELD}{}", chain.join("|")));
+    fields.join(";")
+}
+
+fn chain(trace: &str) -> Option<&str> {
+    trace.split(';').find_map(|field| field.strip_prefix(FIELD))
+}
+
+/// The well-formed entries: what callers send may be anything.
+fn entries(chain: &str) -> impl Iterator<Item = (u32, u32)> {
+    chain.split('|').filter_map(|entry| {
+        let (function, runs) = entry.split_once(':')?;
+        let function = u32::from_str_radix(function, 16).ok()?;
+        Some((function, runs.parse().ok()?))
+    })
+}
+
+/// FNV-1a, 32 bits: the same on every node and in every release. Two functions of one chain that share a digest are one
+/// in a hundred million.
+fn digest(function: &FunctionKey) -> u32 {
+    let text = function.to_string();
+    text.bytes().fold(0x811c_9dc5, |hash, byte| {
+        (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TRACE: &str = "Root=1-5759e988-bd862e3fe1be46a994272793;Sampled=0";
+
+    fn function(name: &str) -> FunctionKey {
+        FunctionKey {
+            account: "000000000000".parse().unwrap(),
+            region: "us-east-1".parse().unwrap(),
+            name: name.parse().unwrap(),
+        }
+    }
+
+    #[test]
+    fn runs_are_counted_for_each_function() {
+        let (f, g) = (function("f"), function("g"));
+        let mut trace = TRACE.to_owned();
+        for n in 0..20 {
+            assert_eq!((runs(&trace, &f), runs(&trace, &g)), (n, n));
+            trace = with(&with(&trace, &f), &g);
+        }
+        assert!(trace.starts_with(TRACE), "{trace}");
+        assert_eq!(trace.matches(FIELD).count(), 1);
+    }
+
+    #[test]
+    fn a_chain_does_not_grow_for_ever() {
+        let mut trace = TRACE.to_owned();
+        for n in 0..100 {
+            trace = with(&trace, &function(&format!("f{n}")));
+        }
+        assert!(trace.len() <= 512, "{}", trace.len());
+        assert_eq!(runs(&trace, &function("f99")), 1);
+        assert_eq!(runs(&trace, &function("f0")), 0);
+    }
+
+    #[test]
+    fn what_is_no_chain_is_none() {
+        let f = function("f");
+        for odd in ["", "Lineage=", "Lineage=|:|x:1|1:|:1|1:99999999999", ";;"] {
+            assert_eq!(runs(odd, &f), 0, "{odd}");
+            assert_eq!(runs(&with(odd, &f), &f), 1, "{odd}");
+        }
+        let many = format!("Lineage={:08x}:{}", digest(&f), u32::MAX);
+        assert_eq!(runs(&with(&many, &f), &f), u32::MAX);
+    }
+}
