@@ -9,7 +9,7 @@ mod tests {
 
     /// Every crate with the crates that it may use. `gateway` does not know `worker` or `sandbox`: it speaks to
     /// workers through `types::invoke::Invoker`. Nobody uses `hearth`.
-    const ALLOWED: [(&str, &[&str]); 12] = [
+    const ALLOWED: [(&str, &[&str]); 13] = [
         ("hearth-types", &[]),
         ("hearth-store", &["hearth-types"]),
         ("hearth-code", &["hearth-types"]),
@@ -34,6 +34,7 @@ mod tests {
             "hearth-events",
             &["hearth-types", "hearth-store", "hearth-registry"],
         ),
+        ("hearth-queues", &["hearth-types", "hearth-store"]),
         (
             "hearth-destinations",
             &[
@@ -49,6 +50,7 @@ mod tests {
                 "hearth-types",
                 "hearth-registry",
                 "hearth-events",
+                "hearth-queues",
                 "hearth-code",
                 "hearth-telemetry",
             ],
@@ -65,6 +67,7 @@ mod tests {
                 "hearth-registry",
                 "hearth-worker",
                 "hearth-events",
+                "hearth-queues",
                 "hearth-destinations",
                 "hearth-gateway",
             ],

@@ -22,6 +22,8 @@ const ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
 pub(crate) enum Protocol {
     /// JSON over paths and methods: the Lambda API.
     RestJson,
+    /// JSON 1.0, the operation in `X-Amz-Target`: SQS.
+    Json10,
     /// JSON 1.1, the operation in `X-Amz-Target`: CloudWatch Logs.
     Json11,
     /// Forms in and XML out, the operation in `Action`: STS.
@@ -33,6 +35,7 @@ impl Protocol {
     pub(crate) const fn media_type(self) -> &'static str {
         match self {
             Self::RestJson => "application/json",
+            Self::Json10 => "application/x-amz-json-1.0",
             Self::Json11 => "application/x-amz-json-1.1",
             Self::Query => "text/xml",
         }
@@ -54,10 +57,10 @@ pub(crate) fn of(error: &ApiError, protocol: Protocol, request_id: RequestId) ->
             }
             body.insert(message_member(error.kind).to_owned(), message(error));
         }
-        Protocol::Json11 => {
+        Protocol::Json10 | Protocol::Json11 => {
             body.insert("__type".to_owned(), code.into());
             body.insert("message".to_owned(), message(error));
-            // Every fault of the caller is a 400 in this protocol.
+            // Every fault of the caller is a 400 in these protocols.
             if status < 500 {
                 status = 400;
             }

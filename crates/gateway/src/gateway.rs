@@ -9,6 +9,7 @@ use std::time::SystemTime;
 use bytes::Bytes;
 use hearth_code::{CodeError, Packages};
 use hearth_events::Events;
+use hearth_queues::Queues;
 use hearth_registry::{Registry, Scope};
 use hearth_telemetry::logs::LogStore;
 use hearth_types::invoke::{Invoker, RequestId};
@@ -30,7 +31,7 @@ use crate::operation::{CONTROL_BYTES, NoTarget, Target};
 use crate::package_url::{self, PackageLinks};
 use crate::response_body::ResponseBody;
 use crate::routes::Tokens;
-use crate::{lambda, logs_api, random, sts_api};
+use crate::{lambda, logs_api, random, sqs_api, sts_api};
 
 /// What the node decides for its front door.
 #[derive(Clone)]
@@ -82,6 +83,7 @@ pub(crate) struct Parted {
     pub(crate) registry: Registry,
     pub(crate) invoker: Arc<dyn Invoker>,
     pub(crate) events: Events,
+    pub(crate) queues: Queues,
     pub(crate) logs: LogStore,
     pub(crate) packages: Packages,
     pub(crate) links: PackageLinks,
@@ -137,14 +139,15 @@ impl From<ApiError> for Refusal {
 }
 
 impl Gateway {
-    /// A front door to `registry`, whose functions `invoker` runs, at once or as `events`. `packages` must be those of
-    /// the registry.
+    /// A front door to `registry`, whose functions `invoker` runs, at once or as `events`, and to `queues`. `packages`
+    /// must be those of the registry.
     pub fn new(
         options: GatewayOptions,
         registry: Registry,
         packages: Packages,
         invoker: Arc<dyn Invoker>,
         events: Events,
+        queues: Queues,
         logs: LogStore,
     ) -> Self {
         let sessions = Sessions::new(&options.node_secret);
@@ -154,6 +157,7 @@ impl Gateway {
             registry,
             invoker,
             events,
+            queues,
             logs,
             packages,
             links: PackageLinks::new(&options.node_secret),
@@ -186,7 +190,7 @@ impl Gateway {
             let answer = self.0.at_route(choice, parts, body, peer, request_id);
             return Ok(answer.await);
         }
-        Ok(self.answer_api(parts, body, request_id).await)
+        Ok(self.answer_api(parts, body, peer, request_id).await)
     }
 
     /// Answers one request that is at no function URL and no route.
@@ -194,6 +198,7 @@ impl Gateway {
         &self,
         parts: Parts,
         body: Incoming,
+        peer: &Peer,
         request_id: RequestId,
     ) -> Response<ResponseBody> {
         let path = parts.uri.path();
@@ -207,6 +212,8 @@ impl Gateway {
         // Services whose operations aren't in the path share one.
         let (service, protocol) = if path != "/" || parts.method != Method::POST {
             (Service::Lambda, Protocol::RestJson)
+        } else if sqs_api::operation(&parts).is_some() {
+            (Service::Sqs, Protocol::Json10)
         } else if parts.headers.contains_key("x-amz-target") {
             (Service::Logs, Protocol::Json11)
         } else if sts_api::is_form(&parts) {
@@ -216,7 +223,7 @@ impl Gateway {
         };
         let answered = self
             .0
-            .authenticated(&parts, body, service, request_id)
+            .authenticated(&parts, body, service, peer, request_id)
             .await;
         answered.unwrap_or_else(|refusal| {
             let mut response = error_response::of(&refusal.error, protocol, request_id);
@@ -244,13 +251,17 @@ impl Parted {
         parts: &Parts,
         mut body: Incoming,
         service: Service,
+        peer: &Peer,
         request_id: RequestId,
     ) -> Result<Response<ResponseBody>, Refusal> {
         let now = Timestamp::from(SystemTime::now());
         let query = parts.uri.query().unwrap_or_default();
         let target = Target::find(&parts.method, parts.uri.path(), query);
         let operation = target.as_ref().ok().and_then(|target| target.operation);
-        let limit = operation.map_or(CONTROL_BYTES, |operation| operation.body_bytes());
+        let limit = match service {
+            Service::Sqs => sqs_api::BODY_BYTES,
+            _ => operation.map_or(CONTROL_BYTES, |operation| operation.body_bytes()),
+        };
 
         let admitted = match self.keys.admit(parts, now, service) {
             Ok(admitted) => admitted,
@@ -277,6 +288,12 @@ impl Parted {
         // From here on the caller is who the request says.
         if service == Service::Logs {
             let answer = logs_api::answer(self, &scope, parts, &read.bytes, request_id).await;
+            return Ok(answer.map(ResponseBody::Whole));
+        }
+        if service == Service::Sqs {
+            let base = format!("{}://{}", peer.scheme(), host_of(parts));
+            let answer =
+                sqs_api::answer(&self.queues, scope, base, parts, &read.bytes, request_id).await;
             return Ok(answer.map(ResponseBody::Whole));
         }
         if service == Service::Sts {
@@ -345,21 +362,22 @@ impl Parted {
 impl Call<'_> {
     /// A link to a package on this node, under the name by which the caller reached it.
     pub(crate) fn link(&self, package: &hearth_types::digest::Digest) -> String {
-        let authority = self.parts.uri.authority().map(http::uri::Authority::as_str);
-        let host = self
-            .parts
-            .headers
-            .get(HOST)
-            .and_then(|host| host.to_str().ok());
-        let is_name = |host: &&str| {
-            !host.is_empty()
-                && host
-                    .bytes()
-                    .all(|b| b.is_ascii_alphanumeric() || b"-._:[]".contains(&b))
-        };
-        let host = host.or(authority).filter(is_name).unwrap_or("localhost");
+        let host = host_of(self.parts);
         self.gateway.links.link(host, package, self.now)
     }
+}
+
+/// The name by which a caller reached this node, with the port.
+fn host_of(parts: &Parts) -> &str {
+    let authority = parts.uri.authority().map(http::uri::Authority::as_str);
+    let host = parts.headers.get(HOST).and_then(|host| host.to_str().ok());
+    let is_name = |host: &&str| {
+        !host.is_empty()
+            && host
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b"-._:[]".contains(&b))
+    };
+    host.or(authority).filter(is_name).unwrap_or("localhost")
 }
 
 /// Says that the node is there, and nothing else.

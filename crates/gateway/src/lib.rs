@@ -4,7 +4,8 @@
 //! request's head is authenticated before its body is read ([`auth`], `body`), its method and path name an
 //! operation (`operation`), which is the registry's (`lambda`), an invocation (`lambda::invoke`, once the registry has
 //! let it in; `lambda::invoke_stream` answers with an `event_stream`), or a look at a function's log (`logs_api`).
-//! `sts_api` tells callers who they are. Packages are fetched through links of the node's own (`package_url`).
+//! `sqs_api` leads to the queues and `sts_api` tells callers who they are. Packages are fetched through links of the
+//! node's own (`package_url`).
 //!
 //! Requests at a function URL go their own way (`function_url`): signed or not, and with bodies that stream
 //! (`response_body`). Routes (`routes`) lead requests at hosts and paths of their own to the same way. `running` is common
@@ -31,6 +32,7 @@ mod response_body;
 mod routes;
 mod running;
 mod server;
+mod sqs_api;
 mod sts_api;
 mod tls;
 mod trace_id;

@@ -16,6 +16,7 @@ mod events;
 mod keys;
 mod node;
 mod package;
+mod queues;
 mod samples;
 mod tls;
 mod up;

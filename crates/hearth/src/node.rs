@@ -30,6 +30,7 @@ use crate::client::endpoint_path;
 use crate::config::{Config, ObjectStore, WasmProcess, url_address};
 use crate::events;
 use crate::keys::{self, RootKey, write_private};
+use crate::queues;
 use crate::tls::CertificateFiles;
 
 /// Bytes of disk that unpacked packages which no environment uses may take: some hundred functions of usual size.
@@ -143,6 +144,7 @@ impl Node {
         let worker = Worker::start(options).await;
         let worker = worker.context("start the worker")?;
         let queue = events::open(&config.data)?;
+        let queues = queues::open(&config.data, stop.clone())?;
         let registry = Registry::open(
             Arc::new(store),
             packages.clone(),
@@ -173,6 +175,7 @@ impl Node {
             packages.clone(),
             Arc::new(worker.clone()),
             Events::new(Arc::clone(&queue), events::clock()),
+            queues.clone(),
             logs.clone(),
         );
         let front = gateway.get_or_init(|| front).clone();
@@ -191,6 +194,7 @@ impl Node {
             deliverers,
         );
         tasks.spawn(dispatcher.run(stop.clone()));
+        tasks.spawn(queues.sweep());
         let until = stop.clone();
         tasks.spawn(async move { front.serve(listener, None, until).await });
         tasks.spawn(collect_packages(registry, packages, stop.clone()));

@@ -27,6 +27,8 @@ pub(crate) enum Service {
     Lambda,
     /// CloudWatch Logs.
     Logs,
+    /// SQS.
+    Sqs,
     /// STS.
     Sts,
 }
@@ -37,6 +39,7 @@ impl Service {
         match self {
             Self::Lambda => "lambda",
             Self::Logs => "logs",
+            Self::Sqs => "sqs",
             Self::Sts => "sts",
         }
     }
@@ -211,6 +214,7 @@ impl<'r> Claim<'r> {
         let service = match service {
             "lambda" => Service::Lambda,
             "logs" => Service::Logs,
+            "sqs" => Service::Sqs,
             "sts" => Service::Sts,
             _ => {
                 return Err(invalid(

@@ -78,6 +78,11 @@ impl Peer {
         Self::new(address, "http", seat)
     }
 
+    /// How it speaks: `http` or `https`.
+    pub(crate) fn scheme(&self) -> &'static str {
+        self.scheme
+    }
+
     /// One that speaks HTTP within TLS.
     pub(crate) fn secure(address: SocketAddr, seat: OwnedSemaphorePermit) -> Self {
         Self::new(address, "https", seat)

@@ -21,8 +21,9 @@ use hearth_code::Packages;
 use hearth_events::Events;
 use hearth_gateway::auth::{RootKey, Sessions};
 use hearth_gateway::{ConnectionOptions, Gateway, GatewayOptions};
+use hearth_queues::Queues;
 use hearth_registry::{Registry, Scope};
-use hearth_store::{EventOptions, SqliteEventStore, SqliteStore};
+use hearth_store::{EventOptions, QueueBounds, SqliteEventStore, SqliteQueueStore, SqliteStore};
 use hearth_telemetry::logs::{LogOptions, LogStore};
 use hearth_types::ApiError;
 use hearth_types::function::{Deployment, DeploymentId, Reason};
@@ -214,6 +215,12 @@ impl Node {
         let queue = dir.path().join("events.db");
         let queue = SqliteEventStore::open(queue, EventOptions::default()).unwrap();
         let events = Events::new(Arc::new(queue), Arc::new(|| SystemTime::now().into()));
+        let queues = dir.path().join("queues.db");
+        let now = SystemTime::now().into();
+        let queues = SqliteQueueStore::open(queues, QueueBounds::default(), now).unwrap();
+        let shutdown = CancellationToken::new();
+        let clock = Arc::new(|| SystemTime::now().into());
+        let queues = Queues::new(queues, clock, shutdown.clone());
         let gateway = Gateway::new(
             GatewayOptions {
                 connections,
@@ -224,11 +231,11 @@ impl Node {
             packages,
             Arc::clone(&player) as Arc<dyn Invoker>,
             events,
+            queues,
             logs.clone(),
         );
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let shutdown = CancellationToken::new();
         let serving = {
             let (gateway, shutdown) = (gateway.clone(), shutdown.clone());
             tokio::spawn(async move { gateway.serve(listener, None, shutdown).await })

@@ -16,6 +16,7 @@ mod file;
 mod group;
 mod key_value;
 mod load;
+mod queues;
 mod readers;
 mod row;
 mod schema;
@@ -31,6 +32,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::contract::{Change, Contents, Store, StoreError};
 pub use events::{EventOptions, SqliteEventStore};
 pub use key_value::{KeyValueOptions, SqliteKeyValueStore};
+pub use queues::{QueueBounds, SqliteQueueStore};
 use watermark::Watermark;
 use writer::{Request, Writer};
 
