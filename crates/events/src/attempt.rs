@@ -138,9 +138,8 @@ impl Attempts for Functions {
 
 /// A number of at least 0 and below 1, which decides between the versions of an alias.
 fn fraction() -> f64 {
-    // 53 bits: what an f64 holds exactly. Without randomness the alias's first version runs.
-    const SCALE: f64 = 1.0 / (1_u64 << 53) as f64;
-    getrandom::u64().map_or(1.0 - SCALE, |bits| (bits >> 11) as f64 * SCALE)
+    // Without randomness the alias's first version runs.
+    hearth_registry::draw(getrandom::u64().unwrap_or(u64::MAX))
 }
 
 impl Attempt {

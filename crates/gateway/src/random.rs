@@ -43,9 +43,7 @@ pub(crate) fn bytes<const N: usize>() -> [u8; N] {
 
 /// A number of at least 0 and below 1.
 pub(crate) fn fraction() -> f64 {
-    // 53 bits: what an f64 holds exactly.
-    const SCALE: f64 = 1.0 / (1_u64 << 53) as f64;
-    (u64::from_le_bytes(bytes()) >> 11) as f64 * SCALE
+    hearth_registry::draw(u64::from_le_bytes(bytes()))
 }
 
 #[cfg(test)]

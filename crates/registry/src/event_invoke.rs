@@ -37,7 +37,8 @@ impl Registry {
         request: FunctionEventInvokeConfigRequest,
     ) -> Result<FunctionEventInvokeConfig, ApiError> {
         let asked = Asked::read(&request)?;
-        self.set_event_invoke_config(scope, function, qualifier, |_| Ok(asked.over(None)))
+        let (key, qualifier) = (scope.key(function)?, subject(function, qualifier)?);
+        self.set_event_invoke_config(&key, &qualifier, |_| Ok(asked.over(None)))
             .await
     }
 
@@ -54,36 +55,32 @@ impl Registry {
         request: FunctionEventInvokeConfigRequest,
     ) -> Result<FunctionEventInvokeConfig, ApiError> {
         let asked = Asked::read(&request)?;
-        let key = scope.key(function)?;
-        let named = subject(function, qualifier)?;
-        self.set_event_invoke_config(scope, function, qualifier, |current| match current {
+        let (key, qualifier) = (scope.key(function)?, subject(function, qualifier)?);
+        self.set_event_invoke_config(&key, &qualifier, |current| match current {
             Some(current) => Ok(asked.over(Some(&current.config))),
-            None => Err(no_config(&key, &named)),
+            None => Err(no_config(&key, &qualifier)),
         })
         .await
     }
 
     async fn set_event_invoke_config(
         &self,
-        scope: &Scope,
-        function: &FunctionRef,
-        qualifier: Option<&Qualifier>,
+        key: &FunctionKey,
+        qualifier: &Qualifier,
         decide: impl Fn(Option<&EventInvokeRecord>) -> Result<EventInvokeConfig, ApiError>,
     ) -> Result<FunctionEventInvokeConfig, ApiError> {
-        let key = scope.key(function)?;
-        let qualifier = subject(function, qualifier)?;
         let (now, revision) = (self.now(), new_revision());
         let buckets = &self.inner.options.buckets;
         self.change(&Subject::Function(key.clone()), |snapshot| {
-            let entry = entry(snapshot, &key, &qualifier)?;
-            let current = entry.event_invoke(&qualifier);
+            let entry = entry(snapshot, key, qualifier)?;
+            let current = entry.event_invoke(qualifier);
             let config = decide(current)?;
             for (role, arn) in [
                 (Role::OnSuccess, &config.on_success),
                 (Role::OnFailure, &config.on_failure),
             ] {
                 if let Some(arn) = arn {
-                    destination::check(snapshot, buckets, &key, role, arn)?;
+                    destination::check(snapshot, buckets, key, role, arn)?;
                 }
             }
             let record = EventInvokeRecord {
@@ -92,7 +89,7 @@ impl Registry {
                 modified: now,
                 config,
             };
-            let answer = shown(&key, &record);
+            let answer = shown(key, &record);
             let change = Change::PutEventInvoke {
                 key: key.clone(),
                 record,

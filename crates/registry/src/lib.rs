@@ -69,7 +69,7 @@ pub use answers::{
 pub use function_url::FunctionUrlDescription;
 pub use options::{Clock, Options, RuntimePolicy};
 pub use registry::Registry;
-pub use resolve::FunctionUrl;
+pub use resolve::{FunctionUrl, draw};
 pub use route_key::KnownKey;
 pub use routing::{
     Access, FixedResponse, Found, HeaderEdits, Jwt, Matched, NewPath, Route, RouteTarget, Site,

@@ -12,6 +12,13 @@ use crate::scope::one_qualifier;
 use crate::snapshot::{Runnable, UrlEntry};
 use crate::{Registry, Resolved, Scope, policy, present};
 
+/// A number of at least 0 and below 1 from random bits: what decides between the versions of a weighted alias.
+pub fn draw(bits: u64) -> f64 {
+    // 53 bits: what an f64 holds exactly.
+    const SCALE: f64 = 1.0 / (1_u64 << 53) as f64;
+    (bits >> 11) as f64 * SCALE
+}
+
 impl Registry {
     /// Finds what an invocation runs. `draw` is a random number from 0.0 up to, and not including, 1.0: it decides
     /// between the two versions of a weighted alias.

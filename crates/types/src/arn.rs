@@ -3,9 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
 use crate::name::{AccountId, FunctionKey, FunctionName, LayerName, NameError, Qualifier, Region};
+use crate::text::as_text;
 
 /// An ARN that can't be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -178,19 +177,7 @@ impl FromStr for LayerVersionArn {
     }
 }
 
-impl Serialize for LayerVersionArn {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for LayerVersionArn {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?
-            .parse()
-            .map_err(serde::de::Error::custom)
-    }
-}
+as_text!(LayerVersionArn);
 
 /// The account of a role's ARN, `arn:aws:iam::123456789012:role/path/name`. Hearth grants by account: any
 /// well-formed role of the account will do.

@@ -130,6 +130,27 @@ mod tests {
     }
 
     #[test]
+    fn a_destination_is_of_its_services_kind() {
+        let read = |text: &str| text.parse::<Destination>();
+        assert!(matches!(
+            read("arn:aws:lambda:us-east-1:000000000000:function:f:live"),
+            Ok(Destination::Function { .. })
+        ));
+        assert!(matches!(
+            read("arn:aws:sqs:us-east-1:000000000000:q"),
+            Ok(Destination::Queue(_))
+        ));
+        assert!(matches!(
+            read("arn:aws:s3:::bucket"),
+            Ok(Destination::Bucket(_))
+        ));
+        assert_eq!(
+            read("arn:aws:ec2:us-east-1:000000000000:x"),
+            Err(DestinationError::Kind)
+        );
+    }
+
+    #[test]
     fn what_is_none_is_refused() {
         for bad in [
             "",

@@ -6,9 +6,10 @@ use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
 use crate::arn::ArnError;
+use crate::text::as_text;
 
 /// Further attempts after a function has failed (service model, `MaximumRetryAttempts`).
 pub const RETRY_ATTEMPTS: RangeInclusive<u32> = 0..=2;
@@ -109,37 +110,10 @@ impl Condition {
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DestinationArn(String);
 
-/// The service of a destination's ARN.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum DestinationKind {
-    /// `lambda`: a function.
-    Function,
-    /// `sqs`: a queue.
-    Queue,
-    /// `sns`: a topic, which fans out.
-    Topic,
-    /// `events`: an event bus.
-    EventBus,
-    /// `s3`: a bucket, for failures alone.
-    Bucket,
-}
-
 impl DestinationArn {
     /// The text.
     pub fn as_str(&self) -> &str {
         &self.0
-    }
-
-    /// What it is, if it is something that events can be sent to.
-    pub fn kind(&self) -> Option<DestinationKind> {
-        match self.0.split(':').nth(2)? {
-            "lambda" => Some(DestinationKind::Function),
-            "sqs" => Some(DestinationKind::Queue),
-            "sns" => Some(DestinationKind::Topic),
-            "events" => Some(DestinationKind::EventBus),
-            "s3" => Some(DestinationKind::Bucket),
-            _ => None,
-        }
     }
 }
 
@@ -178,19 +152,7 @@ impl fmt::Debug for DestinationArn {
     }
 }
 
-impl Serialize for DestinationArn {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.0)
-    }
-}
-
-impl<'de> Deserialize<'de> for DestinationArn {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?
-            .parse()
-            .map_err(serde::de::Error::custom)
-    }
-}
+as_text!(DestinationArn);
 
 #[cfg(test)]
 mod tests {
@@ -205,18 +167,15 @@ mod tests {
     }
 
     #[test]
-    fn destinations_are_arns_of_a_kind() {
-        let kind = |text: &str| text.parse::<DestinationArn>().unwrap().kind();
-        assert_eq!(
-            kind("arn:aws:lambda:us-east-1:000000000000:function:f:live"),
-            Some(DestinationKind::Function)
-        );
-        assert_eq!(
-            kind("arn:aws:sqs:us-east-1:000000000000:q"),
-            Some(DestinationKind::Queue)
-        );
-        assert_eq!(kind("arn:aws:s3:::bucket"), Some(DestinationKind::Bucket));
-        assert_eq!(kind("arn:aws:ec2:us-east-1:000000000000:x"), None);
+    fn destinations_are_arns() {
+        for good in [
+            "arn:aws:lambda:us-east-1:000000000000:function:f:live",
+            "arn:aws:sqs:us-east-1:000000000000:q",
+            "arn:aws:s3:::bucket",
+            "arn:aws:ec2:us-east-1:000000000000:x",
+        ] {
+            assert_eq!(good.parse::<DestinationArn>().unwrap().as_str(), good);
+        }
         for bad in [
             "",
             "f",

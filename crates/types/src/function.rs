@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
 use crate::arn::LayerVersionArn;
 use crate::digest::Digest;
 use crate::event_invoke::DestinationArn;
 use crate::name::{FunctionKey, NameError, Version};
+use crate::text::as_text;
 use crate::time::Timestamp;
 use crate::walls::{Isolation, Walls};
 
@@ -105,19 +106,7 @@ impl FromStr for Runtime {
     }
 }
 
-impl Serialize for Runtime {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for Runtime {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?
-            .parse()
-            .map_err(serde::de::Error::custom)
-    }
-}
+as_text!(Runtime);
 
 /// `RecursiveLoop`: what becomes of an event that has led a function to itself too often.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]

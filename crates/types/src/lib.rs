@@ -22,6 +22,7 @@ pub mod lineage;
 pub mod name;
 pub mod network;
 pub mod route;
+mod text;
 pub mod time;
 pub mod walls;
 pub mod web;

@@ -3,6 +3,8 @@
 //!
 //! `Lineage=5f1b0c2a:3|90d2aa17:1`: for each function of the chain eight hexadecimal digits, and how often it was run.
 
+use std::fmt::{self, Write as _};
+
 use crate::name::FunctionKey;
 
 /// How often a chain may run one function (guide, "Recursive loop detection": approximately 16 times).
@@ -12,6 +14,8 @@ pub const MOST_RUNS: u32 = 16;
 const FUNCTIONS: usize = 32;
 
 const FIELD: &str = "Lineage=";
+/// Characters of an entry, with runs of two digits and what is between it and the next.
+const ENTRY: usize = 12;
 
 /// How often the chain of `trace` has run `function`.
 pub fn runs(trace: &str, function: &FunctionKey) -> u32 {
@@ -32,17 +36,23 @@ pub fn with(trace: &str, function: &FunctionKey) -> String {
         None => 0,
     };
     chain.push((own, runs.saturating_add(1)));
-    let kept = chain.len().saturating_sub(FUNCTIONS);
-    let chain: Vec<_> = chain[kept..]
-        .iter()
-        .map(|(function, runs)| format!("{function:08x}:{runs}"))
-        .collect();
+    let kept = &chain[chain.len().saturating_sub(FUNCTIONS)..];
+    // Every invocation comes by here: one allocation for all of the text.
+    let mut text = String::with_capacity(trace.len() + FIELD.len() + 1 + kept.len() * ENTRY);
     let others = trace
         .split(';')
         .filter(|field| !field.is_empty() && !field.starts_with(FIELD));
-    let mut fields: Vec<_> = others.map(str::to_owned).collect();
-    fields.push(format!("{FIELD}{}", chain.join("|")));
-    fields.join(";")
+    for field in others {
+        text.push_str(field);
+        text.push(';');
+    }
+    text.push_str(FIELD);
+    for (at, (function, runs)) in kept.iter().enumerate() {
+        let before = if at > 0 { "|" } else { "" };
+        // Writing to a string does not fail.
+        let _ = write!(text, "{before}{function:08x}:{runs}");
+    }
+    text
 }
 
 fn chain(trace: &str) -> Option<&str> {
@@ -61,10 +71,19 @@ fn entries(chain: &str) -> impl Iterator<Item = (u32, u32)> {
 /// FNV-1a, 32 bits: the same on every node and in every release. Two functions of one chain that share a digest are one
 /// in a hundred million.
 fn digest(function: &FunctionKey) -> u32 {
-    let text = function.to_string();
-    text.bytes().fold(0x811c_9dc5, |hash, byte| {
-        (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
-    })
+    struct Fnv(u32);
+    impl fmt::Write for Fnv {
+        fn write_str(&mut self, text: &str) -> fmt::Result {
+            self.0 = text.bytes().fold(self.0, |hash, byte| {
+                (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
+            });
+            Ok(())
+        }
+    }
+    let mut hash = Fnv(0x811c_9dc5);
+    // Neither does this.
+    let _ = write!(hash, "{function}");
+    hash.0
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use url::Url;
 
 use crate::name::NameError;
 use crate::network::{is_loopback, is_safe_url};
+use crate::text::as_text;
 
 /// What a secret begins with ("Signature scheme").
 const PREFIX: &str = "whsec_";
@@ -62,19 +63,7 @@ impl fmt::Debug for WebhookUrl {
     }
 }
 
-impl Serialize for WebhookUrl {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.0)
-    }
-}
-
-impl<'de> Deserialize<'de> for WebhookUrl {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?
-            .parse()
-            .map_err(serde::de::Error::custom)
-    }
-}
+as_text!(WebhookUrl);
 
 /// What a webhook is signed with. `Debug` does not show it.
 #[derive(Clone, PartialEq, Eq)]

@@ -17,7 +17,7 @@ use serde::de::IgnoredAny;
 use super::invoke_event;
 use crate::error_response::{self, Answer};
 use crate::gateway::Call;
-use crate::{random, trace_id};
+use crate::trace_id;
 
 const EXECUTED_VERSION: HeaderName = HeaderName::from_static("x-amz-executed-version");
 const FUNCTION_ERROR: HeaderName = HeaderName::from_static("x-amz-function-error");
@@ -70,14 +70,8 @@ pub(super) fn ask(
 ) -> Result<Asked, ApiError> {
     let kind = kind(&call.parts.headers)?;
     let log_tail = log_tail(&call.parts.headers)?;
-    let (function, qualifier) = (call.function()?, call.qualifier()?);
     let registry = &call.gateway.registry;
-    let resolved = registry.resolve(
-        &call.scope,
-        &function,
-        qualifier.as_ref(),
-        random::fraction(),
-    )?;
+    let resolved = call.resolve()?;
     let client_context = client_context(&call.parts.headers)?;
     let payload = payload(std::mem::take(&mut call.body))?;
     if matches!(kind, Kind::DryRun) {

@@ -8,7 +8,7 @@ use http::HeaderValue;
 use super::invoke::{client_context, payload, remapped};
 use crate::error_response::{self, Answer};
 use crate::gateway::Call;
-use crate::{random, trace_id};
+use crate::trace_id;
 
 /// Queues an event for the function that the path names.
 ///
@@ -27,14 +27,7 @@ pub(super) async fn answer(mut call: Call<'_>) -> Result<Answer, ApiError> {
 /// Reads what the caller sends. That the function can be run now is checked, and forgotten: each attempt looks for what
 /// it runs anew.
 fn event(call: &mut Call<'_>) -> Result<Event, ApiError> {
-    let (function, qualifier) = (call.function()?, call.qualifier()?);
-    let registry = &call.gateway.registry;
-    let resolved = registry.resolve(
-        &call.scope,
-        &function,
-        qualifier.as_ref(),
-        random::fraction(),
-    )?;
+    let resolved = call.resolve()?;
     let client_context = client_context(&call.parts.headers)?;
     let body = std::mem::take(&mut call.body);
     if body.len() > EVENT_PAYLOAD_BYTES {

@@ -1,12 +1,13 @@
 //! What operations read out of a request.
 
-use hearth_registry::{LayerFilter, PageRequest, parse_function, parse_qualifier};
+use hearth_registry::{LayerFilter, PageRequest, Resolved, parse_function, parse_qualifier};
 use hearth_types::arn::FunctionRef;
 use hearth_types::name::Qualifier;
 use hearth_types::{ApiError, ErrorKind};
 use serde::de::DeserializeOwned;
 
 use crate::gateway::Call;
+use crate::random;
 
 /// Bodies above this are parsed on a thread that may block (bytes): base64 of tens of megabytes takes a tenth of a
 /// second.
@@ -16,6 +17,17 @@ impl Call<'_> {
     /// The function that the path names.
     pub(super) fn function(&self) -> Result<FunctionRef, ApiError> {
         parse_function(&self.target.path("FunctionName")?)
+    }
+
+    /// What an invocation of that function runs.
+    pub(super) fn resolve(&self) -> Result<Resolved, ApiError> {
+        let (function, qualifier) = (self.function()?, self.qualifier()?);
+        self.gateway.registry.resolve(
+            &self.scope,
+            &function,
+            qualifier.as_ref(),
+            random::fraction(),
+        )
     }
 
     /// The parameter `Qualifier`.
