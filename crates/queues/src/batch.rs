@@ -2,10 +2,12 @@
 
 use std::collections::HashSet;
 
+use hearth_store::queues::{Fate, Receipt};
 use serde_json::{Value, json};
 
+use crate::address;
 use crate::error::{Kind, QueueError};
-use crate::wire::Failed;
+use crate::wire::{Failed, ReceiptEntry};
 
 /// Most entries of a batch (service model).
 const MOST_ENTRIES: usize = 10;
@@ -72,4 +74,53 @@ pub(crate) fn answer(successful: Vec<Value>, failed: &[Failed]) -> Value {
         answer["Failed"] = json!(failed);
     }
     answer
+}
+
+/// The entries of a batch that names messages by their receipts: those that can be asked for, and those that can't.
+pub(crate) struct ByReceipt {
+    /// Ids and handles, in the order of what is asked.
+    good: Vec<(String, String)>,
+    failed: Vec<Failed>,
+}
+
+impl ByReceipt {
+    /// Reads the entries; `ask` makes of each what the store is asked for.
+    pub(crate) fn read<T>(
+        entries: Vec<ReceiptEntry>,
+        ask: impl Fn(&ReceiptEntry, Receipt) -> Result<T, QueueError>,
+    ) -> Result<(Self, Vec<T>), QueueError> {
+        let ids = check(entries.iter().map(|entry| entry.id.as_deref()))?;
+        let (mut good, mut asked, mut failed_ones) = (Vec::new(), Vec::new(), Vec::new());
+        for (id, entry) in ids.into_iter().zip(entries) {
+            let receipt = address::receipt(entry.receipt_handle.as_deref());
+            match receipt.and_then(|receipt| ask(&entry, receipt)) {
+                Ok(one) => {
+                    good.push((id, entry.receipt_handle.unwrap_or_default()));
+                    asked.push(one);
+                }
+                Err(error) => failed_ones.push(failed(id, &error)),
+            }
+        }
+        let read = Self {
+            good,
+            failed: failed_ones,
+        };
+        Ok((read, asked))
+    }
+
+    /// The batch's answer; `said` is what a fate means for who asked.
+    pub(crate) fn answer(
+        mut self,
+        fates: Vec<Fate>,
+        said: fn(Fate, &str) -> Result<(), QueueError>,
+    ) -> Value {
+        let mut successful = Vec::new();
+        for ((id, handle), fate) in self.good.into_iter().zip(fates) {
+            match said(fate, &handle) {
+                Ok(()) => successful.push(json!({ "Id": id })),
+                Err(error) => self.failed.push(failed(id, &error)),
+            }
+        }
+        answer(successful, &self.failed)
+    }
 }

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use crate::address::{self, Caller};
 use crate::attributes::{MOST_VISIBILITY_SECONDS, MOST_WAIT_SECONDS, unknown};
-use crate::batch;
+use crate::batch::ByReceipt;
 use crate::error::{Kind, QueueError};
 use crate::message::{self, Attributes};
 use crate::queues::Queues;
@@ -150,26 +150,9 @@ impl Queues {
         request: Batch<ReceiptEntry>,
     ) -> Result<Value, QueueError> {
         let key = caller.at(request.queue_url.as_deref())?;
-        let ids = batch::check(request.entries.iter().map(|entry| entry.id.as_deref()))?;
-        let (mut good, mut receipts, mut failed) = (Vec::new(), Vec::new(), Vec::new());
-        for (id, entry) in ids.into_iter().zip(request.entries) {
-            match address::receipt(entry.receipt_handle.as_deref()) {
-                Ok(receipt) => {
-                    good.push((id, entry.receipt_handle.unwrap_or_default()));
-                    receipts.push(receipt);
-                }
-                Err(error) => failed.push(batch::failed(id, &error)),
-            }
-        }
+        let (batch, receipts) = ByReceipt::read(request.entries, |_, receipt| Ok(receipt))?;
         let fates = self.store.delete(key, receipts, self.now()).await?;
-        let mut successful = Vec::new();
-        for ((id, handle), fate) in good.into_iter().zip(fates) {
-            match deleted(fate, &handle) {
-                Ok(()) => successful.push(json!({ "Id": id })),
-                Err(error) => failed.push(batch::failed(id, &error)),
-            }
-        }
-        Ok(batch::answer(successful, &failed))
+        Ok(batch.answer(fates, deleted))
     }
 
     pub(crate) async fn change_message_visibility(
@@ -198,32 +181,14 @@ impl Queues {
         request: Batch<ReceiptEntry>,
     ) -> Result<Value, QueueError> {
         let key = caller.at(request.queue_url.as_deref())?;
-        let ids = batch::check(request.entries.iter().map(|entry| entry.id.as_deref()))?;
-        let (mut good, mut changes, mut failed) = (Vec::new(), Vec::new(), Vec::new());
-        for (id, entry) in ids.into_iter().zip(request.entries) {
-            let receipt = address::receipt(entry.receipt_handle.as_deref());
-            let change =
-                receipt.and_then(|receipt| Ok((receipt, visibility(entry.visibility_timeout)?)));
-            match change {
-                Ok(change) => {
-                    good.push((id, entry.receipt_handle.unwrap_or_default()));
-                    changes.push(change);
-                }
-                Err(error) => failed.push(batch::failed(id, &error)),
-            }
-        }
+        let (batch, changes) = ByReceipt::read(request.entries, |entry, receipt| {
+            Ok((receipt, visibility(entry.visibility_timeout)?))
+        })?;
         let fates = self
             .store
             .change_visibility(key, changes, self.now())
             .await?;
-        let mut successful = Vec::new();
-        for ((id, handle), fate) in good.into_iter().zip(fates) {
-            match changed(fate, &handle) {
-                Ok(()) => successful.push(json!({ "Id": id })),
-                Err(error) => failed.push(batch::failed(id, &error)),
-            }
-        }
-        Ok(batch::answer(successful, &failed))
+        Ok(batch.answer(fates, changed))
     }
 }
 

@@ -1,11 +1,13 @@
 //! The store of events: its suite, and what only a file on disk can show.
 #![allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
 
+mod support;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -17,6 +19,7 @@ use hearth_store::{EventOptions, SqliteEventStore, StoreError};
 use hearth_types::event_invoke::Condition;
 use hearth_types::invoke::RequestId;
 use hearth_types::time::Timestamp;
+use support::{SmallDisk, again, answers_after_fsync, strace};
 use tempfile::TempDir;
 
 struct SqliteHome(TempDir);
@@ -139,21 +142,11 @@ fn payload(event: &Event) -> u64 {
 }
 
 fn child_of(wrapper: &[&str], database: &Path, from: u64, events: u64) -> Command {
-    let me = std::env::current_exe().unwrap();
-    let mut words = wrapper
-        .iter()
-        .map(std::ffi::OsStr::new)
-        .chain([me.as_os_str()]);
-    let mut command = Command::new(words.next().unwrap());
+    let mut command = again(wrapper);
     command
-        .args(words)
-        .args(["--exact", "child", "--nocapture", "--test-threads=1"])
         .env(DATABASE, database)
         .env(FROM, from.to_string())
-        .env(EVENTS, events.to_string())
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped());
+        .env(EVENTS, events.to_string());
     command
 }
 
@@ -220,79 +213,43 @@ async fn killed_at_any_moment_all_that_was_answered_is_there() {
 
 #[test]
 fn an_fsync_comes_before_each_answer() {
-    let tracing_works = Command::new("strace")
-        .args(["-o", "/dev/null", "true"])
-        .status();
-    if !tracing_works.is_ok_and(|status| status.success()) {
-        println!("SKIPPED: strace is not installed or may not trace here");
-        return;
-    }
     const EVENTS: u64 = 40;
     let folder = TempDir::new().unwrap();
     let trace = folder.path().join("trace");
-    let wrapper = [
-        "strace",
-        "-f",
-        "-y",
-        "-s",
-        "64",
-        "-e",
-        "trace=fsync,fdatasync,write,pwrite64",
-        "-o",
-        trace.to_str().unwrap(),
-    ];
-    let mut child = child_of(&wrapper, &database(folder.path()), 0, EVENTS);
+    let Some(wrapper) = strace(&trace) else {
+        return;
+    };
+    let database = database(folder.path());
+    let mut child = child_of(&wrapper, &database, 0, EVENTS);
     let ended = child.env(ALONE, "").output().unwrap();
     assert!(ended.status.success(), "{ended:?}");
-
-    let trace = fs::read_to_string(trace).unwrap();
-    let (mut logged, mut synced, mut answers) = (false, false, 0);
-    for line in trace.lines() {
-        let of_the_log = line.contains("events.db-wal>");
-        if of_the_log && line.contains(" pwrite64(") {
-            // Written again after the last sync: what counts is a sync from here on.
-            (logged, synced) = (true, false);
-        } else if of_the_log && (line.contains(" fsync(") || line.contains(" fdatasync(")) {
-            assert!(!line.contains("= -1"), "{line}");
-            synced = logged;
-        } else if line.contains(" write(2") && line.contains("\"answered ") {
-            assert!(synced, "answered without an fsync of the log: {line}");
-            (logged, synced) = (false, false);
-            answers += 1;
-        }
-    }
-    assert_eq!(answers, EVENTS);
+    assert_eq!(answers_after_fsync(&trace, &database), EVENTS);
 }
 
-/// A small file system of its own, taken away at the end.
-struct SmallDisk(TempDir);
-
-impl SmallDisk {
-    fn mount() -> Option<Self> {
-        let folder = TempDir::new().unwrap();
-        let mounted = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", "size=2m", "tmpfs"])
-            .arg(folder.path())
-            .output();
-        mounted
-            .is_ok_and(|output| output.status.success())
-            .then_some(Self(folder))
+#[tokio::test]
+async fn what_finds_nothing_to_do_writes_nothing() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&database(folder.path()));
+    store.accept(event(1)).await.unwrap();
+    let written = || {
+        fs::metadata(folder.path().join("events.db-wal"))
+            .unwrap()
+            .len()
+    };
+    let before = written();
+    for _ in 0..3 {
+        let taken = store.take(&key("other"), at(0), 10).await.unwrap();
+        assert!(taken.events.is_empty());
     }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg(self.0.path()).status();
-    }
+    assert_eq!(written(), before);
 }
 
 #[tokio::test]
 async fn a_full_disk_refuses_and_recovers() {
     let Some(disk) = SmallDisk::mount() else {
-        println!("SKIPPED: mounting a small file system needs root");
         return;
     };
-    let path = database(disk.0.path());
+    let path = database(disk.path());
     let store = open(&path);
     let large = |n| Event {
         payload: Bytes::from(vec![b'1'; 64 << 10]),
@@ -302,9 +259,7 @@ async fn a_full_disk_refuses_and_recovers() {
     store.accept(large(0)).await.unwrap();
     accepted.push(0);
     for round in 1..3 {
-        let ballast = disk.0.path().join("ballast");
-        let mut file = fs::File::create(&ballast).unwrap();
-        while file.write(&[1; 4096]).is_ok() {}
+        let ballast = disk.fill();
         let before = store.counts().await.unwrap();
         let full = |result: Result<(), EventError>| {
             let error = result.unwrap_err();
@@ -328,7 +283,6 @@ async fn a_full_disk_refuses_and_recovers() {
             before,
             "nothing was accepted"
         );
-        drop(file);
         fs::remove_file(ballast).unwrap();
         store.accept(large(round)).await.unwrap();
         accepted.push(round);

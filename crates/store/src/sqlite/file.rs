@@ -6,7 +6,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 use super::fault::{corrupt, sql};
-use super::schema::{create_private, pragma};
+use super::schema::{create_private, pragma, settle};
 use crate::contract::StoreError;
 
 /// What a file is for.
@@ -35,8 +35,7 @@ const STATEMENTS: usize = 64;
 /// Bytes that the log keeps on disk after it was moved: one large call does not hold space for ever.
 const LOG_KEPT: u32 = 64 << 20;
 
-/// Opens or makes the database, for its one writer. Durability is synchronous FULL: in WAL mode each transaction's log
-/// is synced before its COMMIT returns, and before a reader sees it.
+/// Opens or makes the database, for its one writer.
 pub(super) fn open(path: &Path, kind: &Kind) -> Result<Connection, StoreError> {
     create_private(path)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -44,20 +43,7 @@ pub(super) fn open(path: &Path, kind: &Kind) -> Result<Connection, StoreError> {
     connection.busy_timeout(BUSY).map_err(sql)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     let known = recognise(&connection, kind)?;
-    let mode: String = connection
-        .pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))
-        .map_err(sql)?;
-    if mode != "wal" {
-        return Err(StoreError::Unavailable(format!(
-            "its file system does not allow a write-ahead log (journal mode stays {mode})"
-        )));
-    }
-    pragma(&connection, "synchronous", "FULL")?;
-    pragma(&connection, "foreign_keys", true)?;
-    pragma(&connection, "trusted_schema", false)?;
-    pragma(&connection, "cell_size_check", true)?;
-    pragma(&connection, "journal_size_limit", LOG_KEPT)?;
-    pragma(&connection, "wal_autocheckpoint", kind.checkpoint_pages)?;
+    settle(&connection, kind.checkpoint_pages, LOG_KEPT)?;
     if known < kind.migrations.len() {
         let transaction = connection
             .transaction_with_behavior(TransactionBehavior::Immediate)

@@ -14,6 +14,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use super::fault::{corrupt, sql};
 use super::row::Content;
 use super::schema::Head;
+use super::statement::execute;
 use super::watermark::Watermark;
 use crate::contract::StoreError;
 
@@ -180,25 +181,33 @@ impl Writer {
                 .connection
                 .transaction_with_behavior(TransactionBehavior::Immediate)
                 .map_err(sql)?;
+            let before = transaction.total_changes();
             for waiting in batch.iter_mut() {
                 performed += 1;
                 waiting.job.perform(&transaction, sequence)?;
             }
+            if transaction.total_changes() == before {
+                // Whoever looked and found nothing to do does not wait for the disk, and has no others wait.
+                return Ok(false);
+            }
             write_sequence(&transaction, sequence)?;
-            transaction.commit().map_err(sql)
+            transaction.commit().map_err(sql)?;
+            Ok(true)
         })();
         match result {
-            Ok(()) => {
+            Ok(false) => Ok(()),
+            Ok(true) => {
                 self.sequence = sequence;
                 self.watermark.raise(&head(sequence));
+                Ok(())
             }
-            Err(_) => {
+            Err(error) => {
                 for waiting in batch.iter_mut().take(performed).rev() {
                     waiting.job.undo();
                 }
+                Err(error)
             }
         }
-        result
     }
 }
 
@@ -219,10 +228,7 @@ fn read_sequence(connection: &Connection) -> Result<i64, StoreError> {
 }
 
 fn write_sequence(connection: &Connection, sequence: i64) -> Result<(), StoreError> {
-    let mut statement = connection
-        .prepare_cached("UPDATE head SET sequence = ?1")
-        .map_err(sql)?;
-    match statement.execute((sequence,)).map_err(sql)? {
+    match execute(connection, "UPDATE head SET sequence = ?1", (sequence,))? {
         1 => Ok(()),
         n => Err(corrupt(format_args!("it has {n} heads"))),
     }

@@ -20,6 +20,7 @@ mod queues;
 mod readers;
 mod row;
 mod schema;
+mod statement;
 mod watermark;
 mod writer;
 

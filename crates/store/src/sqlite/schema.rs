@@ -7,10 +7,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior};
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 use super::fault::{corrupt, sql};
 use super::row::Content;
+use super::statement::{execute, first};
 use crate::contract::StoreError;
 
 /// Marks the file as ours in its header (SQLite, "Database File Format", 1.3.20): `Hrth`.
@@ -45,13 +46,12 @@ pub(super) struct Head {
 
 impl Head {
     pub(super) fn read(connection: &Connection) -> Result<Self, StoreError> {
-        let mut statement = connection
-            .prepare_cached("SELECT sequence, content FROM head")
-            .map_err(sql)?;
-        let found: Option<(u64, [u8; 32])> = statement
-            .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))
-            .optional()
-            .map_err(sql)?;
+        let found: Option<(u64, [u8; 32])> = first(
+            connection,
+            "SELECT sequence, content FROM head",
+            [],
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )?;
         match found {
             Some((sequence, content)) => Ok(Self {
                 sequence,
@@ -62,13 +62,11 @@ impl Head {
     }
 
     pub(super) fn write(&self, connection: &Connection) -> Result<(), StoreError> {
-        let mut statement = connection
-            .prepare_cached("UPDATE head SET sequence = ?1, content = ?2")
-            .map_err(sql)?;
-        match statement
-            .execute((self.sequence, self.content.0))
-            .map_err(sql)?
-        {
+        match execute(
+            connection,
+            "UPDATE head SET sequence = ?1, content = ?2",
+            (self.sequence, self.content.0),
+        )? {
             1 => Ok(()),
             n => Err(corrupt(format_args!("it has {n} heads"))),
         }
@@ -90,7 +88,7 @@ pub(super) fn open(path: &Path) -> Result<(Connection, Head), StoreError> {
     // by children that outlive it (a lock by `flock` would be).
     pragma(&connection, "locking_mode", "EXCLUSIVE")?;
     let known = recognise(&connection)?;
-    settle(&connection)?;
+    settle(&connection, CHECKPOINT_PAGES, LOG_KEPT)?;
     migrate(&mut connection, known)?;
     compare_schema(&connection)?;
     check_integrity(&connection)?;
@@ -153,9 +151,14 @@ fn recognise(connection: &Connection) -> Result<usize, StoreError> {
     }
 }
 
-/// Settings of the connection. Durability is synchronous FULL: in WAL mode, each transaction's log is synced
-/// before its COMMIT returns.
-fn settle(connection: &Connection) -> Result<(), StoreError> {
+/// Settings of a connection that writes: pages in the log before they are moved to the database, and bytes that the log
+/// keeps then. Durability is synchronous FULL: in WAL mode, each transaction's log is synced before its COMMIT returns,
+/// and before a reader sees it.
+pub(super) fn settle(
+    connection: &Connection,
+    checkpoint_pages: u32,
+    log_kept: u32,
+) -> Result<(), StoreError> {
     let mode: String = connection
         .pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))
         .map_err(sql)?;
@@ -168,8 +171,8 @@ fn settle(connection: &Connection) -> Result<(), StoreError> {
     pragma(connection, "foreign_keys", true)?;
     pragma(connection, "trusted_schema", false)?;
     pragma(connection, "cell_size_check", true)?;
-    pragma(connection, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
-    pragma(connection, "journal_size_limit", LOG_KEPT)
+    pragma(connection, "wal_autocheckpoint", checkpoint_pages)?;
+    pragma(connection, "journal_size_limit", log_kept)
 }
 
 /// Runs the migrations after the first `known`, all or none. Takes the write lock even when there are none.

@@ -1,4 +1,4 @@
-//! A second process that commits, and what it has said.
+//! A second process that commits, and what it has said; what the kernel saw of it; a small disk.
 #![allow(dead_code, reason = "each test binary uses its part")]
 
 use std::io::{BufRead, BufReader, Read};
@@ -75,22 +75,30 @@ impl Sequence {
 
 /// This test binary again, to run only the test `child` (which calls [`be_the_child`]).
 pub(crate) fn child_of(wrapper: &[&str], database: &Path, seed: u64, commits: u64) -> Child {
+    again(wrapper)
+        .env(DATABASE, database)
+        .env(SEED, seed.to_string())
+        .env(COMMITS, commits.to_string())
+        .spawn()
+        .unwrap()
+}
+
+/// This test binary run again, by way of `wrapper`, for its test `child` alone. What that says comes on its standard
+/// error; what it is to do is for its variables to say.
+pub(crate) fn again(wrapper: &[&str]) -> Command {
     let me = std::env::current_exe().unwrap();
     let mut words = wrapper
         .iter()
         .map(std::ffi::OsStr::new)
         .chain([me.as_os_str()]);
-    Command::new(words.next().unwrap())
+    let mut command = Command::new(words.next().unwrap());
+    command
         .args(words)
         .args(["--exact", "child", "--nocapture", "--test-threads=1"])
-        .env(DATABASE, database)
-        .env(SEED, seed.to_string())
-        .env(COMMITS, commits.to_string())
         .stdin(Stdio::null())
         .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap()
+        .stderr(Stdio::piped());
+    command
 }
 
 /// Waits until the child has made all its commits and has ended without closing its store.
@@ -133,4 +141,77 @@ pub(crate) fn kill_after(mut child: Child, enough: u64, pause: std::time::Durati
             .lines()
             .filter(|line| line.starts_with(ANSWERED))
             .count() as u64
+}
+
+/// The command that has the kernel's view of a process written to `trace`, if that can be had here.
+pub(crate) fn strace(trace: &Path) -> Option<Vec<&str>> {
+    let works = Command::new("strace")
+        .args(["-o", "/dev/null", "true"])
+        .status();
+    if !works.is_ok_and(|status| status.success()) {
+        println!("SKIPPED: strace is not installed or may not trace here");
+        return None;
+    }
+    let calls = "trace=fsync,fdatasync,write,pwrite64";
+    let mut wrapper = vec!["strace", "-f", "-y", "-s", "64", "-e", calls, "-o"];
+    wrapper.extend(trace.to_str());
+    Some(wrapper)
+}
+
+/// How many answers a trace shows. Each must come after an fsync of the log of `database` that covers what was written.
+pub(crate) fn answers_after_fsync(trace: &Path, database: &Path) -> u64 {
+    let log = format!("{}-wal>", database.file_name().unwrap().display());
+    let trace = std::fs::read_to_string(trace).unwrap();
+    let (mut logged, mut synced, mut answers) = (false, false, 0);
+    for line in trace.lines() {
+        let of_the_log = line.contains(&log);
+        if of_the_log && line.contains(" pwrite64(") {
+            // Written again after the last sync: what counts is a sync from here on.
+            (logged, synced) = (true, false);
+        } else if of_the_log && (line.contains(" fsync(") || line.contains(" fdatasync(")) {
+            assert!(!line.contains("= -1"), "{line}");
+            synced = logged;
+        } else if line.contains(" write(2") && line.contains(&format!("\"{ANSWERED}")) {
+            assert!(synced, "answered without an fsync of the log: {line}");
+            (logged, synced) = (false, false);
+            answers += 1;
+        }
+    }
+    answers
+}
+
+/// A small file system of its own, taken away at the end.
+pub(crate) struct SmallDisk(tempfile::TempDir);
+
+impl SmallDisk {
+    pub(crate) fn mount() -> Option<Self> {
+        let folder = tempfile::TempDir::new().unwrap();
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", "size=2m", "tmpfs"])
+            .arg(folder.path())
+            .output();
+        if mounted.is_ok_and(|output| output.status.success()) {
+            return Some(Self(folder));
+        }
+        println!("SKIPPED: mounting a small file system needs root");
+        None
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    /// Takes all of its space; what is removed to give it back.
+    pub(crate) fn fill(&self) -> PathBuf {
+        let ballast = self.path().join("ballast");
+        let mut file = std::fs::File::create(&ballast).unwrap();
+        while std::io::Write::write(&mut file, &[1; 4096]).is_ok() {}
+        ballast
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(self.path()).status();
+    }
 }

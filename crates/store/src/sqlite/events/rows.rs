@@ -5,12 +5,13 @@ use hearth_types::event_invoke::Condition;
 use hearth_types::invoke::{FunctionError, RequestId};
 use hearth_types::name::{FunctionKey, Qualifier};
 use hearth_types::time::Timestamp;
-use rusqlite::{Connection, OptionalExtension, Row};
+use rusqlite::{Connection, Row};
 use sha2::{Digest as _, Sha256};
 
 use crate::contract::StoreError;
 use crate::events::{End, Event, EventPage, Lease, Listed, Position, Tries};
-use crate::sqlite::fault::{corrupt, sql};
+use crate::sqlite::fault::corrupt;
+use crate::sqlite::statement::{collect, execute, first};
 
 /// Over an event as it was accepted.
 pub(super) type Checksum = [u8; 32];
@@ -65,47 +66,6 @@ fn trial(row: &Row<'_>) -> rusqlite::Result<Trial> {
         },
         cause: row.get(7)?,
     })
-}
-
-fn execute(
-    connection: &Connection,
-    statement: &str,
-    parameters: impl rusqlite::Params,
-) -> Result<usize, StoreError> {
-    connection
-        .prepare_cached(statement)
-        .map_err(sql)?
-        .execute(parameters)
-        .map_err(sql)
-}
-
-fn collect<T>(
-    connection: &Connection,
-    query: &str,
-    parameters: impl rusqlite::Params,
-    read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
-) -> Result<Vec<T>, StoreError> {
-    connection
-        .prepare_cached(query)
-        .map_err(sql)?
-        .query_map(parameters, read)
-        .map_err(sql)?
-        .collect::<rusqlite::Result<_>>()
-        .map_err(sql)
-}
-
-fn first<T>(
-    connection: &Connection,
-    query: &str,
-    parameters: impl rusqlite::Params,
-    read: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
-) -> Result<Option<T>, StoreError> {
-    connection
-        .prepare_cached(query)
-        .map_err(sql)?
-        .query_row(parameters, read)
-        .optional()
-        .map_err(sql)
 }
 
 pub(super) fn insert_function(

@@ -12,6 +12,7 @@ use crate::queues::{
     DEDUPLICATION_MS, Delivered, Delta, Fate, MOST_IN_FLIGHT, MOST_SWEPT, NewMessage, Queue,
     QueueKey, QueueStoreError, RECEIVE_BYTES, Receipt, Received, Sent,
 };
+use crate::sqlite::statement;
 
 /// Longest that one delivery of a message may be in flight (SQS: 12 hours), milliseconds.
 const IN_FLIGHT_MS: i64 = 12 * 3_600_000;
@@ -372,7 +373,7 @@ pub(super) fn change_visibility(
 pub(super) fn sweep(work: &mut Work<'_>) -> Result<bool, StoreError> {
     let mut left = MOST_SWEPT;
     left -= rows::forget_duplicates(work.connection, work.now, left)?;
-    let emptied: Vec<i64> = rows::collect(
+    let emptied: Vec<i64> = statement::collect(
         work.connection,
         "SELECT heap FROM emptied LIMIT 16",
         (),
@@ -393,7 +394,7 @@ pub(super) fn sweep(work: &mut Work<'_>) -> Result<bool, StoreError> {
             "DELETE FROM emptied WHERE heap = ?1",
         ];
         for statement in done {
-            rows::execute(work.connection, statement, (heap,))?;
+            statement::execute(work.connection, statement, (heap,))?;
         }
     }
     let mut last = i64::MIN;

@@ -25,6 +25,7 @@ use super::fault::sql;
 use super::file::{self, Kind};
 use super::group::{Group, gone};
 use super::readers::Readers;
+use super::statement;
 use crate::contract::StoreError;
 use crate::queues::{
     Created, Delta, Fate, NewMessage, Queue, QueueCounts, QueueKey, QueueStoreError, Receipt,
@@ -158,7 +159,7 @@ impl SqliteQueueStore {
                 return Ok(Created::Exists(Box::new(queue)));
             }
             let count: Option<u64> =
-                rows::first(work.connection, "SELECT count(*) FROM queues", (), |row| {
+                statement::first(work.connection, "SELECT count(*) FROM queues", (), |row| {
                     row.get(0)
                 })?;
             if count.unwrap_or(0) >= most {
@@ -210,12 +211,12 @@ impl SqliteQueueStore {
             let Some(queue) = rows::queue(work.connection, &key)? else {
                 return Ok(Err(QueueStoreError::Missing));
             };
-            rows::execute(
+            statement::execute(
                 work.connection,
                 "INSERT INTO emptied VALUES (?1)",
                 (queue.heap,),
             )?;
-            rows::execute(
+            statement::execute(
                 work.connection,
                 "DELETE FROM queues WHERE queue = ?1",
                 (queue.number,),
@@ -235,7 +236,7 @@ impl SqliteQueueStore {
             let Some(mut queue) = rows::queue(work.connection, &key)? else {
                 return Ok(Err(QueueStoreError::Missing));
             };
-            rows::execute(
+            statement::execute(
                 work.connection,
                 "INSERT INTO emptied VALUES (?1)",
                 (queue.heap,),
@@ -300,7 +301,7 @@ impl SqliteQueueStore {
     ) -> Result<Vec<String>, StoreError> {
         self.readers
             .read(move |connection| {
-                rows::collect(
+                statement::collect(
                     connection,
                     // Names are ASCII, so that what begins with the prefix is one range of the index.
                     "SELECT name FROM queues WHERE account = ?1 AND region = ?2 AND name >= ?3 AND name > ?4
@@ -324,7 +325,7 @@ impl SqliteQueueStore {
     ) -> Result<Vec<String>, StoreError> {
         self.readers
             .read(move |connection| {
-                rows::collect(
+                statement::collect(
                     connection,
                     "SELECT name FROM queues WHERE account = ?1 AND region = ?2 AND target = ?3 AND name > ?4
                      ORDER BY name LIMIT ?5",

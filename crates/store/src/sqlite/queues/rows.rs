@@ -3,46 +3,13 @@
 use hearth_types::name::AccountId;
 use hearth_types::name::Region;
 use hearth_types::time::Timestamp;
-use rusqlite::{Connection, OptionalExtension, Params, Row};
+use rusqlite::{Connection, Row};
 use sha2::{Digest as _, Sha256};
 
 use crate::contract::StoreError;
 use crate::queues::{NewMessage, Queue, QueueKey};
-use crate::sqlite::fault::{corrupt, sql};
-
-pub(super) fn execute(
-    connection: &Connection,
-    statement: &str,
-    params: impl Params,
-) -> Result<usize, StoreError> {
-    connection
-        .prepare_cached(statement)
-        .and_then(|mut statement| statement.execute(params))
-        .map_err(sql)
-}
-
-pub(super) fn first<T>(
-    connection: &Connection,
-    statement: &str,
-    params: impl Params,
-    read: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
-) -> Result<Option<T>, StoreError> {
-    connection
-        .prepare_cached(statement)
-        .and_then(|mut statement| statement.query_row(params, read).optional())
-        .map_err(sql)
-}
-
-pub(super) fn collect<T>(
-    connection: &Connection,
-    statement: &str,
-    params: impl Params,
-    read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
-) -> Result<Vec<T>, StoreError> {
-    let mut statement = connection.prepare_cached(statement).map_err(sql)?;
-    let rows = statement.query_map(params, read).map_err(sql)?;
-    rows.collect::<Result<_, _>>().map_err(sql)
-}
+use crate::sqlite::fault::corrupt;
+use crate::sqlite::statement::{collect, execute, first};
 
 fn json(value: &impl serde::Serialize) -> Result<String, StoreError> {
     serde_json::to_string(value)
