@@ -28,6 +28,7 @@ mod wasm;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
 
 /// Measures Hearth beside its floors and peers.
@@ -65,6 +66,27 @@ struct Places {
     /// Folder for the results
     #[arg(long)]
     output: PathBuf,
+}
+
+impl Places {
+    /// Prints a suite's tables, and keeps them, with a plot of `lines` in which names that begin with `ours` stand out.
+    fn publish(
+        &self,
+        suite: &str,
+        tables: &str,
+        plot: Option<(&report::Lines, &str)>,
+    ) -> anyhow::Result<()> {
+        std::fs::create_dir_all(&self.output).context("create the output folder")?;
+        println!("{tables}");
+        let file = self.output.join(format!("{suite}.md"));
+        std::fs::write(file, tables).context("write the results")?;
+        if let Some((lines, ours)) = plot {
+            let file = self.output.join(format!("{suite}.svg"));
+            report::plot(&file, lines, ours)?;
+            println!("plot: {}", file.display());
+        }
+        Ok(())
+    }
 }
 
 #[tokio::main]

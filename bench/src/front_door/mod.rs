@@ -88,17 +88,10 @@ pub(crate) async fn run(options: &Options) -> anyhow::Result<()> {
     }
     suite.node.stop().await?;
 
-    let output = &options.places.output;
-    std::fs::create_dir_all(output).context("create the output folder")?;
-    let text = report::markdown(&results);
-    println!("{text}");
-    std::fs::write(output.join("front-door.md"), &text).context("write the results")?;
-    if let Some(web) = &results.web {
-        let plot = output.join("front-door.svg");
-        crate::report::plot(&plot, &web.lines, web::HEARTH)?;
-        println!("plot: {}", plot.display());
-    }
-    Ok(())
+    let plot = results.web.as_ref().map(|web| (&web.lines, web::HEARTH));
+    options
+        .places
+        .publish("front-door", &report::markdown(&results), plot)
 }
 
 /// What is asked, and under which name its line goes.

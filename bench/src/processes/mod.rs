@@ -90,16 +90,11 @@ pub(crate) async fn run(options: &Options) -> anyhow::Result<()> {
     }
     node.stop().await?;
 
-    std::fs::create_dir_all(&places.output).context("create the output folder")?;
-    let text = report::markdown(&warm.0, &cold);
-    println!("{text}");
+    let tables = report::markdown(&warm.0, &cold);
+    places.publish("processes", &tables, Some((&warm.0, HEARTH)))?;
     for line in &warm.1 {
         println!("not measured: {line}");
     }
-    std::fs::write(places.output.join("processes.md"), &text).context("write the results")?;
-    let plot = places.output.join("processes.svg");
-    crate::report::plot(&plot, &warm.0, HEARTH)?;
-    println!("plot: {}", plot.display());
     Ok(())
 }
 

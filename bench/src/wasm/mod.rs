@@ -17,7 +17,6 @@ mod warm;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 
 use self::peers::Wasmtime;
@@ -120,17 +119,10 @@ pub(crate) async fn run(options: &Options) -> anyhow::Result<()> {
     }
     suite.node.stop().await?;
 
-    let output = &options.places.output;
-    std::fs::create_dir_all(output).context("create the output folder")?;
-    let text = report::markdown(&results);
-    println!("{text}");
-    std::fs::write(output.join("wasm.md"), &text).context("write the results")?;
-    if let Some(warm) = &results.warm {
-        let plot = output.join("wasm.svg");
-        crate::report::plot(&plot, warm, warm::HEARTH)?;
-        println!("plot: {}", plot.display());
-    }
-    Ok(())
+    let plot = results.warm.as_ref().map(|warm| (warm, warm::HEARTH));
+    options
+        .places
+        .publish("wasm", &report::markdown(&results), plot)
 }
 
 /// A plain request for a hello.

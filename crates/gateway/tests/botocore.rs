@@ -4,39 +4,13 @@
 
 mod node;
 
-use std::path::Path;
-
 use hearth_types::name::FunctionKey;
 use hearth_types::time::Timestamp;
-use node::{ACCOUNT, KEY_ID, Node, REGION, SECRET, scope};
+use node::{ACCOUNT, Node, python_client, scope};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_python_client_does_the_whole_life_of_a_function() {
-    let Ok(python) = std::env::var("HEARTH_TEST_PYTHON") else {
-        eprintln!("skipped: HEARTH_TEST_PYTHON names no Python that has boto3");
-        return;
-    };
-    let node = Node::start().await;
-    write_log(&node).await;
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/botocore_client.py");
-    let output = tokio::process::Command::new(python)
-        .arg(script)
-        .arg(format!("http://{}", node.address))
-        .env("AWS_ACCESS_KEY_ID", KEY_ID)
-        .env("AWS_SECRET_ACCESS_KEY", SECRET)
-        .env("AWS_DEFAULT_REGION", REGION)
-        .env_remove("AWS_SESSION_TOKEN")
-        .env_remove("AWS_PROFILE")
-        .output()
-        .await
-        .unwrap();
-    assert!(
-        output.status.success(),
-        "{}{}",
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    );
-    assert_eq!(output.stdout, b"done\n");
+    python_client("botocore_client.py", write_log).await;
 }
 
 async fn write_log(node: &Node) {

@@ -8,6 +8,7 @@ mod stream_player;
 
 use std::io::{Cursor, Write as _};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, SystemTime};
@@ -604,4 +605,35 @@ impl Wire {
             String::from_utf8_lossy(&self.read)
         );
     }
+}
+
+/// Runs one of the scripts beside the tests with the service's own Python client against a node; `prepare` comes first.
+pub(crate) async fn python_client(script: &str, prepare: impl AsyncFnOnce(&Node)) {
+    let Ok(python) = std::env::var("HEARTH_TEST_PYTHON") else {
+        eprintln!("skipped: HEARTH_TEST_PYTHON names no Python that has boto3");
+        return;
+    };
+    let node = Node::start().await;
+    prepare(&node).await;
+    let script = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests")
+        .join(script);
+    let output = tokio::process::Command::new(python)
+        .arg(script)
+        .arg(format!("http://{}", node.address))
+        .env("AWS_ACCESS_KEY_ID", KEY_ID)
+        .env("AWS_SECRET_ACCESS_KEY", SECRET)
+        .env("AWS_DEFAULT_REGION", REGION)
+        .env_remove("AWS_SESSION_TOKEN")
+        .env_remove("AWS_PROFILE")
+        .output()
+        .await
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    assert_eq!(output.stdout, b"done\n");
 }
