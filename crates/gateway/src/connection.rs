@@ -82,10 +82,7 @@ impl Gateway {
             .keep_alive_timeout(bounds.pace.idle);
         let gateway = self.clone();
         let peer = Arc::new(peer);
-        let service = service_fn(move |request| {
-            let (gateway, peer) = (gateway.clone(), Arc::clone(&peer));
-            async move { gateway.answer(request, &peer).await }
-        });
+        let service = service_fn(move |request| gateway.answer(request, &peer));
         let stream = TokioIo::new(Opening::new(stream, bounds.head));
         let connection = http.serve_connection_with_upgrades(stream, service);
         tokio::pin!(connection);

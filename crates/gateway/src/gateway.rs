@@ -3,10 +3,12 @@
 
 use std::convert::Infallible;
 use std::fmt;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use bytes::Bytes;
+use futures_util::future::{self, Either, Ready};
 use hearth_code::{CodeError, Packages};
 use hearth_events::Events;
 use hearth_queues::Queues;
@@ -26,11 +28,11 @@ use crate::auth::{Keys, RootKey, Service, Sessions};
 use crate::body::{self, Budget, Unread};
 use crate::connection::ConnectionOptions;
 use crate::error_response::{self, Answer, Protocol};
-use crate::function_url::{Peer, UrlDomain};
+use crate::function_url::{Peer, Place, UrlDomain};
 use crate::operation::{CONTROL_BYTES, NoTarget, Target};
 use crate::package_url::{self, PackageLinks};
 use crate::response_body::ResponseBody;
-use crate::routes::Tokens;
+use crate::routes::{Choice, Tokens};
 use crate::{lambda, logs_api, random, sqs_api, sts_api};
 
 /// What the node decides for its front door.
@@ -119,6 +121,18 @@ pub(crate) struct Call<'a> {
     pub(crate) now: Timestamp,
 }
 
+/// An answer that is there at once, or later. What comes later is in a box: its state takes kilobytes, which would else be
+/// moved into the connection's for each request, those that are answered at once among them.
+pub(crate) type Answering = Either<Ready<Answered>, Pin<Box<dyn Future<Output = Answered> + Send>>>;
+type Answered = Result<Response<ResponseBody>, Infallible>;
+
+/// Where a request goes.
+enum Way {
+    Route(Choice),
+    FunctionUrl(Place),
+    Api,
+}
+
 /// A failure before an operation has begun, with what its response needs besides.
 struct Refusal {
     error: ApiError,
@@ -171,26 +185,35 @@ impl Gateway {
     }
 
     /// Answers one request.
-    pub(crate) async fn answer(
-        &self,
-        request: Request<Incoming>,
-        peer: &Peer,
-    ) -> Result<Response<ResponseBody>, Infallible> {
+    pub(crate) fn answer(&self, request: Request<Incoming>, peer: &Arc<Peer>) -> Answering {
         let request_id = RequestId::from_random(random::bytes());
         let (parts, body) = request.into_parts();
-        if let Some(choice) = self.0.choice_at_host(&parts) {
-            let answer = self.0.at_route(choice, parts, body, peer, request_id);
-            return Ok(answer.await);
+        let way = self.0.way(&parts);
+        if let Way::Route(Choice::Route(chosen)) = &way
+            && let Some(answer) = chosen.at_once(&parts, request_id)
+        {
+            discard(&parts, body);
+            return Answering::Left(future::ready(Ok(answer)));
         }
-        if let Some(place) = self.0.place_of(&parts) {
-            let answer = self.0.at_function_url(place, parts, body, peer, request_id);
-            return Ok(answer.await);
-        }
-        if let Some(choice) = self.0.choice_at_every_host(&parts) {
-            let answer = self.0.at_route(choice, parts, body, peer, request_id);
-            return Ok(answer.await);
-        }
-        Ok(self.answer_api(parts, body, peer, request_id).await)
+        let (gateway, peer) = (self.clone(), Arc::clone(peer));
+        // A box for each way: the longest one's state is not what the others should take room for.
+        Answering::Right(match way {
+            Way::Route(choice) => Box::pin(async move {
+                let answer = gateway.0.at_route(choice, parts, body, &peer, request_id);
+                Ok(answer.await)
+            }),
+            Way::FunctionUrl(place) => Box::pin(async move {
+                let answer = gateway
+                    .0
+                    .at_function_url(place, parts, body, &peer, request_id);
+                Ok(answer.await)
+            }),
+            Way::Api => {
+                Box::pin(
+                    async move { Ok(gateway.answer_api(parts, body, &peer, request_id).await) },
+                )
+            }
+        })
     }
 
     /// Answers one request that is at no function URL and no route.
@@ -245,6 +268,18 @@ impl Gateway {
 }
 
 impl Parted {
+    /// A host that a route names has routes only; on all others the platform's own paths come first.
+    fn way(&self, parts: &Parts) -> Way {
+        if let Some(choice) = self.choice_at_host(parts) {
+            return Way::Route(choice);
+        }
+        if let Some(place) = self.place_of(parts) {
+            return Way::FunctionUrl(place);
+        }
+        self.choice_at_every_host(parts)
+            .map_or(Way::Api, Way::Route)
+    }
+
     /// The part of the way that every signed request goes.
     async fn authenticated(
         &self,

@@ -26,21 +26,24 @@ fn new(sampled: bool, now: Timestamp) -> String {
     let mut bytes = [0; 24];
     bytes[..4].copy_from_slice(&seconds.to_be_bytes());
     bytes[4..].copy_from_slice(&random::bytes::<20>());
-    let digits = hex::encode(bytes);
+    let mut digits = [0; 48];
+    // Twice as long as the bytes: it can't fail.
+    let _ = hex::encode_to_slice(bytes, &mut digits);
     let (time, random) = digits.split_at(8);
     let (root, parent) = random.split_at(24);
     let sampled = if sampled { "1" } else { "0" };
-    [
-        "Root=1-",
+    let text = [
+        b"Root=1-",
         time,
-        "-",
+        b"-",
         root,
-        ";Parent=",
+        b";Parent=",
         parent,
-        ";Sampled=",
-        sampled,
+        b";Sampled=",
+        sampled.as_bytes(),
     ]
-    .concat()
+    .concat();
+    String::from_utf8(text).unwrap_or_default()
 }
 
 /// The text goes to the function in a header and an environment variable, so it may hold nothing but fields of

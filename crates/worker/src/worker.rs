@@ -147,7 +147,7 @@ impl Worker {
         if runtime.is_none() && self.shared.pools().contains_key(&deployment.id) {
             return Ok(Wall::Process);
         }
-        match components.load(deployment).await {
+        match Box::pin(components.load(deployment)).await {
             Ok(Some(loaded)) => Ok(Wall::Component(loaded.guest, Some(loaded.waited))),
             Ok(None) => Ok(Wall::Process),
             Err(unready) => Err(unready.error(deployment)),
@@ -194,9 +194,13 @@ impl Worker {
         request: http::Request<Body>,
     ) -> Result<Served, ApiError> {
         match self.wall(&invocation.deployment).await? {
+            // In a box: the state of this way would else be moved about with every call of a component.
             Wall::Process if invocation.deployment.is_web() => {
-                let visit = self.visit(visitor(&invocation)).await;
-                web::serve(visit, invocation, request).await
+                let served = Box::pin(async move {
+                    let visit = self.visit(visitor(&invocation)).await;
+                    web::serve(visit, invocation, request).await
+                });
+                served.await
             }
             Wall::Process => Ok(Served::TakesEvents(request)),
             Wall::Component(guest, loading) => {

@@ -280,30 +280,25 @@ impl Parted {
                 discard(&parts, body);
                 return Err(Refusal::closed());
             }
-            UrlAuth::AwsIam => match self
-                .signed(
-                    &url.key().region,
-                    |who| url.lets_in(who),
-                    &parts,
-                    &mut body,
-                    at,
-                )
-                .await
-            {
-                Ok((read, signer)) => {
-                    let authorizer = Authorizer {
-                        iam: Some(signer),
-                        ..Authorizer::default()
-                    };
-                    (Arriving::Read(read), Some(authorizer))
-                }
-                Err(refusal) => {
-                    if !refusal.closes() {
-                        discard(&parts, body);
+            UrlAuth::AwsIam => {
+                let region = &url.key().region;
+                let signed = self.signed(region, |who| url.lets_in(who), &parts, &mut body, at);
+                match Box::pin(signed).await {
+                    Ok((read, signer)) => {
+                        let authorizer = Authorizer {
+                            iam: Some(signer),
+                            ..Authorizer::default()
+                        };
+                        (Arriving::Read(read), Some(authorizer))
                     }
-                    return Err(refusal);
+                    Err(refusal) => {
+                        if !refusal.closes() {
+                            discard(&parts, body);
+                        }
+                        return Err(refusal);
+                    }
                 }
-            },
+            }
         };
         let asker = Asker {
             door: Door::Url(url),
@@ -370,7 +365,7 @@ impl Parted {
             },
             Served::Failed(_) => Err(Refusal::function_failed()),
             Served::TakesEvents(request) => {
-                self.answer_with_event(request, asker, resolved, held).await
+                Box::pin(self.answer_with_event(request, asker, resolved, held)).await
             }
         }
     }

@@ -14,7 +14,7 @@ mod token;
 
 use std::time::{Instant, SystemTime};
 
-use hearth_registry::{FixedResponse, NewPath, Route, RouteTarget};
+use hearth_registry::{Access, FixedResponse, NewPath, Route, RouteTarget};
 use hearth_types::ErrorKind;
 use hearth_types::invoke::RequestId;
 use hearth_types::time::Timestamp;
@@ -141,6 +141,27 @@ impl Parted {
             .await?;
         route.response_edits().apply(answer.headers_mut());
         Ok(answer)
+    }
+}
+
+impl Chosen {
+    /// The answer of a route that lets everybody in and answers by itself: nothing in it waits. `None` at every other one.
+    pub(crate) fn at_once(
+        &self,
+        parts: &Parts,
+        request_id: RequestId,
+    ) -> Option<Response<ResponseBody>> {
+        let RouteTarget::Fixed(response) = self.route.target() else {
+            return None;
+        };
+        if self.route.is_limited() || !matches!(self.route.access(), Access::Open) {
+            return None;
+        }
+        let mut answer = fixed(response, request_id);
+        if let Some(rules) = self.route.cors() {
+            rules.apply(parts.headers.get(ORIGIN), answer.headers_mut());
+        }
+        Some(answer)
     }
 }
 

@@ -79,7 +79,7 @@ struct OnNode<A: Args> {
     #[command(flatten)]
     connection: Connection,
     /// Data folder of the node, for its address and credentials [default: the user's data directory]
-    #[arg(long, env = "HEARTH_DATA", value_name = "DIR")]
+    #[arg(long, global = true, env = "HEARTH_DATA", value_name = "DIR")]
     data_folder: Option<PathBuf>,
     #[command(flatten)]
     args: A,
