@@ -42,6 +42,7 @@ mod tests {
                 "hearth-store",
                 "hearth-registry",
                 "hearth-events",
+                "hearth-queues",
             ],
         ),
         (

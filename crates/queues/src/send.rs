@@ -1,6 +1,6 @@
 //! SendMessage and SendMessageBatch.
 
-use hearth_store::queues::{NewMessage, Queue};
+use hearth_store::queues::{NewMessage, Queue, QueueKey};
 use hearth_types::invoke::RequestId;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -25,6 +25,28 @@ struct Checked {
 }
 
 impl Queues {
+    /// Sends a message of the platform's own, by the rules of `SendMessage`, under an identifier of its choice; it is on
+    /// disk when this answers.
+    ///
+    /// # Errors
+    /// [`QueueError`]; nothing was sent.
+    pub async fn send(
+        &self,
+        key: QueueKey,
+        id: RequestId,
+        message: SendMessage,
+    ) -> Result<(), QueueError> {
+        let queue = self.store.queue(key).await?;
+        let queue = queue.ok_or_else(QueueError::missing_queue)?;
+        let message = NewMessage {
+            id: id.as_str().to_owned(),
+            ..check(&queue, message)?.message
+        };
+        let now = self.now();
+        self.store.send(queue.key, vec![message], now).await?;
+        Ok(())
+    }
+
     pub(crate) async fn send_message(
         &self,
         caller: &Caller,

@@ -243,7 +243,7 @@ impl Inner {
 }
 
 /// What a caller is told when the store can't.
-fn refusal(error: &StoreError) -> ApiError {
+pub(crate) fn refusal(error: &StoreError) -> ApiError {
     tracing::error!(%error, "the store refused a change");
     match error {
         StoreError::Full(_) => ApiError::new(

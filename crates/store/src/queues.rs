@@ -10,7 +10,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use hearth_types::name::{AccountId, Region};
+use hearth_types::name::{AccountId, QueueId, Region};
 use hearth_types::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -40,6 +40,16 @@ pub struct QueueKey {
     pub region: Region,
     /// The name within both.
     pub name: String,
+}
+
+impl From<&QueueId> for QueueKey {
+    fn from(id: &QueueId) -> Self {
+        Self {
+            account: id.account.clone(),
+            region: id.region.clone(),
+            name: id.name.to_string(),
+        }
+    }
 }
 
 /// What is set of a queue.
