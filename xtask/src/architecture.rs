@@ -9,8 +9,9 @@ mod tests {
 
     /// Every crate with the crates that it may use. `gateway` does not know `worker` or `sandbox`: it speaks to
     /// workers through `types::invoke::Invoker`. Nobody uses `hearth`.
-    const ALLOWED: [(&str, &[&str]); 13] = [
+    const ALLOWED: [(&str, &[&str]); 14] = [
         ("hearth-types", &[]),
+        ("hearth-patterns", &[]),
         ("hearth-store", &["hearth-types"]),
         ("hearth-code", &["hearth-types"]),
         ("hearth-sandbox", &["hearth-types"]),
