@@ -9,7 +9,7 @@ mod tests {
 
     /// Every crate with the crates that it may use. `gateway` does not know `worker` or `sandbox`: it speaks to
     /// workers through `types::invoke::Invoker`. Nobody uses `hearth`.
-    const ALLOWED: [(&str, &[&str]); 14] = [
+    const ALLOWED: [(&str, &[&str]); 15] = [
         ("hearth-types", &[]),
         ("hearth-patterns", &[]),
         ("hearth-store", &["hearth-types"]),
@@ -19,7 +19,12 @@ mod tests {
         ("hearth-wasm", &["hearth-types"]),
         (
             "hearth-registry",
-            &["hearth-types", "hearth-store", "hearth-code"],
+            &[
+                "hearth-types",
+                "hearth-store",
+                "hearth-code",
+                "hearth-patterns",
+            ],
         ),
         (
             "hearth-worker",
@@ -47,6 +52,16 @@ mod tests {
             ],
         ),
         (
+            "hearth-mappings",
+            &[
+                "hearth-types",
+                "hearth-store",
+                "hearth-patterns",
+                "hearth-registry",
+                "hearth-queues",
+            ],
+        ),
+        (
             "hearth-gateway",
             &[
                 "hearth-types",
@@ -70,6 +85,7 @@ mod tests {
                 "hearth-worker",
                 "hearth-events",
                 "hearth-queues",
+                "hearth-mappings",
                 "hearth-destinations",
                 "hearth-gateway",
             ],

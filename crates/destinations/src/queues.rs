@@ -101,6 +101,7 @@ mod tests {
                     account: "000000000000".parse().unwrap(),
                     region: "us-east-1".parse().unwrap(),
                     base: String::new(),
+                    trace: None,
                 },
                 _folder: folder,
             }

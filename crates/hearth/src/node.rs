@@ -10,6 +10,7 @@ use hearth_code::{Options as CodeOptions, PackageStore, Packages, StoreUrl};
 use hearth_events::Events;
 use hearth_gateway::auth::{RootKey as GatewayKey, Sessions};
 use hearth_gateway::{Gateway, GatewayOptions, UrlDomain};
+use hearth_mappings::Mappings;
 use hearth_queues::Queues;
 use hearth_registry::Registry;
 use hearth_sandbox::network::NetworkOptions;
@@ -203,6 +204,13 @@ impl Node {
             deliverers,
         );
         tasks.spawn(dispatcher.run(stop.clone()));
+        let mappings = Mappings::new(
+            registry.clone(),
+            Arc::new(worker.clone()),
+            queues.clone(),
+            events::clock(),
+        );
+        tasks.spawn(mappings.run(stop.clone()));
         tasks.spawn(queues.sweep());
         let until = stop.clone();
         tasks.spawn(async move { front.serve(listener, None, until).await });

@@ -54,6 +54,7 @@ impl Queues {
     ) -> Result<Value, QueueError> {
         let queue = self.queue(caller, request.queue_url.as_deref()).await?;
         let mut checked = check(&queue, request)?;
+        checked.message.trace = checked.message.trace.or_else(|| caller.trace.clone());
         let now = self.now();
         let sent = self
             .store
@@ -77,7 +78,9 @@ impl Queues {
         let mut bytes = 0;
         for (id, entry) in ids.into_iter().zip(request.entries) {
             match check(&queue, entry) {
-                Ok(checked) => {
+                Ok(mut checked) => {
+                    let trace = checked.message.trace;
+                    checked.message.trace = trace.or_else(|| caller.trace.clone());
                     bytes += checked.bytes;
                     messages.push(checked.message);
                     answers.push(checked.answer);
