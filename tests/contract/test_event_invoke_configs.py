@@ -82,7 +82,9 @@ def test_versions_and_aliases_have_their_own(lam, name):
         ({"failure": "arn:aws:sns:us-east-1:000000000000:" + "a" * 350}, "ValidationException", "350"),
         ({"failure": ACCOUNT.format("lambda", "function:nobody")}, "InvalidParameterValueException", "no such function"),
         ({"failure": ACCOUNT.format("lambda", "function:bad-events")}, "InvalidParameterValueException", "itself"),
-        ({"failure": ACCOUNT.format("sqs", "queue")}, "InvalidParameterValueException", "no queues yet"),
+        ({"failure": ACCOUNT.format("sqs", "queue")}, "InvalidParameterValueException", "no such queue"),
+        ({"failure": ACCOUNT.format("sqs", "bad-events.fifo")}, "InvalidParameterValueException", "standard queue"),
+        ({"failure": "arn:aws:sqs:eu-west-1:000000000000:queue"}, "InvalidParameterValueException", "account and region"),
         ({"failure": ACCOUNT.format("sns", "nothing")}, "InvalidParameterValueException", "hearth topic create nothing"),
         ({"failure": "arn:aws:sns:us-east-1:111111111111:t"}, "InvalidParameterValueException", "account and region"),
         ({"failure": ACCOUNT.format("events", "event-bus/default")}, "InvalidParameterValueException", "use the ARN of"),
@@ -94,6 +96,7 @@ def test_what_can_not_be_had_is_refused(node, lam, bad, code, says):
     if not any(f["FunctionName"] == name for f in lam.list_functions()["Functions"]):
         create(lam, name)
         lam.put_function_event_invoke_config(FunctionName=name, MaximumRetryAttempts=1)
+        node.client("sqs").create_queue(QueueName="bad-events.fifo", Attributes={"FifoQueue": "true"})
     before = lam.get_function_event_invoke_config(FunctionName=name)
     # The client's own checks would hide the node's.
     client = node.client("lambda", parameter_validation=False)

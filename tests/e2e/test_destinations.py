@@ -176,6 +176,55 @@ def test_a_dead_letter_is_the_event_with_its_attributes(node, lam, name, receive
     assert unquote(headers["hearth-attribute-errormessage"]) == "ValueError: no, naïve"
 
 
+def test_queues_get_records_and_dead_letters(node, lam, name):
+    sqs = node.client("sqs")
+
+    def queue(name):
+        url = sqs.create_queue(QueueName=name)["QueueUrl"]
+        got = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
+        return url, got["Attributes"]["QueueArn"]
+
+    def received(url):
+        (message,) = sqs.receive_message(
+            QueueUrl=url, WaitTimeSeconds=20, MessageAttributeNames=["All"], AttributeNames=["All"]
+        )["Messages"]
+        return message
+
+    (good, good_arn), (bad, bad_arn), (dead_url, dead_arn) = (queue(f"{n}-{name}"[:80]) for n in ("good", "bad", "dead"))
+    create(lam, name, ECHO, DeadLetterConfig={"TargetArn": dead_arn})
+    ends = {"OnSuccess": {"Destination": good_arn}, "OnFailure": {"Destination": bad_arn}}
+    lam.put_function_event_invoke_config(FunctionName=name, MaximumRetryAttempts=0, DestinationConfig=ends)
+
+    request_id = send(lam, name, {"n": 1})
+    record = json.loads(received(good)["Body"])
+    assert record["requestContext"]["requestId"] == request_id and record["responsePayload"] == {"had": 1}
+
+    # A poisoned event: as a record to the one, as it is to the other.
+    request_id = send(lam, name, {"poison": "é"})
+    record = json.loads(received(bad)["Body"])
+    assert record["requestContext"]["condition"] == "RetriesExhausted"
+    letter = received(dead_url)
+    assert json.loads(letter["Body"]) == {"poison": "é"}
+    attributes = letter["MessageAttributes"]
+    assert attributes["RequestID"] == {"StringValue": request_id, "DataType": "String"}
+    assert attributes["ErrorCode"] == {"StringValue": "200", "DataType": "Number"}
+    assert attributes["ErrorMessage"]["StringValue"] == "KeyError: 'n'"
+    assert "Lineage=" in letter["Attributes"]["AWSTraceHeader"]
+    wait_until(lambda: dead(node, request_id), "the event's end")
+
+    # A queue that is gone is told again and again, and everything else goes on.
+    sqs.delete_queue(QueueUrl=bad)
+    send(lam, name, {"poison": 2})
+
+    def refused():
+        events = json.loads(node.hearth("events", name, "--state", "waiting", "--json").stdout)
+        return any("does not exist" in event.get("Cause", "") for event in events)
+
+    wait_until(refused, "an attempt to tell nobody")
+    queue(f"bad-{name}"[:80])
+    assert json.loads(received(bad)["Body"])["requestPayload"] == {"poison": 2}
+
+
 def test_a_bucket_gets_a_record_by_the_services_layout(node, lam, name, folder):
     create(lam, name, FAILS)
     lam.put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=0)

@@ -9,8 +9,9 @@ mod tests {
 
     /// Every crate with the crates that it may use. `gateway` does not know `worker` or `sandbox`: it speaks to
     /// workers through `types::invoke::Invoker`. Nobody uses `hearth`.
-    const ALLOWED: [(&str, &[&str]); 13] = [
+    const ALLOWED: [(&str, &[&str]); 15] = [
         ("hearth-types", &[]),
+        ("hearth-patterns", &[]),
         ("hearth-store", &["hearth-types"]),
         ("hearth-code", &["hearth-types"]),
         ("hearth-sandbox", &["hearth-types"]),
@@ -18,7 +19,12 @@ mod tests {
         ("hearth-wasm", &["hearth-types"]),
         (
             "hearth-registry",
-            &["hearth-types", "hearth-store", "hearth-code"],
+            &[
+                "hearth-types",
+                "hearth-store",
+                "hearth-code",
+                "hearth-patterns",
+            ],
         ),
         (
             "hearth-worker",
@@ -42,6 +48,17 @@ mod tests {
                 "hearth-store",
                 "hearth-registry",
                 "hearth-events",
+                "hearth-queues",
+            ],
+        ),
+        (
+            "hearth-mappings",
+            &[
+                "hearth-types",
+                "hearth-store",
+                "hearth-patterns",
+                "hearth-registry",
+                "hearth-queues",
             ],
         ),
         (
@@ -68,6 +85,7 @@ mod tests {
                 "hearth-worker",
                 "hearth-events",
                 "hearth-queues",
+                "hearth-mappings",
                 "hearth-destinations",
                 "hearth-gateway",
             ],

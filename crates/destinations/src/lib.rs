@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! dispatcher ─▶ tell ─▶ message ─┬▶ function: an event of its own, accepted by the store
+//!                                ├▶ queue: a message
 //!                                ├▶ topic: a signed request to each webhook
 //!                                └▶ bucket: an object
 //! ```
@@ -9,7 +10,7 @@
 //! - [`Deliverers`]: the handle, which the dispatcher knows as [`Destinations`]. It says when what was told is safe, and
 //!   leaves when to try again to whoever asks.
 //! - `message`: what is told, and what tells it apart from everything else that is.
-//! - `functions`, `webhooks`, `buckets`: one kind of destination each; `signature`: what receivers of webhooks verify.
+//! - `functions`, `queues`, `webhooks`, `buckets`: one kind of destination each; `signature`: what receivers of webhooks verify.
 //! - `outside`: which addresses a webhook may be at. `memory`: who was told already.
 //!
 //! Nobody here decides who is told, or whether an event has ended.
@@ -19,6 +20,7 @@ mod functions;
 mod memory;
 mod message;
 mod outside;
+mod queues;
 mod signature;
 mod webhooks;
 
@@ -29,6 +31,7 @@ use std::sync::Arc;
 
 use hearth_events::Clock;
 use hearth_events::destinations::{Destinations, Told};
+use hearth_queues::Queues;
 use hearth_registry::Registry;
 use hearth_store::EventStore;
 use hearth_types::destination::Destination;
@@ -54,6 +57,7 @@ pub struct Options {
 pub struct Deliverers {
     registry: Registry,
     events: Arc<dyn EventStore>,
+    queues: Queues,
     webhooks: Webhooks,
     buckets: BTreeMap<BucketName, Arc<dyn ObjectStore>>,
     told: Memory,
@@ -61,7 +65,7 @@ pub struct Deliverers {
 }
 
 impl Deliverers {
-    /// Deliverers to functions by way of `events`, and to the topics of `registry`.
+    /// Deliverers to functions by way of `events`, to `queues`, and to the topics of `registry`.
     ///
     /// # Errors
     /// If no HTTP client can be made: the host has no certificates that could be trusted.
@@ -69,10 +73,12 @@ impl Deliverers {
         options: Options,
         registry: Registry,
         events: Arc<dyn EventStore>,
+        queues: Queues,
     ) -> Result<Self, reqwest::Error> {
         Ok(Self {
             registry,
             events,
+            queues,
             webhooks: Webhooks::new(options.outside)?,
             buckets: options.buckets,
             told: Memory::default(),
@@ -110,7 +116,7 @@ impl Deliverers {
                     Err("The node's configuration does not name that bucket any more.".to_owned())
                 }
             },
-            Destination::Queue(_) => Err("Hearth has no queues yet.".to_owned()),
+            Destination::Queue(id) => queues::send(&self.queues, &id, message).await,
         }
     }
 }

@@ -3,10 +3,9 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use hearth_registry::{Registry, Resolved, Scope};
+use hearth_registry::{Registry, Resolved};
 use hearth_store::events::Event;
 use hearth_types::ApiError;
-use hearth_types::arn::FunctionRef;
 use hearth_types::event_invoke::EventSettings;
 use hearth_types::invoke::{BoxFuture, FunctionError, Invocation, Invoker, Outcome};
 use hearth_types::lineage;
@@ -63,18 +62,7 @@ impl Functions {
         key: &FunctionKey,
         qualifier: Option<&Qualifier>,
     ) -> Result<Resolved, ApiError> {
-        let scope = Scope {
-            account: key.account.clone(),
-            region: key.region.clone(),
-        };
-        let function = FunctionRef {
-            account: None,
-            region: None,
-            name: key.name.clone(),
-            qualifier: None,
-        };
-        self.registry
-            .resolve(&scope, &function, qualifier, fraction())
+        self.registry.resolve_key(key, qualifier, fraction())
     }
 }
 

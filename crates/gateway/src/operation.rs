@@ -56,6 +56,11 @@ pub(crate) enum Operation {
     DeleteFunctionEventInvokeConfig,
     PutFunctionRecursionConfig,
     GetFunctionRecursionConfig,
+    CreateEventSourceMapping,
+    GetEventSourceMapping,
+    ListEventSourceMappings,
+    UpdateEventSourceMapping,
+    DeleteEventSourceMapping,
     PutRoute,
     GetRoute,
     ListRoutes,
@@ -94,7 +99,10 @@ impl Operation {
             | Self::CreateFunctionUrlConfig
             | Self::AddPermission
             | Self::CreateRouteKey => 201,
-            Self::InvokeAsync => 202,
+            Self::InvokeAsync
+            | Self::CreateEventSourceMapping
+            | Self::UpdateEventSourceMapping
+            | Self::DeleteEventSourceMapping => 202,
             Self::DeleteFunction
             | Self::DeleteAlias
             | Self::DeleteLayerVersion
@@ -138,13 +146,13 @@ const MODEL: [Row; 85] = [
     ("CreateAlias", "POST", "/2015-03-31/functions/{FunctionName}/aliases", Some(Operation::CreateAlias)),
     ("CreateCapacityProvider", "POST", "/2025-11-30/capacity-providers", None),
     ("CreateCodeSigningConfig", "POST", "/2020-04-22/code-signing-configs", None),
-    ("CreateEventSourceMapping", "POST", "/2015-03-31/event-source-mappings", None),
+    ("CreateEventSourceMapping", "POST", "/2015-03-31/event-source-mappings", Some(Operation::CreateEventSourceMapping)),
     ("CreateFunction", "POST", "/2015-03-31/functions", Some(Operation::CreateFunction)),
     ("CreateFunctionUrlConfig", "POST", "/2021-10-31/functions/{FunctionName}/url", Some(Operation::CreateFunctionUrlConfig)),
     ("DeleteAlias", "DELETE", "/2015-03-31/functions/{FunctionName}/aliases/{Name}", Some(Operation::DeleteAlias)),
     ("DeleteCapacityProvider", "DELETE", "/2025-11-30/capacity-providers/{CapacityProviderName}", None),
     ("DeleteCodeSigningConfig", "DELETE", "/2020-04-22/code-signing-configs/{CodeSigningConfigArn}", None),
-    ("DeleteEventSourceMapping", "DELETE", "/2015-03-31/event-source-mappings/{UUID}", None),
+    ("DeleteEventSourceMapping", "DELETE", "/2015-03-31/event-source-mappings/{UUID}", Some(Operation::DeleteEventSourceMapping)),
     ("DeleteFunction", "DELETE", "/2015-03-31/functions/{FunctionName}", Some(Operation::DeleteFunction)),
     ("DeleteFunctionCodeSigningConfig", "DELETE", "/2020-06-30/functions/{FunctionName}/code-signing-config", None),
     ("DeleteFunctionConcurrency", "DELETE", "/2017-10-31/functions/{FunctionName}/concurrency", Some(Operation::DeleteFunctionConcurrency)),
@@ -159,7 +167,7 @@ const MODEL: [Row; 85] = [
     ("GetDurableExecution", "GET", "/2025-12-01/durable-executions/{DurableExecutionArn}", None),
     ("GetDurableExecutionHistory", "GET", "/2025-12-01/durable-executions/{DurableExecutionArn}/history", None),
     ("GetDurableExecutionState", "GET", "/2025-12-01/durable-executions/{DurableExecutionArn}/state", None),
-    ("GetEventSourceMapping", "GET", "/2015-03-31/event-source-mappings/{UUID}", None),
+    ("GetEventSourceMapping", "GET", "/2015-03-31/event-source-mappings/{UUID}", Some(Operation::GetEventSourceMapping)),
     ("GetFunction", "GET", "/2015-03-31/functions/{FunctionName}", Some(Operation::GetFunction)),
     ("GetFunctionCodeSigningConfig", "GET", "/2020-06-30/functions/{FunctionName}/code-signing-config", None),
     ("GetFunctionConcurrency", "GET", "/2019-09-30/functions/{FunctionName}/concurrency", Some(Operation::GetFunctionConcurrency)),
@@ -181,7 +189,7 @@ const MODEL: [Row; 85] = [
     ("ListCapacityProviders", "GET", "/2025-11-30/capacity-providers", None),
     ("ListCodeSigningConfigs", "GET", "/2020-04-22/code-signing-configs", None),
     ("ListDurableExecutionsByFunction", "GET", "/2025-12-01/functions/{FunctionName}/durable-executions", None),
-    ("ListEventSourceMappings", "GET", "/2015-03-31/event-source-mappings", None),
+    ("ListEventSourceMappings", "GET", "/2015-03-31/event-source-mappings", Some(Operation::ListEventSourceMappings)),
     ("ListFunctionEventInvokeConfigs", "GET", "/2019-09-25/functions/{FunctionName}/event-invoke-config/list", Some(Operation::ListFunctionEventInvokeConfigs)),
     ("ListFunctionUrlConfigs", "GET", "/2021-10-31/functions/{FunctionName}/urls", Some(Operation::ListFunctionUrlConfigs)),
     ("ListFunctionVersionsByCapacityProvider", "GET", "/2025-11-30/capacity-providers/{CapacityProviderName}/function-versions", None),
@@ -212,7 +220,7 @@ const MODEL: [Row; 85] = [
     ("UpdateAlias", "PUT", "/2015-03-31/functions/{FunctionName}/aliases/{Name}", Some(Operation::UpdateAlias)),
     ("UpdateCapacityProvider", "PUT", "/2025-11-30/capacity-providers/{CapacityProviderName}", None),
     ("UpdateCodeSigningConfig", "PUT", "/2020-04-22/code-signing-configs/{CodeSigningConfigArn}", None),
-    ("UpdateEventSourceMapping", "PUT", "/2015-03-31/event-source-mappings/{UUID}", None),
+    ("UpdateEventSourceMapping", "PUT", "/2015-03-31/event-source-mappings/{UUID}", Some(Operation::UpdateEventSourceMapping)),
     ("UpdateFunctionCode", "PUT", "/2015-03-31/functions/{FunctionName}/code", Some(Operation::UpdateFunctionCode)),
     ("UpdateFunctionConfiguration", "PUT", "/2015-03-31/functions/{FunctionName}/configuration", Some(Operation::UpdateFunctionConfiguration)),
     ("UpdateFunctionEventInvokeConfig", "POST", "/2019-09-25/functions/{FunctionName}/event-invoke-config", Some(Operation::UpdateFunctionEventInvokeConfig)),

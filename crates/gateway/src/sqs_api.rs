@@ -11,6 +11,7 @@ use http::request::Parts;
 use serde_json::json;
 
 use crate::error_response::{self, Answer, Protocol};
+use crate::trace_id;
 
 /// Before the operation in `X-Amz-Target` (service model, `targetPrefix`).
 const TARGET_PREFIX: &str = "AmazonSQS.";
@@ -49,6 +50,7 @@ pub(crate) async fn answer(
         account: scope.account,
         region: scope.region,
         base,
+        trace: trace_id::given(&parts.headers).map(str::to_owned),
     };
     match queues.call(&caller, operation, body).await {
         Ok(body) => error_response::json(200, Protocol::Json10, &body, request_id),

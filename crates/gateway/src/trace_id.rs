@@ -1,5 +1,6 @@
 //! `X-Amzn-Trace-Id`: the caller's, if it is well formed, else a new one.
 
+use hearth_types::lineage;
 use hearth_types::time::Timestamp;
 use http::HeaderMap;
 
@@ -13,37 +14,20 @@ const LONGEST: usize = 512;
 
 /// The trace of a request: `Root=1-<time>-<id>;Parent=<id>;Sampled=0`.
 pub(crate) fn of_request(headers: &HeaderMap, sampled: bool, now: Timestamp) -> String {
-    let given = headers.get(HEADER).and_then(|value| value.to_str().ok());
-    match given {
-        Some(text) if is_well_formed(text) => text.to_owned(),
-        _ => new(sampled, now),
+    match given(headers) {
+        Some(text) => text.to_owned(),
+        None => new(sampled, now),
     }
 }
 
+/// The trace that a request came with, if it is well formed.
+pub(crate) fn given(headers: &HeaderMap) -> Option<&str> {
+    let given = headers.get(HEADER)?.to_str().ok()?;
+    is_well_formed(given).then_some(given)
+}
+
 fn new(sampled: bool, now: Timestamp) -> String {
-    // Four bytes of seconds last until 2106.
-    let seconds = (now.as_millis() / 1_000) as u32;
-    let mut bytes = [0; 24];
-    bytes[..4].copy_from_slice(&seconds.to_be_bytes());
-    bytes[4..].copy_from_slice(&random::bytes::<20>());
-    let mut digits = [0; 48];
-    // Twice as long as the bytes: it can't fail.
-    let _ = hex::encode_to_slice(bytes, &mut digits);
-    let (time, random) = digits.split_at(8);
-    let (root, parent) = random.split_at(24);
-    let sampled = if sampled { "1" } else { "0" };
-    let text = [
-        b"Root=1-",
-        time,
-        b"-",
-        root,
-        b";Parent=",
-        parent,
-        b";Sampled=",
-        sampled.as_bytes(),
-    ]
-    .concat();
-    String::from_utf8(text).unwrap_or_default()
+    lineage::new_trace(sampled, now, random::bytes())
 }
 
 /// The text goes to the function in a header and an environment variable, so it may hold nothing but fields of

@@ -336,14 +336,14 @@ async fn paths_and_methods_that_there_are_not() {
         200
     );
     let answer = node
-        .call("GET", "/2015-03-31/event-source-mappings/", &[], b"")
+        .call("GET", "/2020-04-22/code-signing-configs/", &[], b"")
         .await
         .expect(501, "NotImplementedException");
     assert!(
         answer.json()["message"]
             .as_str()
             .unwrap()
-            .contains("ListEventSourceMappings")
+            .contains("ListCodeSigningConfigs")
     );
 }
 

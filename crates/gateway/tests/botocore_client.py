@@ -118,7 +118,7 @@ def refusals(lam):
     refused("InvalidRequestContentException", 400, lam.invoke, FunctionName="whole-life", Payload=b"{")
     large = refused("RequestTooLargeException", 413, lam.invoke, FunctionName="whole-life", Payload=b" " * 6_291_457)
     assert large["Error"]["Message"] == "Request must be smaller than 6291456 bytes for the InvokeFunction operation"
-    refused("NotImplementedException", 501, lam.list_event_source_mappings)
+    refused("NotImplementedException", 501, lam.list_code_signing_configs)
     refused("ResourceNotFoundException", 404, lam.create_function_url_config, FunctionName="missing", AuthType="NONE")
     refused("AccessDeniedException", 403, lam.get_function,
             FunctionName="arn:aws:lambda:us-east-1:111111111111:function:whole-life")

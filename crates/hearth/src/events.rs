@@ -9,6 +9,7 @@ use anyhow::Context as _;
 use hearth_destinations::{Deliverers, Loopback, Options as DestinationOptions, Outside};
 use hearth_events::attempt::Functions;
 use hearth_events::{Clock, Dispatcher, DispatcherOptions};
+use hearth_queues::Queues;
 use hearth_registry::Registry;
 use hearth_sandbox::network::NetworkOptions;
 use hearth_store::{EventOptions, EventStore, SqliteEventStore};
@@ -36,6 +37,7 @@ pub(crate) fn deliverers(
     network: &NetworkOptions,
     registry: Registry,
     queue: Arc<dyn EventStore>,
+    queues: Queues,
 ) -> anyhow::Result<Deliverers> {
     let mut buckets = BTreeMap::new();
     for (name, store) in &config.destinations.buckets {
@@ -56,7 +58,7 @@ pub(crate) fn deliverers(
         buckets,
         clock: clock(),
     };
-    Deliverers::new(options, registry, queue).context("make a client for webhooks")
+    Deliverers::new(options, registry, queue, queues).context("make a client for webhooks")
 }
 
 /// Gives the functions of `registry` their events.

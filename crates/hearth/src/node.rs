@@ -10,6 +10,8 @@ use hearth_code::{Options as CodeOptions, PackageStore, Packages, StoreUrl};
 use hearth_events::Events;
 use hearth_gateway::auth::{RootKey as GatewayKey, Sessions};
 use hearth_gateway::{Gateway, GatewayOptions, UrlDomain};
+use hearth_mappings::Mappings;
+use hearth_queues::Queues;
 use hearth_registry::Registry;
 use hearth_sandbox::network::NetworkOptions;
 use hearth_sandbox::{HostReport, Launcher, LauncherOptions};
@@ -144,7 +146,8 @@ impl Node {
         let worker = Worker::start(options).await;
         let worker = worker.context("start the worker")?;
         let queue = events::open(&config.data)?;
-        let queues = queues::open(&config.data, stop.clone())?;
+        let queue_store = queues::open(&config.data)?;
+        let queues = Queues::new(Arc::clone(&queue_store), events::clock(), stop.clone());
         let registry = Registry::open(
             Arc::new(store),
             packages.clone(),
@@ -152,13 +155,20 @@ impl Node {
             hearth_registry::Options {
                 buckets: config.destinations.buckets.keys().cloned().collect(),
                 loopback_webhooks: config.destinations.loopback_webhooks,
+                queues: Some(queue_store),
                 ..hearth_registry::Options::default()
             },
         );
         let registry = registry.await.context("read the functions")?;
         let is_empty = registry.live_packages().is_empty();
         let network = &launcher_options.network;
-        let deliverers = events::deliverers(config, network, registry.clone(), Arc::clone(&queue))?;
+        let deliverers = events::deliverers(
+            config,
+            network,
+            registry.clone(),
+            Arc::clone(&queue),
+            queues.clone(),
+        )?;
 
         let root = GatewayKey {
             access_key_id: root_key.access_key_id.clone(),
@@ -194,6 +204,13 @@ impl Node {
             deliverers,
         );
         tasks.spawn(dispatcher.run(stop.clone()));
+        let mappings = Mappings::new(
+            registry.clone(),
+            Arc::new(worker.clone()),
+            queues.clone(),
+            events::clock(),
+        );
+        tasks.spawn(mappings.run(stop.clone()));
         tasks.spawn(queues.sweep());
         let until = stop.clone();
         tasks.spawn(async move { front.serve(listener, None, until).await });

@@ -19,6 +19,8 @@ pub struct Caller {
     pub region: Region,
     /// How URLs of queues begin: `http://host:port`.
     pub base: String,
+    /// `X-Amzn-Trace-Id` of the request: messages have it that have no other.
+    pub trace: Option<String>,
 }
 
 impl Caller {

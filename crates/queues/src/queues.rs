@@ -52,15 +52,11 @@ impl fmt::Debug for Queues {
 impl Queues {
     /// The queues of `store`. Receives that wait are answered once `stop` is cancelled.
     pub fn new(
-        store: SqliteQueueStore,
+        store: Arc<SqliteQueueStore>,
         clock: Arc<dyn Fn() -> Timestamp + Send + Sync>,
         stop: CancellationToken,
     ) -> Self {
-        Self {
-            store: Arc::new(store),
-            clock,
-            stop,
-        }
+        Self { store, clock, stop }
     }
 
     pub(crate) fn now(&self) -> Timestamp {

@@ -97,7 +97,7 @@ impl Queues {
         let waiter = self.store.waiter(queue);
         loop {
             // From here on nothing that becomes due is missed, though nobody waits yet.
-            let mut told = pin!(waiter.notified());
+            let mut told = pin!(waiter.next());
             told.as_mut().enable();
             let found = self.store.next(queue.key.clone()).await?;
             let mut next = found.ok_or_else(QueueError::missing_queue)?.1;
@@ -108,7 +108,7 @@ impl Queues {
                     .await?;
                 if !received.messages.is_empty() {
                     // Somebody else who waits must learn when these are due again.
-                    waiter.notify_one();
+                    waiter.tell();
                     return Ok(received);
                 }
                 next = received.next;
@@ -223,7 +223,7 @@ fn changed(fate: Fate, handle: &str) -> Result<(), QueueError> {
     }
 }
 
-fn shown(
+pub(crate) fn shown(
     queue: &Queue,
     delivered: Delivered,
     system: &[String],

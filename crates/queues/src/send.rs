@@ -1,6 +1,6 @@
 //! SendMessage and SendMessageBatch.
 
-use hearth_store::queues::{NewMessage, Queue};
+use hearth_store::queues::{NewMessage, Queue, QueueKey};
 use hearth_types::invoke::RequestId;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -25,6 +25,28 @@ struct Checked {
 }
 
 impl Queues {
+    /// Sends a message of the platform's own, by the rules of `SendMessage`, under an identifier of its choice; it is on
+    /// disk when this answers.
+    ///
+    /// # Errors
+    /// [`QueueError`]; nothing was sent.
+    pub async fn send(
+        &self,
+        key: QueueKey,
+        id: RequestId,
+        message: SendMessage,
+    ) -> Result<(), QueueError> {
+        let queue = self.store.queue(key).await?;
+        let queue = queue.ok_or_else(QueueError::missing_queue)?;
+        let message = NewMessage {
+            id: id.as_str().to_owned(),
+            ..check(&queue, message)?.message
+        };
+        let now = self.now();
+        self.store.send(queue.key, vec![message], now).await?;
+        Ok(())
+    }
+
     pub(crate) async fn send_message(
         &self,
         caller: &Caller,
@@ -32,6 +54,7 @@ impl Queues {
     ) -> Result<Value, QueueError> {
         let queue = self.queue(caller, request.queue_url.as_deref()).await?;
         let mut checked = check(&queue, request)?;
+        checked.message.trace = checked.message.trace.or_else(|| caller.trace.clone());
         let now = self.now();
         let sent = self
             .store
@@ -55,7 +78,9 @@ impl Queues {
         let mut bytes = 0;
         for (id, entry) in ids.into_iter().zip(request.entries) {
             match check(&queue, entry) {
-                Ok(checked) => {
+                Ok(mut checked) => {
+                    let trace = checked.message.trace;
+                    checked.message.trace = trace.or_else(|| caller.trace.clone());
                     bytes += checked.bytes;
                     messages.push(checked.message);
                     answers.push(checked.answer);

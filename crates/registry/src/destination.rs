@@ -2,12 +2,15 @@
 
 use std::collections::BTreeSet;
 
+use hearth_store::queues::Queue;
 use hearth_types::ApiError;
 use hearth_types::destination::Destination;
 use hearth_types::event_invoke::{DESTINATION_ARN_CHARS, DestinationArn};
-use hearth_types::name::{AccountId, BucketName, FunctionKey, Region};
+use hearth_types::name::{AccountId, BucketName, FunctionKey, QueueId, Region};
 
+use crate::Registry;
 use crate::constraints::Constraints;
+use crate::registry::refusal;
 use crate::snapshot::Snapshot;
 
 const ARN_PATTERN: &str = r"$|kafka://([^.]([a-zA-Z0-9\-_.]{0,248}))|arn:(aws[a-zA-Z0-9-]*):([a-zA-Z0-9\-])+:((eusc-)?[a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+-\d{1})?:(\d{12})?:(.*)";
@@ -37,6 +40,51 @@ pub(crate) fn read(
     arn
 }
 
+impl Registry {
+    /// Makes sure that a queue which `arn` names is there and takes what is told. It is asked for apart from [`check`],
+    /// for queues are in a store of their own. Those of others are refused there, and not looked for here.
+    ///
+    /// # Errors
+    /// [`hearth_types::ErrorKind::InvalidParameterValue`]; those of the store.
+    pub(crate) async fn check_queue(
+        &self,
+        of: &FunctionKey,
+        arn: Option<&DestinationArn>,
+    ) -> Result<(), ApiError> {
+        let Some((arn, Ok(Destination::Queue(id)))) = arn.map(|arn| (arn, arn.as_str().parse()))
+        else {
+            return Ok(());
+        };
+        if (&id.account, &id.region) != (&of.account, &of.region) {
+            return Ok(());
+        }
+        match self.queue(&id).await? {
+            None => Err(invalid(arn, "there is no such queue. Create it first.")),
+            // Guide, "Adding a destination" and "Dead-letter queues": standard queues only.
+            Some(queue) if queue.settings.fifo.is_some() => Err(invalid(
+                arn,
+                "FIFO queues take no destinations and no dead letters of functions. Use a standard queue.",
+            )),
+            Some(_) => Ok(()),
+        }
+    }
+
+    /// A queue, if it is there.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub(crate) async fn queue(&self, id: &QueueId) -> Result<Option<Queue>, ApiError> {
+        match &self.inner.options.queues {
+            None => Ok(None),
+            Some(queues) => queues.queue(id.into()).await.map_err(|e| refusal(&e)),
+        }
+    }
+}
+
+fn invalid(arn: &DestinationArn, why: &str) -> ApiError {
+    ApiError::invalid(format!("The destination ARN {arn} is invalid: {why}"))
+}
+
 /// Makes sure that `arn` can be told of the events of the function `of`. `buckets` are those that the node knows.
 ///
 /// # Errors
@@ -48,11 +96,7 @@ pub(crate) fn check(
     role: Role,
     arn: &DestinationArn,
 ) -> Result<(), ApiError> {
-    let invalid = |why: &str| {
-        Err(ApiError::invalid(format!(
-            "The destination ARN {arn} is invalid: {why}"
-        )))
-    };
+    let invalid = |why: &str| Err(invalid(arn, why));
     let destination: Destination = match arn.as_str().parse() {
         Ok(destination) => destination,
         Err(error) => return invalid(&format!("{error}.")),
@@ -75,9 +119,9 @@ pub(crate) fn check(
                 None => invalid("there is no such function, version or alias. Create it first."),
             }
         }
-        Destination::Queue(_) => invalid(
-            "Hearth has no queues yet. Use a function, a topic, or a bucket for records of failures.",
-        ),
+        Destination::Queue(id) if !is_near(&id.account, &id.region) => invalid(FAR),
+        // `check_queue` has looked whether it is there.
+        Destination::Queue(_) => Ok(()),
         Destination::Topic(id) if !is_near(&id.account, &id.region) => invalid(FAR),
         Destination::Topic(id) if snapshot.topic(&id).is_some() => Ok(()),
         Destination::Topic(id) => invalid(&format!(

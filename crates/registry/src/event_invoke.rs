@@ -38,6 +38,7 @@ impl Registry {
     ) -> Result<FunctionEventInvokeConfig, ApiError> {
         let asked = Asked::read(&request)?;
         let (key, qualifier) = (scope.key(function)?, subject(function, qualifier)?);
+        self.check_queues(&key, &asked).await?;
         self.set_event_invoke_config(&key, &qualifier, |_| Ok(asked.over(None)))
             .await
     }
@@ -56,11 +57,19 @@ impl Registry {
     ) -> Result<FunctionEventInvokeConfig, ApiError> {
         let asked = Asked::read(&request)?;
         let (key, qualifier) = (scope.key(function)?, subject(function, qualifier)?);
+        self.check_queues(&key, &asked).await?;
         self.set_event_invoke_config(&key, &qualifier, |current| match current {
             Some(current) => Ok(asked.over(Some(&current.config))),
             None => Err(no_config(&key, &qualifier)),
         })
         .await
+    }
+
+    async fn check_queues(&self, key: &FunctionKey, asked: &Asked) -> Result<(), ApiError> {
+        for end in asked.destinations.iter().flat_map(|(a, b)| [a, b]) {
+            self.check_queue(key, end.as_ref()).await?;
+        }
+        Ok(())
     }
 
     async fn set_event_invoke_config(

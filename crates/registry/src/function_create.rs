@@ -59,6 +59,7 @@ impl Registry {
         must_be_free(&self.snapshot(), &key)?;
         let layers = layer_use::find(scope, &self.snapshot(), &layer_arns)?;
         settings.check_dead_letter(&key, &self.snapshot(), &options.buckets)?;
+        self.check_queue(&key, settings.dead_letter()).await?;
         // Before the package is stored: a request that can't succeed must leave nothing behind.
         let unstored = Package {
             digest: hearth_types::digest::Digest::from_bytes([0; 32]),

@@ -121,6 +121,7 @@ impl Registry {
         let revision = request.revision_id.take();
         let current = changeable(&self.snapshot(), &key, revision.as_deref())?;
         settings.check_dead_letter(&key, &self.snapshot(), &self.inner.options.buckets)?;
+        self.check_queue(&key, settings.dead_letter()).await?;
         // Layers that the function has already stay usable after they were deleted.
         let layers = match &settings.layers {
             Some(arns) => Some(self.layers_of(scope, &current, arns)?),

@@ -11,9 +11,9 @@
 //! - `scope`, [`parse_function`], [`parse_qualifier`]: who asks and what for.
 //! - one module an operation group: `function_create`, `function_read`, `function_update`, `function_delete`,
 //!   `version`, `alias`, `layer`, `tag`, `concurrency`, `function_url`, `permission`, `event_invoke`, `recursion`,
-//!   `topic`, `route`, `route_key`.
+//!   `topic`, `route`, `route_key`, `mapping`.
 //! - rules on what requests hold: `constraints` (the words), `settings`, `environment`, `runtimes`, `layer_use`,
-//!   `code_source`, `tag_rules`, `destination`; `page` for listings.
+//!   `code_source`, `tag_rules`, `destination`, `mapping_rules`; `page` for listings.
 //! - `routing`: routes as requests meet them.
 //! - `policy`: what a resource policy allows, and how it is written.
 //! - `prepare`: `Pending` to `Active`, off the request's path. `present`: records as the API shows them.
@@ -38,6 +38,8 @@ mod function_update;
 mod function_url;
 mod layer;
 mod layer_use;
+mod mapping;
+mod mapping_rules;
 mod options;
 mod page;
 mod permission;
@@ -67,6 +69,7 @@ pub use answers::{
     FunctionDescription, LayerFilter, LayerVersionDescription, PageRequest, Resolved,
 };
 pub use function_url::FunctionUrlDescription;
+pub use mapping::MappingFilter;
 pub use options::{Clock, Options, RuntimePolicy};
 pub use registry::Registry;
 pub use resolve::{FunctionUrl, draw};

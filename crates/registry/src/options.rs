@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use hearth_store::SqliteQueueStore;
 use hearth_types::function::{Architecture, Runtime};
 use hearth_types::limits::ACCOUNT_CONCURRENCY;
 use hearth_types::name::BucketName;
@@ -23,6 +24,8 @@ pub struct Options {
     pub runtimes: RuntimePolicy,
     /// Buckets that records of failed events may be told to.
     pub buckets: BTreeSet<BucketName>,
+    /// Where queues are, if there are any.
+    pub queues: Option<Arc<SqliteQueueStore>>,
     /// Whether webhooks may be on loopback addresses of the node.
     pub loopback_webhooks: bool,
     /// Tells the time.
@@ -50,6 +53,7 @@ impl Default for Options {
             },
             runtimes: RuntimePolicy::Nearest,
             buckets: BTreeSet::new(),
+            queues: None,
             loopback_webhooks: false,
             clock: Arc::new(|| SystemTime::now().into()),
         }

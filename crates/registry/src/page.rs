@@ -24,6 +24,7 @@ pub(crate) enum Listing {
     Routes,
     RouteKeys,
     Topics,
+    Mappings,
 }
 
 impl Listing {
@@ -39,6 +40,7 @@ impl Listing {
             Self::Routes => 'r',
             Self::RouteKeys => 'k',
             Self::Topics => 't',
+            Self::Mappings => 'm',
         }
     }
 
@@ -46,7 +48,9 @@ impl Listing {
     /// `MaxFunctionEventInvokeConfigListItems` and `MaxLayerListItems`).
     fn most_asked(self) -> i64 {
         match self {
-            Self::Functions | Self::Versions | Self::Aliases => i64::from(*PAGE_SIZE.end()),
+            Self::Functions | Self::Versions | Self::Aliases | Self::Mappings => {
+                i64::from(*PAGE_SIZE.end())
+            }
             Self::Routes
             | Self::RouteKeys
             | Self::Topics
@@ -57,10 +61,12 @@ impl Listing {
         }
     }
 
-    /// The most entries that a page has: of functions and versions 50, whatever was asked for (API reference).
+    /// The most entries that a page has: of functions and versions 50, of event source mappings 100, whatever was asked for
+    /// (API reference).
     fn most_given(self) -> i64 {
         match self {
             Self::Functions | Self::Versions => i64::from(DEFAULT_PAGE_SIZE),
+            Self::Mappings => 100,
             Self::Aliases
             | Self::FunctionUrls
             | Self::EventInvokes

@@ -76,6 +76,9 @@ impl Registry {
                 | Change::DeleteRouteKey { .. }
                 | Change::PutTopic { .. }
                 | Change::DeleteTopic { .. } => {}
+                Change::PutMapping { .. } | Change::DeleteMapping { .. } => {
+                    self.inner.mappings_changed.send_replace(());
+                }
             }
         }
     }

@@ -17,11 +17,12 @@ use hearth_types::function::DeploymentId;
 use hearth_types::invoke::Invoker;
 use hearth_types::name::{FunctionKey, TopicId};
 use hearth_types::time::Timestamp;
-use tokio::sync::{Mutex, OwnedMutexGuard, Semaphore};
+use tokio::sync::{Mutex, OwnedMutexGuard, Semaphore, watch};
 use uuid::Uuid;
 
 use crate::Options;
 use crate::admission::Admission;
+use crate::mapping::Processed;
 use crate::snapshot::{LayerKey, Snapshot};
 
 /// Locks over which functions and layers are spread. More than the writes that a node's disk can sync at once.
@@ -51,6 +52,9 @@ pub(crate) struct Inner {
     /// Held while reserved concurrency is given out: its sum over an account's functions is bounded.
     pub(crate) reservations: Mutex<()>,
     pub(crate) preparations: Semaphore,
+    /// Told whenever an event source mapping has changed.
+    pub(crate) mappings_changed: watch::Sender<()>,
+    pub(crate) processed: Processed,
 }
 
 /// What a change is about: changes of the same subject never overlap.
@@ -61,6 +65,8 @@ pub(crate) enum Subject {
     /// All routes and their keys: whether one fits depends on the others.
     Routes,
     Topic(TopicId),
+    /// All event source mappings: whether one fits depends on the others.
+    Mappings,
 }
 
 impl fmt::Debug for Registry {
@@ -94,6 +100,8 @@ impl Registry {
                 locks: (0..LOCKS).map(|_| Arc::default()).collect(),
                 reservations: Mutex::default(),
                 preparations: Semaphore::new(PREPARATIONS),
+                mappings_changed: watch::Sender::new(()),
+                processed: Processed::default(),
             }),
         };
         registry.prepare_unfinished();
@@ -226,6 +234,7 @@ impl Registry {
             Subject::Layer(key) => snapshot.reload_layer(key, &contents),
             Subject::Routes => snapshot.reload_routes(&contents.routes, &contents.route_keys),
             Subject::Topic(id) => snapshot.reload_topic(id, &contents),
+            Subject::Mappings => snapshot.reload_mappings(&contents.mappings),
         });
         Ok(())
     }
@@ -243,7 +252,7 @@ impl Inner {
 }
 
 /// What a caller is told when the store can't.
-fn refusal(error: &StoreError) -> ApiError {
+pub(crate) fn refusal(error: &StoreError) -> ApiError {
     tracing::error!(%error, "the store refused a change");
     match error {
         StoreError::Full(_) => ApiError::new(

@@ -52,6 +52,31 @@ impl Registry {
     }
 }
 
+impl Registry {
+    /// As [`resolve`](Self::resolve), for what the platform itself runs.
+    ///
+    /// # Errors
+    /// Those of [`resolve`](Self::resolve).
+    pub fn resolve_key(
+        &self,
+        key: &FunctionKey,
+        qualifier: Option<&Qualifier>,
+        draw: f64,
+    ) -> Result<Resolved, ApiError> {
+        let scope = Scope {
+            account: key.account.clone(),
+            region: key.region.clone(),
+        };
+        let function = FunctionRef {
+            account: None,
+            region: None,
+            name: key.name.clone(),
+            qualifier: None,
+        };
+        self.resolve(&scope, &function, qualifier, draw)
+    }
+}
+
 /// A function URL, as of one moment. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct FunctionUrl(Arc<UrlEntry>);

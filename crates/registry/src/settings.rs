@@ -236,6 +236,11 @@ impl Settings {
         Ok(())
     }
 
+    /// Where dead letters are asked to go, if anywhere.
+    pub(crate) fn dead_letter(&self) -> Option<&DestinationArn> {
+        self.dead_letter.as_ref()?.as_ref()
+    }
+
     /// Makes sure that dead letters can go where they are asked to.
     ///
     /// # Errors
@@ -246,7 +251,7 @@ impl Settings {
         snapshot: &Snapshot,
         buckets: &BTreeSet<BucketName>,
     ) -> Result<(), ApiError> {
-        match self.dead_letter.as_ref().and_then(Option::as_ref) {
+        match self.dead_letter() {
             Some(arn) => destination::check(snapshot, buckets, key, Role::DeadLetters, arn),
             None => Ok(()),
         }

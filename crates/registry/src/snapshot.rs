@@ -10,12 +10,13 @@ use std::sync::Arc;
 use hearth_store::contract::{Change, Contents};
 use hearth_store::record::{
     AliasRecord, EventInvokeRecord, FunctionRecord, FunctionUrlRecord, LayerVersionRecord,
-    PolicyRecord, RouteKeyRecord, RouteRecord, TopicRecord, VersionRecord,
+    MappingRecord, PolicyRecord, RouteKeyRecord, RouteRecord, TopicRecord, VersionRecord,
 };
 use hearth_types::arn::LayerVersionArn;
 use hearth_types::function::{Deployment, State};
 use hearth_types::function_url::cors::CorsFields;
 use hearth_types::function_url::{UrlAuth, UrlId};
+use hearth_types::mapping::MappingId;
 use hearth_types::name::{
     AccountId, AliasName, FunctionKey, FunctionName, LayerName, Qualifier, Region, TopicId, Version,
 };
@@ -39,6 +40,8 @@ pub(crate) struct Snapshot {
     /// Routes and their API keys.
     pub(crate) routes: Table,
     topics: OrdMap<TopicId, Arc<TopicRecord>>,
+    /// Event source mappings.
+    pub(crate) mappings: OrdMap<MappingId, Arc<MappingRecord>>,
 }
 
 /// Where a layer lives and what it is called there.
@@ -394,6 +397,7 @@ impl Snapshot {
         for record in contents.topics {
             snapshot.put_topic(record);
         }
+        snapshot.reload_mappings(&contents.mappings);
         snapshot
     }
 
@@ -426,6 +430,14 @@ impl Snapshot {
         if let Some(record) = contents.topics.iter().find(|topic| topic.id == *id) {
             self.put_topic(record.clone());
         }
+    }
+
+    /// Takes all event source mappings from what a store holds.
+    pub(crate) fn reload_mappings(&mut self, records: &[MappingRecord]) {
+        let keyed = records.iter();
+        self.mappings = keyed
+            .map(|record| (record.id.clone(), Arc::new(record.clone())))
+            .collect();
     }
 
     fn put_topic(&mut self, record: TopicRecord) {
@@ -590,6 +602,13 @@ impl Snapshot {
             Change::PutTopic { record, .. } => self.put_topic(record.clone()),
             Change::DeleteTopic { id, .. } => {
                 self.topics.remove(id);
+            }
+            Change::PutMapping { record, .. } => {
+                let record = Arc::new(record.clone());
+                self.mappings.insert(record.id.clone(), record);
+            }
+            Change::DeleteMapping { id, .. } => {
+                self.mappings.remove(id);
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Tags: `TagResource`, `UntagResource`, `ListTags`. Only functions have them.
+//! Tags: `TagResource`, `UntagResource`, `ListTags`. Functions and event source mappings have them.
 
 use std::collections::BTreeMap;
 
@@ -6,6 +6,7 @@ use hearth_store::contract::Change;
 use hearth_store::record::FunctionRecord;
 use hearth_types::ApiError;
 use hearth_types::arn::FunctionRef;
+use hearth_types::mapping::MappingId;
 use hearth_types::name::FunctionKey;
 use hearth_types::walls::Walls;
 use hearth_types::wire::lambda::{ListTagsResponse, TagResourceRequest};
@@ -15,7 +16,7 @@ use crate::registry::{Subject, new_deployment};
 use crate::snapshot::FunctionEntry;
 use crate::{Registry, Scope, present, tag_rules};
 
-const RESOURCE_PATTERN: &str = r"arn:(aws[a-zA-Z-]*):lambda:(eusc-)?[a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+-\d{1}:\d{12}:(function:[a-zA-Z0-9-_]+(:(\$LATEST|[a-zA-Z0-9-_]+))?)";
+const RESOURCE_PATTERN: &str = r"arn:(aws[a-zA-Z-]*):lambda:(eusc-)?[a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+-\d{1}:\d{12}:(function:[a-zA-Z0-9-_]+(:(\$LATEST|[a-zA-Z0-9-_]+))?|event-source-mapping:[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12})";
 
 impl Registry {
     /// `TagResource`. A tag of Hearth's takes effect for environments that are started from now on; older ones end
@@ -36,8 +37,7 @@ impl Registry {
         let tags = request.tags.unwrap_or_default();
         tag_rules::check_shape(&tags, &mut constraints);
         constraints.finish()?;
-        let key = taggable(scope, resource)?;
-        self.set_tags(&key, |current| {
+        self.set_tags_of(taggable(scope, resource)?, |current| {
             let mut all = current.clone();
             all.extend(tags.clone());
             all
@@ -58,8 +58,7 @@ impl Registry {
         let mut constraints = Constraints::default();
         constraints.required("tagKeys", !keys.is_empty());
         constraints.finish()?;
-        let key = taggable(scope, resource)?;
-        self.set_tags(&key, |current| {
+        self.set_tags_of(taggable(scope, resource)?, |current| {
             let mut left = current.clone();
             left.retain(|name, _| !keys.contains(name));
             left
@@ -72,7 +71,13 @@ impl Registry {
     /// # Errors
     /// [`ResourceNotFound`](hearth_types::ErrorKind::ResourceNotFound); those of a bad ARN.
     pub fn list_tags(&self, scope: &Scope, resource: &str) -> Result<ListTagsResponse, ApiError> {
-        let key = taggable(scope, resource)?;
+        let key = match taggable(scope, resource)? {
+            Taggable::Function(key) => key,
+            Taggable::Mapping(id) => {
+                let tags = self.mapping_tags(&id)?;
+                return Ok(ListTagsResponse { tags });
+            }
+        };
         let snapshot = self.snapshot();
         let entry = snapshot
             .function(&key)
@@ -80,6 +85,17 @@ impl Registry {
         Ok(ListTagsResponse {
             tags: entry.function.tags.clone(),
         })
+    }
+
+    async fn set_tags_of(
+        &self,
+        of: Taggable,
+        tags_after: impl Fn(&BTreeMap<String, String>) -> BTreeMap<String, String>,
+    ) -> Result<(), ApiError> {
+        match of {
+            Taggable::Function(key) => self.set_tags(&key, tags_after).await,
+            Taggable::Mapping(id) => self.set_mapping_tags(&id, tags_after).await,
+        }
     }
 
     async fn set_tags(
@@ -130,7 +146,18 @@ fn redeploy(entry: &FunctionEntry, record: &mut FunctionRecord) -> Vec<Change> {
         .collect()
 }
 
-fn taggable(scope: &Scope, resource: &str) -> Result<FunctionKey, ApiError> {
+/// What may have tags.
+enum Taggable {
+    Function(FunctionKey),
+    Mapping(MappingId),
+}
+
+fn taggable(scope: &Scope, resource: &str) -> Result<Taggable, ApiError> {
+    if let Some(id) = MappingId::of_arn(resource)
+        && (&id.account, &id.region) == (&scope.account, &scope.region)
+    {
+        return Ok(Taggable::Mapping(id));
+    }
     let function = resource
         .parse::<FunctionRef>()
         .ok()
@@ -144,5 +171,5 @@ fn taggable(scope: &Scope, resource: &str) -> Result<FunctionKey, ApiError> {
             "Tags on function aliases and versions are not supported. Please specify a function ARN.",
         ));
     }
-    scope.key(&function)
+    scope.key(&function).map(Taggable::Function)
 }

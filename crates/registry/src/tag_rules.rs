@@ -36,6 +36,19 @@ pub(crate) fn check<'a>(
     tags: &BTreeMap<String, String>,
     runtimes: impl IntoIterator<Item = &'a Runtime>,
 ) -> Result<Walls, ApiError> {
+    check_names(tags)?;
+    let walls = Walls::from_tags(tags).map_err(ApiError::invalid)?;
+    for runtime in runtimes {
+        walls.check_runtime(runtime).map_err(ApiError::invalid)?;
+    }
+    Ok(walls)
+}
+
+/// Checks all tags that anything would have.
+///
+/// # Errors
+/// [`hearth_types::ErrorKind::InvalidParameterValue`] if there are too many, or if one is reserved.
+pub(crate) fn check_names(tags: &BTreeMap<String, String>) -> Result<(), ApiError> {
     if let Some(key) = tags.keys().find(|key| starts_with_aws(key)) {
         return Err(ApiError::invalid(format!(
             "aws: prefixed tag key names are not allowed for external use. Rename the tag '{key}'."
@@ -46,11 +59,7 @@ pub(crate) fn check<'a>(
             "Number of tags exceeds resource tag limit.",
         ));
     }
-    let walls = Walls::from_tags(tags).map_err(ApiError::invalid)?;
-    for runtime in runtimes {
-        walls.check_runtime(runtime).map_err(ApiError::invalid)?;
-    }
-    Ok(walls)
+    Ok(())
 }
 
 fn starts_with_aws(key: &str) -> bool {

@@ -2,13 +2,14 @@
 
 use async_trait::async_trait;
 use hearth_types::arn::LayerVersionArn;
+use hearth_types::mapping::MappingId;
 use hearth_types::name::{
     AccountId, AliasName, FunctionKey, LayerName, Qualifier, Region, RouteId, TopicId, Version,
 };
 
 use crate::record::{
     AliasRecord, EventInvokeRecord, FunctionRecord, FunctionUrlRecord, LayerVersionRecord,
-    PolicyRecord, RouteKeyRecord, RouteRecord, TopicRecord, VersionRecord,
+    MappingRecord, PolicyRecord, RouteKeyRecord, RouteRecord, TopicRecord, VersionRecord,
 };
 
 /// Durable state. Implementations: [`crate::sqlite`]; PostgreSQL for a cluster plugs in here.
@@ -46,6 +47,8 @@ pub struct Contents {
     pub route_keys: Vec<RouteKeyRecord>,
     /// Topics, by their owner and name.
     pub topics: Vec<TopicRecord>,
+    /// Event source mappings, by their owner and UUID.
+    pub mappings: Vec<MappingRecord>,
 }
 
 /// A function with all that belongs to it.
@@ -183,6 +186,20 @@ pub enum Change {
     DeleteTopic {
         /// Which.
         id: TopicId,
+        /// The revision that the caller saw.
+        expected: String,
+    },
+    /// Adds or replaces an event source mapping.
+    PutMapping {
+        /// The new record.
+        record: MappingRecord,
+        /// The revision that the caller saw; `None`: there must be no such mapping.
+        expected: Option<String>,
+    },
+    /// Removes an event source mapping; its stored revision must be `expected`.
+    DeleteMapping {
+        /// Which.
+        id: MappingId,
         /// The revision that the caller saw.
         expected: String,
     },

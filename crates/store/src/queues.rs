@@ -9,18 +9,21 @@
 //! [`crate::sqlite::SqliteQueueStore`] is the store of one node.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
-use hearth_types::name::{AccountId, Region};
+use hearth_types::name::{AccountId, QueueId, Region};
 use hearth_types::time::Timestamp;
 use serde::{Deserialize, Serialize};
+use tokio::sync::Notify;
+use tokio::sync::futures::{Notified, OwnedNotified};
 
 use crate::contract::StoreError;
 
 /// What a message counts besides its texts, bytes: about what SQLite keeps of a row and its places in indexes.
 pub const MESSAGE_BYTES: u64 = 512;
 
-/// Most bytes of messages that one receive answers with, one message excepted.
-pub const RECEIVE_BYTES: u64 = 8 << 20;
+/// Most bytes of messages that one receive answers with, one message excepted: what an invocation takes, about.
+pub const RECEIVE_BYTES: u64 = 6 << 20;
 
 /// For how long a deduplication id is remembered (SQS developer guide: five minutes), milliseconds.
 pub const DEDUPLICATION_MS: i64 = 5 * 60 * 1000;
@@ -40,6 +43,16 @@ pub struct QueueKey {
     pub region: Region,
     /// The name within both.
     pub name: String,
+}
+
+impl From<&QueueId> for QueueKey {
+    fn from(id: &QueueId) -> Self {
+        Self {
+            account: id.account.clone(),
+            region: id.region.clone(),
+            name: id.name.to_string(),
+        }
+    }
 }
 
 /// What is set of a queue.
@@ -209,11 +222,38 @@ pub enum Fate {
     Foreign,
 }
 
+/// What tells of a queue's messages.
+#[derive(Debug, Default)]
+pub struct Waiter {
+    one: Notify,
+    all: Arc<Notify>,
+}
+
+impl Waiter {
+    /// Waits for a message that nobody else was told of.
+    pub fn next(&self) -> Notified<'_> {
+        self.one.notified()
+    }
+
+    /// Waits for the next that is told, from now on, whoever else is.
+    pub fn changed(&self) -> OwnedNotified {
+        Arc::clone(&self.all).notified_owned()
+    }
+
+    /// Tells one of those who wait for a message, and all others, that there may be one, or that another is due next.
+    pub fn tell(&self) {
+        self.one.notify_one();
+        self.all.notify_waiters();
+    }
+}
+
 /// How many messages a queue has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct QueueCounts {
     /// That can be received.
     pub visible: u64,
+    /// What those count against the bounds.
+    pub visible_bytes: u64,
     /// That were delivered, and are neither deleted nor due again.
     pub in_flight: u64,
     /// That were never due yet.
@@ -249,6 +289,7 @@ pub(crate) struct Tallies {
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
     pub(crate) messages: u64,
+    bytes: u64,
     later: BTreeMap<i64, Later>,
 }
 
@@ -256,6 +297,7 @@ pub(crate) struct Tally {
 struct Later {
     delayed: u64,
     in_flight: u64,
+    bytes: u64,
 }
 
 /// That a message comes to a place, or leaves it.
@@ -295,6 +337,7 @@ impl Tallies {
         step(&mut self.bytes, delta.bytes, delta.comes);
         let tally = self.heaps.entry(delta.heap).or_default();
         step(&mut tally.messages, 1, delta.comes);
+        step(&mut tally.bytes, delta.bytes, delta.comes);
         while let Some(first) = tally.later.first_entry() {
             if *first.key() > second(now) {
                 break;
@@ -310,6 +353,7 @@ impl Tallies {
                 &mut later.delayed
             };
             step(count, 1, delta.comes);
+            step(&mut later.bytes, delta.bytes, delta.comes);
             if later.delayed + later.in_flight == 0 {
                 tally.later.remove(&second(delta.due));
             }
@@ -328,13 +372,16 @@ impl Tallies {
             return QueueCounts::default();
         };
         let mut counts = QueueCounts::default();
+        let mut later_bytes = 0;
         for later in tally.later.range(second(now) + 1..).map(|(_, later)| later) {
             counts.delayed += later.delayed;
             counts.in_flight += later.in_flight;
+            later_bytes += later.bytes;
         }
         counts.visible = tally
             .messages
             .saturating_sub(counts.delayed + counts.in_flight);
+        counts.visible_bytes = tally.bytes.saturating_sub(later_bytes);
         counts
     }
 }

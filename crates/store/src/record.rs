@@ -10,6 +10,7 @@ use hearth_types::function::{
 };
 use hearth_types::function_url::cors::Cors;
 use hearth_types::function_url::{InvokeMode, UrlAuth, UrlId};
+use hearth_types::mapping::{Mapping, MappingId, MappingState};
 use hearth_types::name::{AliasName, FunctionKey, Qualifier, RouteId, TopicId, Version};
 use hearth_types::time::Timestamp;
 use hearth_types::webhook::{WebhookSecret, WebhookUrl};
@@ -214,6 +215,23 @@ pub struct WebhookRecord {
     pub url: WebhookUrl,
     /// What it is signed with: whoever signs needs the secret itself.
     pub secret: WebhookSecret,
+}
+
+/// An event source mapping.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MappingRecord {
+    /// Which.
+    pub id: MappingId,
+    /// A UUID that changes with every change.
+    pub revision: String,
+    /// When a caller changed it.
+    pub modified: Timestamp,
+    /// Where it is in its life.
+    pub state: MappingState,
+    /// What it says.
+    pub mapping: Mapping,
+    /// Its tags.
+    pub tags: BTreeMap<String, String>,
 }
 
 /// One version of a layer.

@@ -54,7 +54,7 @@ async fn a_store_of_an_earlier_version_is_brought_up_to_date() {
     sql(
         &folder,
         "DROP TABLE function_urls; DROP TABLE policies; DROP TABLE routes; DROP TABLE route_keys; \
-         DROP TABLE event_invokes; DROP TABLE topics; PRAGMA user_version = 1",
+         DROP TABLE event_invokes; DROP TABLE topics; DROP TABLE mappings; PRAGMA user_version = 1",
     );
     let store = SqliteStore::open(database(folder.path())).unwrap();
     let url = samples::function_url("$LATEST", 1, 0);

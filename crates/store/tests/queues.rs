@@ -349,7 +349,7 @@ async fn who_waits_is_told_of_each_message_once() {
     let queue = home.store.queue(key("q")).await.unwrap().unwrap();
     let waiter = home.store.waiter(&queue);
     let told = Arc::clone(&waiter);
-    let told = tokio::spawn(async move { told.notified().await });
+    let told = tokio::spawn(async move { told.next().await });
     home.send("q", &[message("a")], 0).await;
     told.await.unwrap();
 }

@@ -6,6 +6,7 @@
 use std::fmt::{self, Write as _};
 
 use crate::name::FunctionKey;
+use crate::time::Timestamp;
 
 /// How often a chain may run one function (guide, "Recursive loop detection": approximately 16 times).
 pub const MOST_RUNS: u32 = 16;
@@ -16,6 +17,33 @@ const FUNCTIONS: usize = 32;
 const FIELD: &str = "Lineage=";
 /// Characters of an entry, with runs of two digits and what is between it and the next.
 const ENTRY: usize = 12;
+
+/// A new trace, of no chain: `Root=1-<time>-<id>;Parent=<id>;Sampled=0`.
+pub fn new_trace(sampled: bool, now: Timestamp, random: [u8; 20]) -> String {
+    // Four bytes of seconds last until 2106.
+    let seconds = (now.as_millis() / 1_000) as u32;
+    let mut bytes = [0; 24];
+    bytes[..4].copy_from_slice(&seconds.to_be_bytes());
+    bytes[4..].copy_from_slice(&random);
+    let mut digits = [0; 48];
+    // Twice as long as the bytes: it can't fail.
+    let _ = hex::encode_to_slice(bytes, &mut digits);
+    let (time, random) = digits.split_at(8);
+    let (root, parent) = random.split_at(24);
+    let sampled = if sampled { "1" } else { "0" };
+    let text = [
+        b"Root=1-",
+        time,
+        b"-",
+        root,
+        b";Parent=",
+        parent,
+        b";Sampled=",
+        sampled.as_bytes(),
+    ]
+    .concat();
+    String::from_utf8(text).unwrap_or_default()
+}
 
 /// How often the chain of `trace` has run `function`.
 pub fn runs(trace: &str, function: &FunctionKey) -> u32 {

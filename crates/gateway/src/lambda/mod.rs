@@ -3,6 +3,7 @@
 mod aliases;
 mod concurrency;
 mod event_invokes;
+mod event_source_mappings;
 mod events;
 mod function_urls;
 mod functions;
@@ -85,6 +86,11 @@ pub(crate) async fn answer(call: Call<'_>) -> Result<Response<ResponseBody>, Api
         Operation::DeleteFunctionEventInvokeConfig => event_invokes::delete(call).await,
         Operation::PutFunctionRecursionConfig => recursion::put(call).await,
         Operation::GetFunctionRecursionConfig => recursion::get(call).await,
+        Operation::CreateEventSourceMapping => event_source_mappings::create(call).await,
+        Operation::GetEventSourceMapping => event_source_mappings::get(call).await,
+        Operation::ListEventSourceMappings => event_source_mappings::list(call).await,
+        Operation::UpdateEventSourceMapping => event_source_mappings::update(call).await,
+        Operation::DeleteEventSourceMapping => event_source_mappings::delete(call).await,
         Operation::PutRoute => routes::put(call).await,
         Operation::GetRoute => routes::get(call).await,
         Operation::ListRoutes => routes::list(call).await,

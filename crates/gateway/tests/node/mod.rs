@@ -221,7 +221,7 @@ impl Node {
         let queues = SqliteQueueStore::open(queues, QueueBounds::default(), now).unwrap();
         let shutdown = CancellationToken::new();
         let clock = Arc::new(|| SystemTime::now().into());
-        let queues = Queues::new(queues, clock, shutdown.clone());
+        let queues = Queues::new(Arc::new(queues), clock, shutdown.clone());
         let gateway = Gateway::new(
             GatewayOptions {
                 connections,

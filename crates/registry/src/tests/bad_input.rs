@@ -297,7 +297,7 @@ const ROWS: &[Row] = &[
             })
         },
         INVALID,
-        "no queues yet",
+        "no such queue",
     ),
     (
         "file system",

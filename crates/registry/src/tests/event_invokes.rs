@@ -327,7 +327,7 @@ async fn destinations_must_be_there_and_near() {
         (
             "arn:aws:sqs:us-east-1:000000000000:queue",
             ErrorKind::InvalidParameterValue,
-            "no queues yet",
+            "no such queue",
         ),
         (
             "arn:aws:events:us-east-1:000000000000:event-bus/default",

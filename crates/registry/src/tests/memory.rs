@@ -328,6 +328,23 @@ fn apply(contents: &mut Contents, change: Change) -> Result<(), StoreError> {
                 return Err(conflict("no such topic"));
             }
         }
+        Change::PutMapping { record, expected } => {
+            let known = contents.mappings.iter().find(|m| m.id == record.id);
+            if known.map(|known| known.revision.clone()) != expected {
+                return Err(conflict("another revision"));
+            }
+            contents.mappings.retain(|known| known.id != record.id);
+            contents.mappings.push(record);
+        }
+        Change::DeleteMapping { id, expected } => {
+            let before = contents.mappings.len();
+            contents
+                .mappings
+                .retain(|known| known.id != id || known.revision != expected);
+            if contents.mappings.len() == before {
+                return Err(conflict("no such mapping"));
+            }
+        }
     }
     Ok(())
 }

@@ -10,6 +10,7 @@ pub mod events;
 mod functions;
 pub mod key_value;
 mod layers;
+mod mappings;
 pub mod model;
 pub mod random;
 mod routes;
@@ -57,6 +58,7 @@ pub async fn check<H: Home>(fresh: impl Fn() -> H) {
         routes: routes_and_keys_read_back what_was_not_seen_is_a_conflict routes_outlive_functions;
         event_invokes: configurations_read_back what_was_not_seen_is_a_conflict a_function_takes_them_along;
         topics: topics_read_back what_was_not_seen_is_a_conflict;
+        mappings: mappings_read_back what_was_not_seen_is_a_conflict;
         urls: urls_and_policies_read_back what_does_not_fit_is_a_conflict a_function_takes_them_along;
         together: one_of_many_updates_wins commits_of_many_callers_all_hold a_conflict_spoils_only_its_own
             an_answer_is_seen_by_the_next_load dropped_commits_are_whole_or_not_there;

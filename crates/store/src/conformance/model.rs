@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use hearth_types::arn::LayerVersionArn;
+use hearth_types::mapping::MappingId;
 use hearth_types::name::{
     AccountId, AliasName, FunctionKey, LayerName, Qualifier, Region, RouteId, TopicId, Version,
 };
@@ -10,7 +11,7 @@ use hearth_types::name::{
 use crate::contract::{Change, Contents, LayerCounter, StoredFunction};
 use crate::record::{
     AliasRecord, EventInvokeRecord, FunctionRecord, FunctionUrlRecord, LayerVersionRecord,
-    PolicyRecord, RouteKeyRecord, RouteRecord, TopicRecord, VersionRecord,
+    MappingRecord, PolicyRecord, RouteKeyRecord, RouteRecord, TopicRecord, VersionRecord,
 };
 
 #[derive(Clone, Debug, PartialEq)]
@@ -32,6 +33,7 @@ pub struct Model {
     routes: BTreeMap<RouteId, RouteRecord>,
     route_keys: BTreeMap<RouteId, RouteKeyRecord>,
     topics: BTreeMap<TopicId, TopicRecord>,
+    mappings: BTreeMap<MappingId, MappingRecord>,
 }
 
 /// The change does not fit.
@@ -193,6 +195,15 @@ impl Model {
                 let removed = self.topics.remove(&id);
                 expect(removed.is_some_and(|removed| removed.revision == expected))?;
             }
+            Change::PutMapping { record, expected } => {
+                let stored = self.mappings.get(&record.id);
+                expect(stored.map(|stored| stored.revision.clone()) == expected)?;
+                self.mappings.insert(record.id.clone(), record);
+            }
+            Change::DeleteMapping { id, expected } => {
+                let removed = self.mappings.remove(&id);
+                expect(removed.is_some_and(|removed| removed.revision == expected))?;
+            }
         }
         Ok(())
     }
@@ -223,6 +234,7 @@ impl Model {
             routes: self.routes.values().cloned().collect(),
             route_keys: self.route_keys.values().cloned().collect(),
             topics: self.topics.values().cloned().collect(),
+            mappings: self.mappings.values().cloned().collect(),
         }
     }
 }

@@ -3,8 +3,8 @@
 use hearth_types::name::{FunctionKey, Version};
 
 use super::samples::{
-    alias, event_invoke, function, function_url, key, layer_arn, layer_version, policy, route,
-    route_id, route_key, topic, topic_id, version,
+    alias, event_invoke, function, function_url, key, layer_arn, layer_version, mapping,
+    mapping_id, policy, route, route_id, route_key, topic, topic_id, version,
 };
 use crate::contract::{Change, Contents};
 
@@ -55,7 +55,7 @@ impl Random {
         let number = 1 + self.below(4);
         let name = ["live", "test"][self.below(2) as usize];
         let qualifier = ["$LATEST", "live", "1"][self.below(3) as usize];
-        match self.below(25) {
+        match self.below(27) {
             0 | 1 => Change::CreateFunction(function(&key, 1, tag)),
             2 => Change::UpdateFunction(function(&key, self.generation(contents, &key) + 1, tag)),
             3 => Change::DeleteFunction {
@@ -173,6 +173,23 @@ impl Random {
                 Change::DeleteTopic {
                     id: topic_id(name),
                     expected: stored.map_or("none".to_owned(), |t| t.revision.clone()),
+                }
+            }
+            24 => {
+                let n = self.below(3) as u8;
+                let stored = contents.mappings.iter().find(|m| m.id == mapping_id(n));
+                let seen = stored.map(|mapping| mapping.revision.clone());
+                Change::PutMapping {
+                    expected: seen.filter(|_| self.below(10) > 0),
+                    record: mapping(n, tag),
+                }
+            }
+            25 => {
+                let n = self.below(3) as u8;
+                let stored = contents.mappings.iter().find(|m| m.id == mapping_id(n));
+                Change::DeleteMapping {
+                    id: mapping_id(n),
+                    expected: stored.map_or("none".to_owned(), |m| m.revision.clone()),
                 }
             }
             _ => Change::DeleteLayerVersion(layer_arn("base", 1 + self.below(8))),

@@ -11,6 +11,7 @@ use hearth_types::function::{
 };
 use hearth_types::function_url::cors::Cors;
 use hearth_types::function_url::{InvokeMode, UrlAuth, UrlId};
+use hearth_types::mapping::{Mapping, MappingId, MappingState};
 use hearth_types::name::{FunctionKey, RouteId, TopicId, Version};
 use hearth_types::time::Timestamp;
 use hearth_types::webhook::WebhookSecret;
@@ -18,8 +19,8 @@ use hearth_types::wire::route::{RateLimit, Route, Target};
 
 use crate::record::{
     AliasRecord, EventInvokeRecord, FunctionRecord, FunctionUrlRecord, LayerVersionRecord,
-    PolicyRecord, RouteKeyRecord, RouteRecord, Running, StatementRecord, TopicRecord,
-    VersionRecord, WebhookRecord,
+    MappingRecord, PolicyRecord, RouteKeyRecord, RouteRecord, Running, StatementRecord,
+    TopicRecord, VersionRecord, WebhookRecord,
 };
 
 /// The key of the function `name` in account 000000000000, region us-east-1.
@@ -242,6 +243,52 @@ pub fn topic(name: &str, tag: u64) -> TopicRecord {
                 secret: WebhookSecret::from_random([tag as u8; WebhookSecret::BYTES]),
             })
             .collect(),
+    }
+}
+
+/// Where the event source mapping `n` is.
+///
+/// # Panics
+/// Never: its parts are ones.
+pub fn mapping_id(n: u8) -> MappingId {
+    MappingId {
+        account: "000000000000".parse().expect("an account"),
+        region: "us-east-1".parse().expect("a region"),
+        uuid: format!("00000000-0000-4000-8000-0000000000{n:02x}")
+            .parse()
+            .expect("a UUID"),
+    }
+}
+
+/// An event source mapping; another `tag` gives another revision, `revision-<tag>`.
+///
+/// # Panics
+/// Never: its parts are ones.
+pub fn mapping(n: u8, tag: u64) -> MappingRecord {
+    let function = key("one");
+    MappingRecord {
+        id: mapping_id(n),
+        revision: format!("revision-{tag}"),
+        modified: Timestamp::from_millis(1_700_000_000_000 + tag as i64),
+        state: [MappingState::Creating, MappingState::Enabled][(tag % 2) as usize],
+        mapping: Mapping {
+            queue: hearth_types::name::QueueId {
+                account: function.account.clone(),
+                region: function.region.clone(),
+                name: "work.fifo".parse().expect("a queue name"),
+            },
+            function,
+            qualifier: tag
+                .is_multiple_of(3)
+                .then(|| "live".parse().expect("a qualifier")),
+            enabled: tag.is_multiple_of(2),
+            batch_size: 10,
+            window_s: 0,
+            filters: vec![r#"{"body":["x"]}"#.to_owned(); (tag % 2) as usize],
+            reports_failures: tag.is_multiple_of(2),
+            maximum_concurrency: tag.is_multiple_of(2).then_some(2),
+        },
+        tags: [("tag".to_owned(), tag.to_string())].into(),
     }
 }
 

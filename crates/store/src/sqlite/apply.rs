@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::row::{Place, Rows};
 use crate::contract::{Change, StoreError};
 use crate::record::{
-    AliasRecord, EventInvokeRecord, FunctionRecord, FunctionUrlRecord, PolicyRecord,
+    AliasRecord, EventInvokeRecord, FunctionRecord, FunctionUrlRecord, MappingRecord, PolicyRecord,
     RouteKeyRecord, RouteRecord, TopicRecord, VersionRecord,
 };
 
@@ -46,6 +46,7 @@ impl Encoded {
             Change::PutRoute { record, .. } => encode(record)?,
             Change::PutRouteKey { record, .. } => encode(record)?,
             Change::PutTopic { record, .. } => encode(record)?,
+            Change::PutMapping { record, .. } => encode(record)?,
             Change::DeleteFunction { .. }
             | Change::DeleteVersion(..)
             | Change::DeleteAlias(..)
@@ -55,7 +56,8 @@ impl Encoded {
             | Change::DeleteLayerVersion(_)
             | Change::DeleteRoute { .. }
             | Change::DeleteRouteKey { .. }
-            | Change::DeleteTopic { .. } => String::new(),
+            | Change::DeleteTopic { .. }
+            | Change::DeleteMapping { .. } => String::new(),
         };
         Ok(Self { change, record })
     }
@@ -264,6 +266,16 @@ pub(super) fn apply(
         Change::DeleteTopic { id, expected } => {
             let place = Place::topic(id);
             let stored: TopicRecord = existing(rows, &place)?;
+            remove(rows, &place, &stored.revision, expected)
+        }
+        Change::PutMapping { record, expected } => {
+            let place = Place::mapping(&record.id);
+            let stored: Option<MappingRecord> = rows.fetch(&place)?;
+            put(rows, &place, stored.map(|s| s.revision), expected, text)
+        }
+        Change::DeleteMapping { id, expected } => {
+            let place = Place::mapping(id);
+            let stored: MappingRecord = existing(rows, &place)?;
             remove(rows, &place, &stored.revision, expected)
         }
     }

@@ -9,14 +9,14 @@ use rusqlite::Connection;
 use super::apply::LayerRecord;
 use super::fault::{corrupt, sql};
 use super::row::{
-    ALIASES, Content, EVENT_INVOKES, FUNCTION_URLS, FUNCTIONS, LAYER_VERSIONS, LAYERS, POLICIES,
-    ROUTE_KEYS, ROUTES, TOPICS, VERSIONS, scan,
+    ALIASES, Content, EVENT_INVOKES, FUNCTION_URLS, FUNCTIONS, LAYER_VERSIONS, LAYERS, MAPPINGS,
+    POLICIES, ROUTE_KEYS, ROUTES, TOPICS, VERSIONS, scan,
 };
 use super::schema::Head;
 use crate::contract::{Contents, LayerCounter, StoreError, StoredFunction};
 use crate::record::{
     AliasRecord, EventInvokeRecord, FunctionRecord, FunctionUrlRecord, LayerVersionRecord,
-    PolicyRecord, RouteKeyRecord, RouteRecord, TopicRecord, VersionRecord,
+    MappingRecord, PolicyRecord, RouteKeyRecord, RouteRecord, TopicRecord, VersionRecord,
 };
 
 /// Reads everything, as of one moment.
@@ -28,6 +28,7 @@ pub(super) fn load(connection: &mut Connection) -> Result<Contents, StoreError> 
     let (layer_counters, layer_versions) = layers(&moment, &mut content)?;
     let (routes, route_keys) = routes(&moment, &mut content)?;
     let topics = topics(&moment, &mut content)?;
+    let mappings = mappings(&moment, &mut content)?;
     if content != head.content {
         return Err(corrupt(
             "rows are missing or are older than others (their digest differs)",
@@ -40,6 +41,7 @@ pub(super) fn load(connection: &mut Connection) -> Result<Contents, StoreError> 
         routes,
         route_keys,
         topics,
+        mappings,
     })
 }
 
@@ -162,6 +164,21 @@ fn topics(connection: &Connection, content: &mut Content) -> Result<Vec<TopicRec
     })?;
     topics.sort_unstable_by(|a, b| a.id.cmp(&b.id));
     Ok(topics)
+}
+
+fn mappings(
+    connection: &Connection,
+    content: &mut Content,
+) -> Result<Vec<MappingRecord>, StoreError> {
+    let mut mappings = Vec::<MappingRecord>::new();
+    scan(connection, &MAPPINGS, content, |found| {
+        let mapping: MappingRecord = found.record()?;
+        found.must(found.mapping_id()? == mapping.id)?;
+        mappings.push(mapping);
+        Ok(())
+    })?;
+    mappings.sort_unstable_by(|a, b| a.id.cmp(&b.id));
+    Ok(mappings)
 }
 
 fn layers(

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use hearth_types::arn::LayerVersionArn;
+use hearth_types::mapping::MappingId;
 use hearth_types::name::{AccountId, AliasName, FunctionKey, LayerName, Region, RouteId, TopicId};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, ToSql};
@@ -128,6 +129,7 @@ pub(super) static LAYER_VERSIONS: Table = table!("layer_versions", "layer versio
 pub(super) static ROUTES: Table = table!("routes", "route");
 pub(super) static ROUTE_KEYS: Table = table!("route_keys", "API key");
 pub(super) static TOPICS: Table = table!("topics", "topic");
+pub(super) static MAPPINGS: Table = table!("mappings", "event source mapping");
 
 /// What tells rows of one function or layer apart.
 #[derive(Clone, Copy)]
@@ -239,6 +241,16 @@ impl<'a> Place<'a> {
             account: id.account.as_str(),
             region: id.region.as_str(),
             name: id.name.as_str(),
+            member: Member::Whole,
+        }
+    }
+
+    pub(super) fn mapping(id: &'a MappingId) -> Self {
+        Self {
+            table: &MAPPINGS,
+            account: id.account.as_str(),
+            region: id.region.as_str(),
+            name: id.uuid.as_str(),
             member: Member::Whole,
         }
     }
@@ -487,6 +499,15 @@ impl Found<'_> {
             account: self.account()?,
             region: self.region()?,
             name: self.name()?,
+        })
+    }
+
+    /// The event source mapping that the row is.
+    pub(super) fn mapping_id(&self) -> Result<MappingId, StoreError> {
+        Ok(MappingId {
+            account: self.account()?,
+            region: self.region()?,
+            uuid: self.name()?,
         })
     }
 

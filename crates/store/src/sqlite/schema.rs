@@ -24,6 +24,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0002_function_urls_and_policies.sql"),
     include_str!("migrations/0003_routes.sql"),
     include_str!("migrations/0004_event_invokes_and_topics.sql"),
+    include_str!("migrations/0005_mappings.sql"),
 ];
 
 /// How long to wait for a node that is closing the same store (a checkpoint of milliseconds).

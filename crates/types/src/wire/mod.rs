@@ -6,5 +6,6 @@ pub mod events;
 pub mod function_url;
 pub mod lambda;
 pub mod logs;
+pub mod queue_event;
 pub mod route;
 pub mod topic;

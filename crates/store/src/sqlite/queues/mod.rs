@@ -17,7 +17,6 @@ use std::sync::Arc;
 
 use hearth_types::name::{AccountId, Region};
 use hearth_types::time::Timestamp;
-use tokio::sync::Notify;
 
 use self::messages::Answer;
 use self::task::{Shared, Task, Work};
@@ -29,7 +28,7 @@ use super::statement;
 use crate::contract::StoreError;
 use crate::queues::{
     Created, Delta, Fate, NewMessage, Queue, QueueCounts, QueueKey, QueueStoreError, Receipt,
-    Received, Sent, Settings,
+    Received, Sent, Settings, Waiter,
 };
 
 /// The file.
@@ -278,8 +277,8 @@ impl SqliteQueueStore {
             .await
     }
 
-    /// What tells of a queue's messages: one permit for each that may have become due.
-    pub fn waiter(&self, queue: &Queue) -> Arc<Notify> {
+    /// What tells of a queue's messages, while somebody holds it.
+    pub fn waiter(&self, queue: &Queue) -> Arc<Waiter> {
         self.shared.waiter(queue.number)
     }
 

@@ -5,10 +5,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use hearth_types::time::Timestamp;
 use rusqlite::Connection;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::oneshot;
 
 use crate::contract::StoreError;
-use crate::queues::{Delta, Tallies};
+use crate::queues::{Delta, Tallies, Waiter};
 use crate::sqlite::group::{Job, gone};
 
 /// Numbers that one transaction may give: its jobs (512) times the messages of a batch (10), and room.
@@ -18,7 +18,7 @@ const NUMBERS: i64 = 1 << 14;
 #[derive(Debug, Default)]
 pub(super) struct Shared {
     state: Mutex<State>,
-    waiters: Mutex<HashMap<i64, Weak<Notify>>>,
+    waiters: Mutex<HashMap<i64, Weak<Waiter>>>,
 }
 
 /// What is known without asking the database.
@@ -35,18 +35,18 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn waiters(&self) -> MutexGuard<'_, HashMap<i64, Weak<Notify>>> {
+    fn waiters(&self) -> MutexGuard<'_, HashMap<i64, Weak<Waiter>>> {
         self.waiters.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What tells of messages of a queue, while somebody holds it.
-    pub(super) fn waiter(&self, queue: i64) -> Arc<Notify> {
+    pub(super) fn waiter(&self, queue: i64) -> Arc<Waiter> {
         let mut waiters = self.waiters();
         if let Some(waiter) = waiters.get(&queue).and_then(Weak::upgrade) {
             return waiter;
         }
         waiters.retain(|_, waiter| waiter.strong_count() > 0);
-        let waiter = Arc::new(Notify::new());
+        let waiter = Arc::<Waiter>::default();
         waiters.insert(queue, Arc::downgrade(&waiter));
         waiter
     }
@@ -54,7 +54,7 @@ impl Shared {
     fn wake(&self, queue: i64) {
         let waiter = self.waiters().get(&queue).and_then(Weak::upgrade);
         if let Some(waiter) = waiter {
-            waiter.notify_one();
+            waiter.tell();
         }
     }
 }

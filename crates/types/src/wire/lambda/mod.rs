@@ -15,6 +15,7 @@ mod blob;
 mod code;
 mod configuration;
 mod event_invoke;
+mod event_source_mapping;
 mod function;
 mod function_url;
 mod invoke;
@@ -41,6 +42,10 @@ pub use configuration::{
 pub use event_invoke::{
     DestinationConfig, FunctionEventInvokeConfig, FunctionEventInvokeConfigRequest,
     FunctionRecursionConfig, ListFunctionEventInvokeConfigsResponse, OnEnd,
+};
+pub use event_source_mapping::{
+    EventSourceMappingConfiguration, EventSourceMappingRequest, Filter, FilterCriteria,
+    ListEventSourceMappingsResponse, MetricsConfig, ScalingConfig,
 };
 pub use function::{
     CreateFunctionRequest, FunctionConfiguration, FunctionState, GetFunctionResponse,

@@ -1,0 +1,214 @@
+//! From messages to events: which are meant, how each is written, and how many go into one event.
+
+use std::collections::BTreeMap;
+
+use hearth_patterns::Pattern;
+use hearth_queues::wire::Message;
+use hearth_types::destination::Destination;
+use hearth_types::limits::REQUEST_PAYLOAD_BYTES;
+use hearth_types::name::QueueId;
+use hearth_types::wire::queue_event::{QueueRecord, QueueRecordAttribute};
+use serde_json::Value;
+
+/// What is around records.
+const BEFORE: &[u8] = b"{\"Records\":[";
+const AFTER: &[u8] = b"]}";
+
+/// A message as it is handed to a function.
+#[derive(Debug)]
+pub(crate) struct Record {
+    /// The message's identifier.
+    pub(crate) id: String,
+    pub(crate) handle: String,
+    /// The message group, in a FIFO queue.
+    pub(crate) group: Option<String>,
+    /// JSON.
+    pub(crate) text: Vec<u8>,
+}
+
+/// Writes a message down; `None` if no filter means it.
+///
+/// # Errors
+/// If it can't be written.
+pub(crate) fn record(
+    message: Message,
+    queue: &QueueId,
+    filters: &[Pattern],
+) -> Result<Option<Record>, serde_json::Error> {
+    let is_fifo = message.attributes.contains_key("SequenceNumber");
+    let group = message.attributes.get("MessageGroupId").cloned();
+    let attributes = message.attributes.into_iter();
+    let own = message.message_attributes.into_iter();
+    let own: BTreeMap<_, _> = own
+        .map(|(name, attribute)| {
+            let attribute = QueueRecordAttribute {
+                string_value: attribute.string_value,
+                binary_value: attribute.binary_value,
+                string_list_values: Vec::new(),
+                binary_list_values: Vec::new(),
+                data_type: attribute.data_type,
+            };
+            (name, attribute)
+        })
+        .collect();
+    let record = QueueRecord {
+        message_id: message.message_id,
+        receipt_handle: message.receipt_handle,
+        body: message.body,
+        attributes: attributes
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect(),
+        message_attributes: own,
+        md5_of_message_attributes: message.md5_of_message_attributes,
+        md5_of_body: message.md5_of_body,
+        event_source: "aws:sqs".to_owned(),
+        event_source_arn: Destination::Queue(queue.clone()).to_string(),
+        aws_region: queue.region.to_string(),
+    };
+    if !filters.is_empty() && !is_meant(&record, filters)? {
+        return Ok(None);
+    }
+    Ok(Some(Record {
+        text: serde_json::to_vec(&record)?,
+        id: record.message_id,
+        handle: record.receipt_handle,
+        group: group.filter(|_| is_fifo),
+    }))
+}
+
+/// Whether a filter means the record. A body that is a JSON object or list is looked into (developer guide, "Properly
+/// filtering Amazon SQS messages").
+fn is_meant(record: &QueueRecord, filters: &[Pattern]) -> Result<bool, serde_json::Error> {
+    let mut event = serde_json::to_value(record)?;
+    if let Ok(body @ (Value::Object(_) | Value::Array(_))) = serde_json::from_str(&record.body) {
+        event["body"] = body;
+    }
+    Ok(filters.iter().any(|filter| filter.matches(&event)))
+}
+
+/// Parts of a batch that each fit into an event, in order.
+pub(crate) fn parts(records: Vec<Record>) -> Vec<Vec<Record>> {
+    let most = REQUEST_PAYLOAD_BYTES - BEFORE.len() - AFTER.len();
+    let mut parts: Vec<Vec<Record>> = Vec::new();
+    let mut bytes = 0;
+    for record in records {
+        // A comma with each.
+        let added = record.text.len() + 1;
+        match parts.last_mut() {
+            Some(part) if bytes + added <= most => {
+                bytes += added;
+                part.push(record);
+            }
+            _ => {
+                bytes = added;
+                parts.push(vec![record]);
+            }
+        }
+    }
+    parts
+}
+
+/// The event of a part.
+pub(crate) fn event(records: &[Record]) -> Vec<u8> {
+    let bytes: usize = records.iter().map(|record| record.text.len() + 1).sum();
+    let mut event = Vec::with_capacity(BEFORE.len() + bytes + AFTER.len());
+    event.extend_from_slice(BEFORE);
+    for (at, record) in records.iter().enumerate() {
+        if at > 0 {
+            event.push(b',');
+        }
+        event.extend_from_slice(&record.text);
+    }
+    event.extend_from_slice(AFTER);
+    event
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn message(body: &str) -> Message {
+        Message {
+            message_id: "m".to_owned(),
+            receipt_handle: "r".to_owned(),
+            md5_of_body: "d".to_owned(),
+            body: body.to_owned(),
+            attributes: [("SenderId", "1".to_owned())].into(),
+            md5_of_message_attributes: None,
+            message_attributes: BTreeMap::new(),
+        }
+    }
+
+    fn queue() -> QueueId {
+        let arn: Destination = "arn:aws:sqs:eu-west-1:123456789012:q".parse().unwrap();
+        match arn {
+            Destination::Queue(id) => id,
+            other => panic!("{other}"),
+        }
+    }
+
+    fn is_meant(body: &str, filters: &[&str]) -> bool {
+        let filters: Vec<_> = filters.iter().map(|text| text.parse().unwrap()).collect();
+        let record = record(message(body), &queue(), &filters).unwrap();
+        record.is_some()
+    }
+
+    #[test]
+    fn filters_look_into_bodies_that_are_json() {
+        let object = r#"{"body":{"n":[{"numeric":[">",1]}]}}"#;
+        let text = r#"{"body":["plain",{"prefix":"{"}]}"#;
+        let around = r#"{"attributes":{"SenderId":["1"]}}"#;
+        for (body, filters, expected) in [
+            (r#"{"n":2}"#, &[object][..], true),
+            (r#"{"n":1}"#, &[object], false),
+            (r#"[{"n":0},{"n":5}]"#, &[object], true),
+            ("plain", &[object], false),
+            ("plain", &[text], true),
+            ("other", &[text], false),
+            (r#"{"n":2}"#, &[text], false),
+            ("{ no JSON", &[text], true),
+            ("7", &[r#"{"body":["7"]}"#], true),
+            ("7", &[r#"{"body":[7]}"#], false),
+            ("whatever", &[around], true),
+            ("plain", &[object, text], true),
+            ("whatever", &[], true),
+        ] {
+            assert_eq!(is_meant(body, filters), expected, "{body} {filters:?}");
+        }
+    }
+
+    #[test]
+    fn events_hold_what_fits_and_all_of_it_in_order() {
+        let body = "\"".repeat(900_000);
+        let records = (0..10).map(|_| {
+            let record = record(message(&body), &queue(), &[]).unwrap();
+            record.unwrap()
+        });
+        let parts = parts(records.collect());
+        assert_eq!(parts.iter().map(Vec::len).collect::<Vec<_>>(), [3, 3, 3, 1]);
+        for part in &parts {
+            let event = event(part);
+            assert!(event.len() <= REQUEST_PAYLOAD_BYTES);
+            let event: Value = serde_json::from_slice(&event).unwrap();
+            assert_eq!(event["Records"].as_array().unwrap().len(), part.len());
+        }
+        let one = event(&[record(message("x"), &queue(), &[]).unwrap().unwrap()]);
+        let one: Value = serde_json::from_slice(&one).unwrap();
+        assert_eq!(
+            one,
+            json!({"Records": [{
+                "messageId": "m",
+                "receiptHandle": "r",
+                "body": "x",
+                "attributes": {"SenderId": "1"},
+                "messageAttributes": {},
+                "md5OfBody": "d",
+                "eventSource": "aws:sqs",
+                "eventSourceARN": "arn:aws:sqs:eu-west-1:123456789012:q",
+                "awsRegion": "eu-west-1",
+            }]})
+        );
+    }
+}

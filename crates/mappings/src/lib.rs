@@ -1,0 +1,27 @@
+//! Event source mappings: the messages of queues, handed to functions in batches.
+//!
+//! ```text
+//! queue ─▶ poller     looks, and takes nothing: is a batch due?
+//!       ─▶ pace       may the mapping have one batch more? is it to rest?
+//!       ─▶ turns      one batch of all that the node runs at the same time; mappings take turns
+//!       ─▶ registry   resolved and admitted, as a request
+//!       ─▶ work       taken, filtered, written as events, invoked
+//!       ─▶ answer     what the function says of each message: gone, or back when its visibility has run out
+//! ```
+//!
+//! - [`Mappings`]: follows the registry: a poller for each mapping that is enabled.
+//! - `poller`: one mapping; it waits for the queue to tell of itself, and costs nothing until then.
+//! - `pace`, `answer`, `batch`: rules alone, without waiting.
+//!
+//! Messages are taken only when everything is there that they need, so that a function that is throttled, or not
+//! ready, doesn't use up their receive counts. What a node that was killed has taken is due again by the queue's own
+//! hand: nothing of it is kept here.
+
+mod answer;
+mod batch;
+mod mappings;
+mod pace;
+mod poller;
+mod work;
+
+pub use mappings::Mappings;

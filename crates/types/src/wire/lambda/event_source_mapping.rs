@@ -1,0 +1,173 @@
+//! Event source mappings.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::{DestinationConfig, Unexamined, structure};
+
+/// Body of `CreateEventSourceMapping` and `UpdateEventSourceMapping`. In an update, what is absent stays as it is.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+#[allow(missing_docs, reason = "the names are the API's own")]
+pub struct EventSourceMappingRequest {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub event_source_arn: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub function_name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub enabled: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub batch_size: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub maximum_batching_window_in_seconds: Option<i64>,
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "structure::optional"
+    )]
+    pub filter_criteria: Option<FilterCriteria>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub function_response_types: Option<Vec<String>>,
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "structure::optional"
+    )]
+    pub scaling_config: Option<ScalingConfig>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tags: Option<BTreeMap<String, String>>,
+    // What belongs to sources that Hearth does not have, or is not to be had.
+    #[serde(rename = "KMSKeyArn", skip_serializing_if = "Option::is_none")]
+    pub kms_key_arn: Option<String>,
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "structure::optional"
+    )]
+    pub metrics_config: Option<MetricsConfig>,
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "structure::optional"
+    )]
+    pub logging_config: Option<Unexamined>,
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "structure::optional"
+    )]
+    pub destination_config: Option<DestinationConfig>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub starting_position: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub starting_position_timestamp: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parallelization_factor: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub maximum_record_age_in_seconds: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bisect_batch_on_function_error: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub maximum_retry_attempts: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tumbling_window_in_seconds: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub topics: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub queues: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source_access_configurations: Option<Vec<Unexamined>>,
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "structure::optional"
+    )]
+    pub self_managed_event_source: Option<Unexamined>,
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "structure::optional"
+    )]
+    pub amazon_managed_kafka_event_source_config: Option<Unexamined>,
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "structure::optional"
+    )]
+    pub self_managed_kafka_event_source_config: Option<Unexamined>,
+    #[serde(
+        rename = "DocumentDBEventSourceConfig",
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "structure::optional"
+    )]
+    pub document_db_event_source_config: Option<Unexamined>,
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "structure::optional"
+    )]
+    pub provisioned_poller_config: Option<Unexamined>,
+}
+
+/// `FilterCriteria`: a record is meant if it matches one.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct FilterCriteria {
+    /// The filters.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub filters: Option<Vec<Filter>>,
+}
+
+/// `Filter`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct Filter {
+    /// An event pattern.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pattern: Option<String>,
+}
+
+/// `ScalingConfig`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct ScalingConfig {
+    /// Most batches at the same time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub maximum_concurrency: Option<i64>,
+}
+
+/// `EventSourceMappingMetricsConfig`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct MetricsConfig {
+    /// Which metrics.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metrics: Option<Vec<String>>,
+}
+
+/// `EventSourceMappingConfiguration`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+#[allow(missing_docs, reason = "the names are the API's own")]
+pub struct EventSourceMappingConfiguration {
+    #[serde(rename = "UUID")]
+    pub uuid: String,
+    pub event_source_mapping_arn: String,
+    pub event_source_arn: String,
+    pub function_arn: String,
+    pub batch_size: u32,
+    pub maximum_batching_window_in_seconds: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub filter_criteria: Option<FilterCriteria>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scaling_config: Option<ScalingConfig>,
+    pub function_response_types: Vec<String>,
+    /// Seconds since the UNIX epoch.
+    pub last_modified: f64,
+    pub last_processing_result: String,
+    pub state: String,
+    pub state_transition_reason: String,
+}
+
+/// Answer of `ListEventSourceMappings`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct ListEventSourceMappingsResponse {
+    /// The page.
+    pub event_source_mappings: Vec<EventSourceMappingConfiguration>,
+    /// Where the next page begins, if there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_marker: Option<String>,
+}
