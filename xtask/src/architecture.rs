@@ -9,7 +9,7 @@ mod tests {
 
     /// Every crate with the crates that it may use. `gateway` does not know `worker` or `sandbox`: it speaks to
     /// workers through `types::invoke::Invoker`. Nobody uses `hearth`.
-    const ALLOWED: [(&str, &[&str]); 13] = [
+    const ALLOWED: [(&str, &[&str]); 14] = [
         ("hearth-types", &[]),
         ("hearth-store", &["hearth-types"]),
         ("hearth-code", &["hearth-types"]),
@@ -36,6 +36,10 @@ mod tests {
         ),
         ("hearth-queues", &["hearth-types", "hearth-store"]),
         (
+            "hearth-schedules",
+            &["hearth-types", "hearth-store", "hearth-queues"],
+        ),
+        (
             "hearth-destinations",
             &[
                 "hearth-types",
@@ -51,6 +55,7 @@ mod tests {
                 "hearth-registry",
                 "hearth-events",
                 "hearth-queues",
+                "hearth-schedules",
                 "hearth-code",
                 "hearth-telemetry",
             ],
@@ -68,6 +73,7 @@ mod tests {
                 "hearth-worker",
                 "hearth-events",
                 "hearth-queues",
+                "hearth-schedules",
                 "hearth-destinations",
                 "hearth-gateway",
             ],

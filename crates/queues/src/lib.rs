@@ -7,6 +7,7 @@
 mod address;
 mod attributes;
 mod batch;
+mod deliver;
 pub mod error;
 mod message;
 mod queues;
@@ -15,5 +16,6 @@ mod send;
 pub mod wire;
 
 pub use address::Caller;
+pub use deliver::Letter;
 pub use error::QueueError;
 pub use queues::Queues;
