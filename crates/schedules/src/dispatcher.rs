@@ -154,7 +154,7 @@ impl Dispatcher {
                 );
             }
             return store
-                .advance(&schedule, after(&schedule, next), missed, None)
+                .advance(&schedule, due, after(&schedule, next), missed, None)
                 .await;
         }
         let left = match self.delivery.deliver(&firing, now).await {
@@ -169,7 +169,7 @@ impl Dispatcher {
             }),
         };
         let next = after(&schedule, timing.after(due));
-        store.advance(&schedule, next, 0, left).await
+        store.advance(&schedule, due, next, 0, left).await
     }
 
     /// Makes another attempt of a firing that has failed.

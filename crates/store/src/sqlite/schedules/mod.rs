@@ -42,16 +42,19 @@ const FORGOTTEN: usize = 4;
 pub struct ScheduleBounds {
     /// Most schedules of the node.
     pub schedules: u64,
-    /// Most groups of an account in a region.
+    /// Most groups of the node.
     pub groups: u64,
+    /// Most groups of an account in a region.
+    pub groups_of_place: u64,
 }
 
 impl Default for ScheduleBounds {
     fn default() -> Self {
         Self {
             schedules: 1_000_000,
+            groups: 100_000,
             // As many as the service (EventBridge Scheduler user guide, "Quotas").
-            groups: 500,
+            groups_of_place: 500,
         }
     }
 }
@@ -152,12 +155,13 @@ impl SqliteScheduleStore {
         token: Option<Token>,
         now: Timestamp,
     ) -> Result<(), ScheduleStoreError> {
-        let (most, owner) = (self.bounds.groups, place.clone());
+        let (bounds, owner) = (self.bounds, place.clone());
         self.change(place, token, now, move |work| {
             if rows::group(work.connection, &owner, &name)?.is_some() {
                 return Ok(Err(ScheduleStoreError::Exists));
             }
-            if rows::count_groups(work.connection, &owner)? >= most {
+            let (all, own) = rows::count_groups(work.connection, &owner)?;
+            if all >= bounds.groups || own >= bounds.groups_of_place {
                 return Ok(Err(ScheduleStoreError::Full));
             }
             rows::insert_group(work.connection, &owner, &name, &tags, now)?;
@@ -428,40 +432,49 @@ impl SqliteScheduleStore {
     }
 
     /// Notes what became of a schedule's time: what follows, that `missed` times were passed over, and a firing that is
-    /// tried again or was given up. Of a schedule that has changed since it was read, only the firing is noted; of one
-    /// that is gone, nothing.
+    /// tried again or was given up. Of a schedule that has changed since it was read, what follows is left as it is: if
+    /// that time is still due, it is for the next that reads it. Of one that is gone, nothing is noted.
+    ///
+    /// Of several that note the same time the first is believed; but a firing that another has made is not tried again.
     ///
     /// # Errors
     /// [`StoreError`]; nothing was changed.
     pub async fn advance(
         &self,
         schedule: &Schedule,
+        due: Due,
         after: After,
         missed: u64,
         left: Option<Left>,
     ) -> Result<(), StoreError> {
         let (number, revision) = (schedule.number, schedule.revision);
-        let last = schedule.next.map(|next| next.scheduled);
         self.ask(move |work| {
             let Some(mut current) = rows::by_number(work.connection, number)? else {
                 return Ok(());
             };
+            let is_first = current.last < Some(due.scheduled);
             match &left {
-                Some(Left::Again(firing)) => rows::put_firing(work.connection, firing)?,
-                Some(Left::GivenUp) => current.failed += 1,
-                None => {}
+                Some(Left::Again(firing)) if is_first => rows::put_firing(work.connection, firing)?,
+                Some(Left::GivenUp) if is_first => current.failed += 1,
+                None if !is_first => rows::remove_firing(work.connection, number, due.scheduled)?,
+                _ => {}
             }
-            // What was due has been: an update that came meanwhile must not fire it again.
-            current.last = current.last.max(last);
-            current.missed += missed;
-            if current.revision == revision {
+            if is_first {
+                current.last = Some(due.scheduled);
+                current.missed += missed;
+            }
+            let is_as_read = current.revision == revision;
+            if is_as_read {
                 match after {
                     After::Due(due) => current.next = Some(due),
                     After::Over => current.next = None,
                     After::Removed => return rows::remove(work.connection, number),
                 }
             }
-            rows::update(work.connection, &current)
+            if is_first || is_as_read {
+                rows::update(work.connection, &current)?;
+            }
+            Ok(())
         })
         .await
     }
@@ -488,7 +501,7 @@ impl SqliteScheduleStore {
                 Fate::Done => {}
                 Fate::GivenUp => rows::count_failure(work.connection, firing.schedule)?,
             }
-            rows::remove_firing(work.connection, &firing)
+            rows::remove_firing(work.connection, firing.schedule, firing.scheduled)
         })
         .await
     }

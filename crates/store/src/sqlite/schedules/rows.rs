@@ -90,14 +90,18 @@ pub(super) fn groups(
     )
 }
 
-pub(super) fn count_groups(connection: &Connection, place: &Place) -> Result<u64, StoreError> {
-    let count = first(
+/// How many groups there are, and how many of one place.
+pub(super) fn count_groups(
+    connection: &Connection,
+    place: &Place,
+) -> Result<(u64, u64), StoreError> {
+    let counts = first(
         connection,
-        "SELECT count(*) FROM groups WHERE account = ?1 AND region = ?2",
+        "SELECT (SELECT count(*) FROM groups), count(*) FROM groups WHERE account = ?1 AND region = ?2",
         (place.account.as_str(), place.region.as_str()),
-        |row| row.get(0),
+        |row| Ok((row.get(0)?, row.get(1)?)),
     )?;
-    Ok(count.unwrap_or(0))
+    Ok(counts.unwrap_or_default())
 }
 
 pub(super) fn insert_group(
@@ -509,11 +513,15 @@ pub(super) fn delay_firing(
     .map(drop)
 }
 
-pub(super) fn remove_firing(connection: &Connection, firing: &Firing) -> Result<(), StoreError> {
+pub(super) fn remove_firing(
+    connection: &Connection,
+    schedule: i64,
+    scheduled: Timestamp,
+) -> Result<(), StoreError> {
     execute(
         connection,
         "DELETE FROM firings WHERE schedule = ?1 AND scheduled = ?2",
-        (firing.schedule, firing.scheduled.as_millis()),
+        (schedule, scheduled.as_millis()),
     )
     .map(drop)
 }
