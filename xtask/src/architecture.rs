@@ -9,7 +9,7 @@ mod tests {
 
     /// Every crate with the crates that it may use. `gateway` does not know `worker` or `sandbox`: it speaks to
     /// workers through `types::invoke::Invoker`. Nobody uses `hearth`.
-    const ALLOWED: [(&str, &[&str]); 15] = [
+    const ALLOWED: [(&str, &[&str]); 16] = [
         ("hearth-types", &[]),
         ("hearth-patterns", &[]),
         ("hearth-store", &["hearth-types"]),
@@ -42,6 +42,10 @@ mod tests {
         ),
         ("hearth-queues", &["hearth-types", "hearth-store"]),
         (
+            "hearth-schedules",
+            &["hearth-types", "hearth-store", "hearth-queues"],
+        ),
+        (
             "hearth-destinations",
             &[
                 "hearth-types",
@@ -68,6 +72,7 @@ mod tests {
                 "hearth-registry",
                 "hearth-events",
                 "hearth-queues",
+                "hearth-schedules",
                 "hearth-code",
                 "hearth-telemetry",
             ],
@@ -86,6 +91,7 @@ mod tests {
                 "hearth-events",
                 "hearth-queues",
                 "hearth-mappings",
+                "hearth-schedules",
                 "hearth-destinations",
                 "hearth-gateway",
             ],

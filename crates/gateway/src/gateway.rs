@@ -13,6 +13,7 @@ use hearth_code::{CodeError, Packages};
 use hearth_events::Events;
 use hearth_queues::Queues;
 use hearth_registry::{Registry, Scope};
+use hearth_schedules::Schedules;
 use hearth_telemetry::logs::LogStore;
 use hearth_types::invoke::{Invoker, RequestId};
 use hearth_types::time::Timestamp;
@@ -33,7 +34,7 @@ use crate::operation::{CONTROL_BYTES, NoTarget, Target};
 use crate::package_url::{self, PackageLinks};
 use crate::response_body::ResponseBody;
 use crate::routes::{Choice, Tokens};
-use crate::{lambda, logs_api, random, sqs_api, sts_api};
+use crate::{lambda, logs_api, random, scheduler_api, sqs_api, sts_api};
 
 /// What the node decides for its front door.
 #[derive(Clone)]
@@ -86,6 +87,7 @@ pub(crate) struct Parted {
     pub(crate) invoker: Arc<dyn Invoker>,
     pub(crate) events: Events,
     pub(crate) queues: Queues,
+    pub(crate) schedules: Schedules,
     pub(crate) logs: LogStore,
     pub(crate) packages: Packages,
     pub(crate) links: PackageLinks,
@@ -153,8 +155,12 @@ impl From<ApiError> for Refusal {
 }
 
 impl Gateway {
-    /// A front door to `registry`, whose functions `invoker` runs, at once or as `events`, and to `queues`. `packages`
-    /// must be those of the registry.
+    /// A front door to `registry`, whose functions `invoker` runs, at once or as `events`, to `queues` and to `schedules`.
+    /// `packages` must be those of the registry.
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "one for each component that it opens to the world"
+    )]
     pub fn new(
         options: GatewayOptions,
         registry: Registry,
@@ -162,6 +168,7 @@ impl Gateway {
         invoker: Arc<dyn Invoker>,
         events: Events,
         queues: Queues,
+        schedules: Schedules,
         logs: LogStore,
     ) -> Self {
         let sessions = Sessions::new(&options.node_secret);
@@ -172,6 +179,7 @@ impl Gateway {
             invoker,
             events,
             queues,
+            schedules,
             logs,
             packages,
             links: PackageLinks::new(&options.node_secret),
@@ -233,7 +241,9 @@ impl Gateway {
             return answer.map(ResponseBody::Whole);
         }
         // Services whose operations aren't in the path share one.
-        let (service, protocol) = if path != "/" || parts.method != Method::POST {
+        let (service, protocol) = if scheduler_api::is_path(path) {
+            (Service::Scheduler, Protocol::RestJson)
+        } else if path != "/" || parts.method != Method::POST {
             (Service::Lambda, Protocol::RestJson)
         } else if sqs_api::operation(&parts).is_some() {
             (Service::Sqs, Protocol::Json10)
@@ -295,6 +305,7 @@ impl Parted {
         let operation = target.as_ref().ok().and_then(|target| target.operation);
         let limit = match service {
             Service::Sqs => sqs_api::BODY_BYTES,
+            Service::Scheduler => scheduler_api::BODY_BYTES,
             _ => operation.map_or(CONTROL_BYTES, |operation| operation.body_bytes()),
         };
 
@@ -329,6 +340,12 @@ impl Parted {
             let base = format!("{}://{}", peer.scheme(), host_of(parts));
             let answer =
                 sqs_api::answer(&self.queues, scope, base, parts, &read.bytes, request_id).await;
+            return Ok(answer.map(ResponseBody::Whole));
+        }
+        if service == Service::Scheduler {
+            let schedules = &self.schedules;
+            let answer =
+                scheduler_api::answer(schedules, scope, parts, &read.bytes, request_id).await;
             return Ok(answer.map(ResponseBody::Whole));
         }
         if service == Service::Sts {

@@ -31,6 +31,7 @@ mod random;
 mod response_body;
 mod routes;
 mod running;
+mod scheduler_api;
 mod server;
 mod sqs_api;
 mod sts_api;

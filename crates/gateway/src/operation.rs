@@ -79,6 +79,7 @@ pub(crate) enum Operation {
     GetDeadEvent,
     RedriveDeadEvents,
     PurgeDeadEvents,
+    ListScheduleTimes,
 }
 
 /// Bytes of a request that carries a package (the service: "Request must be smaller than 69905067 bytes for the
@@ -229,7 +230,7 @@ const MODEL: [Row; 85] = [
 
 /// Hearth's own operations.
 #[rustfmt::skip]
-const OWN: [Row; 18] = [
+const OWN: [Row; 19] = [
     ("PutRoute", "PUT", "/hearth/2026-11-01/routes/{Name}", Some(Operation::PutRoute)),
     ("GetRoute", "GET", "/hearth/2026-11-01/routes/{Name}", Some(Operation::GetRoute)),
     ("DeleteRoute", "DELETE", "/hearth/2026-11-01/routes/{Name}", Some(Operation::DeleteRoute)),
@@ -248,6 +249,7 @@ const OWN: [Row; 18] = [
     ("GetDeadEvent", "GET", "/hearth/2026-11-01/dead-events/{RequestId}", Some(Operation::GetDeadEvent)),
     ("RedriveDeadEvents", "POST", "/hearth/2026-11-01/events/{FunctionName}/redrive", Some(Operation::RedriveDeadEvents)),
     ("PurgeDeadEvents", "POST", "/hearth/2026-11-01/events/{FunctionName}/purge", Some(Operation::PurgeDeadEvents)),
+    ("ListScheduleTimes", "GET", "/hearth/2026-11-01/schedules", Some(Operation::ListScheduleTimes)),
 ];
 
 /// What a request asks for.

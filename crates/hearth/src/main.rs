@@ -18,6 +18,7 @@ mod node;
 mod package;
 mod queues;
 mod samples;
+mod schedules;
 mod tls;
 mod up;
 

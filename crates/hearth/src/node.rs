@@ -33,6 +33,7 @@ use crate::config::{Config, ObjectStore, WasmProcess, url_address};
 use crate::events;
 use crate::keys::{self, RootKey, write_private};
 use crate::queues;
+use crate::schedules;
 use crate::tls::CertificateFiles;
 
 /// Bytes of disk that unpacked packages which no environment uses may take: some hundred functions of usual size.
@@ -148,6 +149,7 @@ impl Node {
         let queue = events::open(&config.data)?;
         let queue_store = queues::open(&config.data)?;
         let queues = Queues::new(Arc::clone(&queue_store), events::clock(), stop.clone());
+        let schedules = schedules::open(&config.data)?;
         let registry = Registry::open(
             Arc::new(store),
             packages.clone(),
@@ -186,6 +188,7 @@ impl Node {
             Arc::new(worker.clone()),
             Events::new(Arc::clone(&queue), events::clock()),
             queues.clone(),
+            schedules.clone(),
             logs.clone(),
         );
         let front = gateway.get_or_init(|| front).clone();
@@ -197,6 +200,13 @@ impl Node {
             tasks.spawn(async move { front.serve(listener, Some(&shown), until).await });
             tasks.spawn(files.follow(certificates, stop.clone()));
         }
+        let scheduler = schedules::dispatcher(
+            schedules,
+            registry.clone(),
+            Arc::clone(&queue),
+            queues.clone(),
+        );
+        tasks.spawn(scheduler.run(stop.clone()));
         let dispatcher = events::dispatcher(
             queue,
             registry.clone(),

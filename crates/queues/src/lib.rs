@@ -9,6 +9,7 @@ mod address;
 mod attributes;
 mod batch;
 mod consume;
+mod deliver;
 pub mod error;
 mod message;
 mod queues;
@@ -18,5 +19,6 @@ pub mod wire;
 
 pub use address::Caller;
 pub use consume::Outlook;
+pub use deliver::Letter;
 pub use error::QueueError;
 pub use queues::Queues;

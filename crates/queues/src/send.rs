@@ -17,8 +17,8 @@ use crate::wire::{Batch, SendMessage, Sent};
 const TRACE: &str = "AWSTraceHeader";
 
 /// A message that may be sent, and what its sender is told of it.
-struct Checked {
-    message: NewMessage,
+pub(crate) struct Checked {
+    pub(crate) message: NewMessage,
     /// What it counts against the size limits.
     bytes: usize,
     answer: Sent,
@@ -116,7 +116,7 @@ fn tell(answer: &mut Sent, sent: hearth_store::queues::Sent, queue: &Queue) {
     }
 }
 
-fn check(queue: &Queue, request: SendMessage) -> Result<Checked, QueueError> {
+pub(crate) fn check(queue: &Queue, request: SendMessage) -> Result<Checked, QueueError> {
     let body = request
         .message_body
         .ok_or_else(|| QueueError::missing_parameter("MessageBody"))?;

@@ -15,6 +15,7 @@ use hearth_types::name::{FunctionKey, Qualifier, Version};
 use hearth_types::time::Timestamp;
 
 use crate::contract::StoreError;
+use crate::once::Once;
 
 /// What an event counts besides its payload and its texts, bytes: that there is an end to empty events, too. About what
 /// SQLite keeps of a row and its places in indexes.
@@ -49,6 +50,19 @@ pub trait EventStore: Send + Sync + 'static {
     /// [`EventError::Full`] if the function's queue, or all of them together, would pass its bound: nothing was
     /// accepted. [`EventError::Store`].
     async fn accept(&self, event: Event) -> Result<(), EventError>;
+
+    /// Queues an event as [`EventStore::accept`] does and notes `once` with it, if that was not noted yet; whether it was
+    /// queued.
+    ///
+    /// # Errors
+    /// As [`EventStore::accept`]; nothing was noted.
+    async fn accept_once(&self, event: Event, once: Once) -> Result<bool, EventError>;
+
+    /// Whether an event was queued with `once`.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn is_noted(&self, once: &Once) -> Result<bool, StoreError>;
 
     /// Leases up to `most` of a function's events that are due at `now`, those that were due first before the others,
     /// and counts an attempt for each. Payloads together stay within [`TAKE_BYTES`], one event excepted.

@@ -1,8 +1,9 @@
 //! Durable state of the control plane: functions, versions, aliases, layers and routes.
 //!
 //! [`record`] says what is kept, [`contract`] what every store promises, [`sqlite`] is the store of one node.
-//! [`key_value`] is what functions keep, [`events`] what they are to be given and [`queues`] what applications send each
-//! other, each apart from that.
+//! [`key_value`] is what functions keep, [`events`] what they are to be given, [`queues`] what applications send each
+//! other and [`schedules`] when something is to happen, each apart from that. [`once`] is what keeps an effect of one in
+//! another from happening twice.
 //! `conformance` (feature of the same name) is the suite that every implementation must pass.
 //!
 //! A store holds no policy: it applies what the registry decided, whole or not at all, and answers once that is
@@ -13,14 +14,16 @@ pub mod conformance;
 pub mod contract;
 pub mod events;
 pub mod key_value;
+pub mod once;
 pub mod queues;
 pub mod record;
+pub mod schedules;
 pub mod sqlite;
 
 pub use contract::{Change, Contents, Store, StoreError};
 pub use events::EventStore;
 pub use key_value::KeyValueStore;
 pub use sqlite::{
-    EventOptions, KeyValueOptions, QueueBounds, SqliteEventStore, SqliteKeyValueStore,
-    SqliteQueueStore, SqliteStore,
+    EventOptions, KeyValueOptions, QueueBounds, ScheduleBounds, SqliteEventStore,
+    SqliteKeyValueStore, SqliteQueueStore, SqliteScheduleStore, SqliteStore,
 };

@@ -27,6 +27,8 @@ pub(crate) enum Service {
     Lambda,
     /// CloudWatch Logs.
     Logs,
+    /// EventBridge Scheduler.
+    Scheduler,
     /// SQS.
     Sqs,
     /// STS.
@@ -39,6 +41,7 @@ impl Service {
         match self {
             Self::Lambda => "lambda",
             Self::Logs => "logs",
+            Self::Scheduler => "scheduler",
             Self::Sqs => "sqs",
             Self::Sts => "sts",
         }
@@ -214,6 +217,7 @@ impl<'r> Claim<'r> {
         let service = match service {
             "lambda" => Service::Lambda,
             "logs" => Service::Logs,
+            "scheduler" => Service::Scheduler,
             "sqs" => Service::Sqs,
             "sts" => Service::Sts,
             _ => {

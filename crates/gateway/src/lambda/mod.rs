@@ -15,6 +15,7 @@ mod permissions;
 mod recursion;
 mod request;
 mod routes;
+mod schedules;
 mod tags;
 mod topics;
 
@@ -109,6 +110,7 @@ pub(crate) async fn answer(call: Call<'_>) -> Result<Response<ResponseBody>, Api
         Operation::GetDeadEvent => events::get_dead(call).await,
         Operation::RedriveDeadEvents => events::redrive(call).await,
         Operation::PurgeDeadEvents => events::purge(call).await,
+        Operation::ListScheduleTimes => schedules::times(call).await,
     };
     answer.map(|answer| answer.map(ResponseBody::Whole))
 }

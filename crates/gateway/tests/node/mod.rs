@@ -24,7 +24,11 @@ use hearth_gateway::auth::{RootKey, Sessions};
 use hearth_gateway::{ConnectionOptions, Gateway, GatewayOptions};
 use hearth_queues::Queues;
 use hearth_registry::{Registry, Scope};
-use hearth_store::{EventOptions, QueueBounds, SqliteEventStore, SqliteQueueStore, SqliteStore};
+use hearth_schedules::{Schedules, time_zones};
+use hearth_store::{
+    EventOptions, QueueBounds, ScheduleBounds, SqliteEventStore, SqliteQueueStore,
+    SqliteScheduleStore, SqliteStore,
+};
 use hearth_telemetry::logs::{LogOptions, LogStore};
 use hearth_types::ApiError;
 use hearth_types::function::{Deployment, DeploymentId, Reason};
@@ -221,7 +225,10 @@ impl Node {
         let queues = SqliteQueueStore::open(queues, QueueBounds::default(), now).unwrap();
         let shutdown = CancellationToken::new();
         let clock = Arc::new(|| SystemTime::now().into());
-        let queues = Queues::new(Arc::new(queues), clock, shutdown.clone());
+        let queues = Queues::new(Arc::new(queues), clock.clone(), shutdown.clone());
+        let schedules = dir.path().join("schedules.db");
+        let schedules = SqliteScheduleStore::open(schedules, ScheduleBounds::default()).unwrap();
+        let schedules = Schedules::new(schedules, time_zones(), clock);
         let gateway = Gateway::new(
             GatewayOptions {
                 connections,
@@ -233,6 +240,7 @@ impl Node {
             Arc::clone(&player) as Arc<dyn Invoker>,
             events,
             queues,
+            schedules,
             logs.clone(),
         );
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -11,6 +11,7 @@ mod logs;
 pub(crate) mod output;
 mod replay;
 mod route;
+mod schedules;
 mod topic;
 mod url;
 
@@ -64,6 +65,8 @@ enum Command {
     Url(OnNode<url::UrlArgs>),
     /// Lead requests at hosts and paths to functions
     Route(OnNode<route::RouteArgs>),
+    /// List schedules: when each is due next, and what became of earlier times
+    Schedules(OnNode<schedules::SchedulesArgs>),
     /// Lists of webhooks that are told of the ends of events
     Topic(OnNode<topic::TopicArgs>),
     /// Say what walls, networks and runtimes this host can offer
@@ -127,6 +130,7 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
         Command::Alias(c) => with_client(c, alias::run),
         Command::Url(c) => with_client(c, url::run),
         Command::Route(c) => with_client(c, route::run),
+        Command::Schedules(c) => with_client(c, schedules::run),
         Command::Topic(c) => with_client(c, topic::run),
         Command::Doctor(args) => doctor::run(args).map_err(CallError::Other),
         Command::Config(ConfigCommand::Show(args)) => show_config(&args).map_err(CallError::Other),

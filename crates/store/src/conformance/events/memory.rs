@@ -16,6 +16,7 @@ use crate::events::{
     Lease, Leased, Listed, MOST_DEAD, MOST_LISTED, Position, Settled, State, Step, TAKE_BYTES,
     Taken, Tries, cut,
 };
+use crate::once::Once;
 use crate::sqlite::EventOptions;
 use crate::sqlite::events::news::News;
 
@@ -29,6 +30,7 @@ pub struct MemoryEvents {
 #[derive(Debug, Default)]
 struct Kept {
     events: BTreeMap<i64, Entry>,
+    marks: BTreeMap<String, i64>,
     last_event: i64,
     last_token: i64,
 }
@@ -191,6 +193,23 @@ impl EventStore for MemoryEventStore {
         }
         self.news.tell(&function, due);
         Ok(())
+    }
+
+    async fn accept_once(&self, event: Event, once: Once) -> Result<bool, EventError> {
+        if self.is_noted(&once).await? {
+            return Ok(false);
+        }
+        self.accept(event).await?;
+        lock(&self.kept).marks.insert(once.series, once.mark);
+        Ok(true)
+    }
+
+    async fn is_noted(&self, once: &Once) -> Result<bool, StoreError> {
+        let kept = lock(&self.kept);
+        Ok(kept
+            .marks
+            .get(&once.series)
+            .is_some_and(|mark| *mark >= once.mark))
     }
 
     async fn take(

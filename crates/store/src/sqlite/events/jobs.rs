@@ -17,8 +17,10 @@ use crate::events::{
     End, Event, EventError, Fault, FullQueue, Lease, Leased, MOST_DEAD, Settled, Step, TAKE_BYTES,
     Taken, Tries, cut,
 };
+use crate::once::Once;
 use crate::sqlite::fault::corrupt;
 use crate::sqlite::group::Job;
+use crate::sqlite::once;
 
 /// What all jobs share.
 #[derive(Debug)]
@@ -230,21 +232,31 @@ impl Work<'_> {
     }
 }
 
-/// [`crate::EventStore::accept`].
+/// [`crate::EventStore::accept`], and [`crate::EventStore::accept_once`].
 pub(super) struct Accept {
     pub(super) event: Event,
     pub(super) checksum: Checksum,
+    pub(super) once: Option<Once>,
 }
 
 impl Act for Accept {
-    type Answer = Result<(), FullQueue>;
+    type Answer = Result<bool, FullQueue>;
 
     fn act(&mut self, work: &mut Work<'_>) -> Result<Self::Answer, StoreError> {
+        if let Some(once) = &self.once
+            && once::is_noted(work.connection, once)?
+        {
+            return Ok(Ok(false));
+        }
         let bytes = self.event.bytes();
         if let Err(full) = work.books.check_room(&self.event.function, bytes) {
             return Ok(Err(full));
         }
-        work.insert(&self.event, &self.checksum).map(Ok)
+        if let Some(once) = &self.once {
+            once::note(work.connection, once, self.event.accepted)?;
+        }
+        work.insert(&self.event, &self.checksum)?;
+        Ok(Ok(true))
     }
 }
 

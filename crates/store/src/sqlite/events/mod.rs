@@ -24,18 +24,20 @@ use self::news::News;
 use super::fault::sql;
 use super::file::{self, Kind};
 use super::group::{Group, gone};
+use super::once;
 use super::readers::Readers;
 use crate::contract::StoreError;
 use crate::events::{
     Counts, DeadEvent, Event, EventError, EventPage, EventStore, Head, Lease, MOST_LISTED,
     Position, Settled, State, Step, Taken,
 };
+use crate::once::Once;
 
 /// The file.
 const KIND: Kind = Kind {
     // `HrEv`
     application_id: 0x4872_4576,
-    migrations: &[include_str!("schema.sql")],
+    migrations: &[include_str!("schema.sql"), once::TABLE],
     of: "events",
     // 16 MiB: a page is often written again before it is moved, and moving waits for the disk twice.
     checkpoint_pages: 4096,
@@ -121,6 +123,19 @@ impl SqliteEventStore {
         answered.await.map_err(|_| gone())?
     }
 
+    /// Queues an event, unless `once` was noted; whether it was queued.
+    async fn accept_as(&self, event: Event, once: Option<Once>) -> Result<bool, EventError> {
+        let bytes = event.payload.len();
+        // On the caller's side, so that the one writer has less to do.
+        let checksum = rows::checksum(&event);
+        let accept = Accept {
+            event,
+            checksum,
+            once,
+        };
+        self.ask(accept, bytes).await?.map_err(EventError::Full)
+    }
+
     fn number(&self, function: &FunctionKey) -> Option<i64> {
         self.shared.books().number(function)
     }
@@ -129,11 +144,18 @@ impl SqliteEventStore {
 #[async_trait]
 impl EventStore for SqliteEventStore {
     async fn accept(&self, event: Event) -> Result<(), EventError> {
-        let bytes = event.payload.len();
-        // On the caller's side, so that the one writer has less to do.
-        let checksum = rows::checksum(&event);
-        let accepted = self.ask(Accept { event, checksum }, bytes).await?;
-        accepted.map_err(EventError::Full)
+        self.accept_as(event, None).await.map(drop)
+    }
+
+    async fn accept_once(&self, event: Event, once: Once) -> Result<bool, EventError> {
+        self.accept_as(event, Some(once)).await
+    }
+
+    async fn is_noted(&self, once: &Once) -> Result<bool, StoreError> {
+        let once = once.clone();
+        self.readers
+            .read(move |connection| once::is_noted(connection, &once))
+            .await
     }
 
     async fn take(

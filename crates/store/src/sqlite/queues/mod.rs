@@ -23,9 +23,11 @@ use self::task::{Shared, Task, Work};
 use super::fault::sql;
 use super::file::{self, Kind};
 use super::group::{Group, gone};
+use super::once;
 use super::readers::Readers;
 use super::statement;
 use crate::contract::StoreError;
+use crate::once::Once;
 use crate::queues::{
     Created, Delta, Fate, NewMessage, Queue, QueueCounts, QueueKey, QueueStoreError, Receipt,
     Received, Sent, Settings, Waiter,
@@ -35,7 +37,7 @@ use crate::queues::{
 const KIND: Kind = Kind {
     // `HrQu`
     application_id: 0x4872_5175,
-    migrations: &[include_str!("schema.sql")],
+    migrations: &[include_str!("schema.sql"), once::TABLE],
     of: "queues",
     // As for events.
     checkpoint_pages: 4096,
@@ -351,6 +353,43 @@ impl SqliteQueueStore {
             messages::send(work, &key, &messages, bounds)
         })
         .await
+    }
+
+    /// Takes a message in and notes `once` with it, if that was not noted yet.
+    ///
+    /// # Errors
+    /// [`QueueStoreError`]; nothing was taken in, nor noted.
+    pub async fn send_once(
+        &self,
+        key: QueueKey,
+        message: NewMessage,
+        once: Once,
+        now: Timestamp,
+    ) -> Result<(), QueueStoreError> {
+        let bounds = self.bounds;
+        let bytes = message.body.len();
+        let messages = [message];
+        self.ask_queue(now, bytes, move |work| {
+            if once::is_noted(work.connection, &once)? {
+                return Ok(Ok(()));
+            }
+            let sent = messages::send(work, &key, &messages, bounds)?;
+            if sent.is_ok() {
+                once::note(work.connection, &once, now)?;
+            }
+            Ok(sent.map(drop))
+        })
+        .await
+    }
+
+    /// Whether a message was taken in with `once`.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn is_noted(&self, once: Once) -> Result<bool, StoreError> {
+        self.readers
+            .read(move |connection| once::is_noted(connection, &once))
+            .await
     }
 
     /// Delivers up to `most` messages that are due at `now`, for as long as the queue says or for `visibility_seconds`.

@@ -1,0 +1,115 @@
+//! What becomes of a firing that has failed: a pure function of times and counts.
+
+use hearth_store::schedules::Firing;
+use hearth_types::time::Timestamp;
+
+/// How old a firing may become if nothing was said, seconds (API reference, `RetryPolicy`).
+pub const AGE_SECONDS: u32 = 86_400;
+/// How often it is tried again if nothing was said (the same).
+pub const RETRIES: u32 = 185;
+/// The first wait and the longest, milliseconds: with so many retries they are made within a day.
+const WAITS: (i64, i64) = (1_000, 480_000);
+
+/// What becomes of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// It is tried again then.
+    Again(Timestamp),
+    /// It is given up, for this is used up.
+    GivenUp(Exhausted),
+}
+
+/// What of a retry policy is used up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exhausted {
+    /// `MaximumEventAgeInSeconds`.
+    Age,
+    /// `MaximumRetryAttempts`.
+    Attempts,
+}
+
+impl Exhausted {
+    /// As the API names it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Age => "MaximumEventAgeInSeconds",
+            Self::Attempts => "MaximumRetryAttempts",
+        }
+    }
+}
+
+/// How old a firing may become, milliseconds.
+pub fn most_age_ms(seconds: Option<u32>) -> i64 {
+    i64::from(seconds.unwrap_or(AGE_SECONDS)) * 1_000
+}
+
+/// What becomes of a firing whose attempt has failed at `now`, after `firing.failed` others.
+pub fn after_failure(firing: &Firing, now: Timestamp) -> Next {
+    let target = &firing.order.target;
+    let ends = firing.order.due.as_millis() + most_age_ms(target.most_age_seconds);
+    if firing.failed >= target.most_retries.unwrap_or(RETRIES) {
+        return Next::GivenUp(Exhausted::Attempts);
+    }
+    if now.as_millis() >= ends {
+        return Next::GivenUp(Exhausted::Age);
+    }
+    // From 9 doublings on it is the longest.
+    let wait = (WAITS.0 << firing.failed.min(9)).min(WAITS.1);
+    Next::Again(Timestamp::from_millis((now.as_millis() + wait).min(ends)))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
+    use hearth_store::schedules::{Order, Target};
+
+    use super::*;
+
+    /// When attempts are made that all fail at once, seconds after the due time, and why the last was the last.
+    fn run(age: Option<u32>, retries: Option<u32>) -> (Vec<i64>, Exhausted) {
+        let mut firing = Firing {
+            schedule: 1,
+            scheduled: Timestamp::from_millis(0),
+            order: Order {
+                arn: String::new(),
+                account: "000000000000".parse().unwrap(),
+                region: "us-east-1".parse().unwrap(),
+                due: Timestamp::from_millis(0),
+                target: Target {
+                    arn: String::new(),
+                    role: String::new(),
+                    input: None,
+                    message_group: None,
+                    dead_letters: None,
+                    most_age_seconds: age,
+                    most_retries: retries,
+                },
+            },
+            failed: 0,
+            due: Timestamp::from_millis(0),
+        };
+        let mut attempts = Vec::new();
+        loop {
+            attempts.push(firing.due.as_millis() / 1_000);
+            match after_failure(&firing, firing.due) {
+                Next::Again(due) => (firing.due, firing.failed) = (due, firing.failed + 1),
+                Next::GivenUp(why) => return (attempts, why),
+            }
+        }
+    }
+
+    #[test]
+    fn retries_back_off_until_one_of_both_is_used_up() {
+        assert_eq!(run(None, Some(0)), (vec![0], Exhausted::Attempts));
+        assert_eq!(
+            run(None, Some(4)),
+            (vec![0, 1, 3, 7, 15], Exhausted::Attempts)
+        );
+        let (attempts, why) = run(Some(60), None);
+        assert_eq!(attempts, [0, 1, 3, 7, 15, 31, 60]);
+        assert_eq!(why, Exhausted::Age);
+        let (attempts, why) = run(None, None);
+        assert_eq!((attempts.len(), why), (186, Exhausted::Attempts));
+        assert!(attempts.last().is_some_and(|last| *last < 86_400));
+    }
+}
