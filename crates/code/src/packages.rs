@@ -332,6 +332,22 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_file_has_the_time_of_its_content() {
+        let dir = tempfile::tempdir().unwrap();
+        let packages = open(&dir, PLENTY).await;
+        let mut times = Vec::new();
+        for (other, page) in [("a", b"hello"), ("b", b"world"), ("c", b"hello")] {
+            let bytes = zip(&[("page.html", page), ("other", other.as_bytes())]);
+            let package = packages.put(bytes).await.unwrap();
+            let unpacked = packages.unpacked(&package).await.unwrap();
+            let page = fs::metadata(unpacked.path().join("page.html")).unwrap();
+            times.push(page.modified().unwrap());
+        }
+        assert_eq!(times[0], times[2]);
+        assert_ne!(times[0], times[1]);
+    }
+
+    #[tokio::test]
     async fn a_component_by_itself_is_a_package_of_one_file() {
         let dir = tempfile::tempdir().unwrap();
         let packages = open(&dir, PLENTY).await;

@@ -13,9 +13,17 @@ use crate::CodeError;
 use crate::archive::{Archive, Node, Tree};
 use crate::manifest::{Item, Manifest, file_mode};
 
-/// When everything was last modified: the earliest time that a zip can hold (APPNOTE.TXT 4.4.6), so that a function can
-/// zip its own files; the same everywhere, so that nothing depends on when a node unpacked.
+/// When folders were last modified: the earliest time that a zip can hold (APPNOTE.TXT 4.4.6), so that a function can zip
+/// its own files; the same everywhere, so that nothing depends on when a node unpacked.
 const MODIFIED: Duration = Duration::from_secs(315_532_800);
+
+/// When a file was last modified: up to 17 years after [`MODIFIED`], as its content says. Servers of files make ETags of
+/// their time and size: those of two versions of a file must differ, or browsers keep the old one.
+fn modified(content: &Digest) -> SystemTime {
+    let [a, b, c, d, ..] = *content.as_bytes();
+    let seconds = u32::from_be_bytes([a, b, c, d]) >> 3;
+    SystemTime::UNIX_EPOCH + MODIFIED + Duration::from_secs(seconds.into())
+}
 
 /// Writes `tree` into `folder`, which must not be there.
 ///
@@ -104,9 +112,10 @@ impl Hashing {
     }
 
     fn finish(self, mode: u32) -> io::Result<Digest> {
+        let content = Digest::from_bytes(self.hasher.finalize().into());
         self.file.set_permissions(Permissions::from_mode(mode))?;
-        self.file.set_modified(SystemTime::UNIX_EPOCH + MODIFIED)?;
-        Ok(Digest::from_bytes(self.hasher.finalize().into()))
+        self.file.set_modified(modified(&content))?;
+        Ok(content)
     }
 }
 

@@ -4,6 +4,7 @@
 //! was stored before has none.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
@@ -195,7 +196,7 @@ pub struct RouteKeyRequest {
 }
 
 /// An API key.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct RouteKey {
     /// Its name.
@@ -211,6 +212,17 @@ pub struct RouteKey {
     /// The key itself, when it has just been made, and never again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub secret: Option<String>,
+}
+
+impl fmt::Debug for RouteKey {
+    /// Without the secret: nobody writes one into a log by mistake.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RouteKey")
+            .field("name", &self.name)
+            .field("id", &self.id)
+            .field("enabled", &self.enabled)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Answer of the list of API keys.
