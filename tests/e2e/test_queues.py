@@ -6,6 +6,8 @@ import threading
 
 import botocore.exceptions
 
+from harness import error_of, wait_until
+
 
 def drained(sqs, url):
     """Everything that can be received now, deleted."""
@@ -76,6 +78,68 @@ def test_settings_receipts_and_order_survive_a_restart(new_node):
     sqs.delete_message(QueueUrl=url, ReceiptHandle=first["ReceiptHandle"])
     messages = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10)["Messages"]
     assert [message["Body"] for message in messages] == ["1", "2", "3", "4"]
+
+
+def test_dead_letters_are_moved_back_though_the_node_is_killed(new_node):
+    node = new_node()
+    sqs = node.client("sqs")
+
+    def queue(name, **attributes):
+        url = sqs.create_queue(QueueName=name, Attributes={k: str(v) for k, v in attributes.items()})["QueueUrl"]
+        return url, f"arn:aws:sqs:us-east-1:000000000000:{name}"
+
+    dead, dead_arn = queue("dead")
+    policy = json.dumps({"deadLetterTargetArn": dead_arn, "maxReceiveCount": 1})
+    work, work_arn = queue("work", VisibilityTimeout=0, RedrivePolicy=policy)
+    other, other_arn = queue("other")
+    bodies = {str(n) for n in range(60)}
+    for body in bodies:
+        sqs.send_message(QueueUrl=work, MessageBody=body)
+    while sqs.receive_message(QueueUrl=work, MaxNumberOfMessages=10).get("Messages"):
+        pass
+
+    start = sqs.start_message_move_task
+    for bad, code in (
+        ({"SourceArn": work_arn}, "InvalidParameterValue"),
+        ({"SourceArn": dead_arn, "DestinationArn": dead_arn}, "InvalidParameterValue"),
+        ({"SourceArn": dead_arn, "MaxNumberOfMessagesPerSecond": 501}, "InvalidParameterValue"),
+        ({"SourceArn": dead_arn, "DestinationArn": work_arn + "x"}, "ResourceNotFoundException"),
+        ({"SourceArn": dead_arn + "x"}, "ResourceNotFoundException"),
+        ({"SourceArn": "nonsense"}, "InvalidParameterValue"),
+    ):
+        error = error_of(start, **bad)
+        assert error[0] == code and error[1] == 400, error
+    # Slow enough to be met while it runs.
+    handle = start(SourceArn=dead_arn, MaxNumberOfMessagesPerSecond=10)["TaskHandle"]
+    assert error_of(start, SourceArn=dead_arn)[0] == "AWS.SimpleQueueService.UnsupportedOperation"
+
+    def task(client):
+        (found,) = client.list_message_move_tasks(SourceArn=dead_arn)["Results"]
+        return found
+
+    running = wait_until(lambda: (found := task(sqs))["ApproximateNumberOfMessagesMoved"] > 0 and found, "the first to be moved")
+    assert running["Status"] == "RUNNING" and running["TaskHandle"] == handle
+    assert running["ApproximateNumberOfMessagesToMove"] == 60 and running["MaxNumberOfMessagesPerSecond"] == 10
+    node.kill()
+    node.start()
+    sqs = node.client("sqs")
+    work, dead, other = (sqs.get_queue_url(QueueName=name)["QueueUrl"] for name in ("work", "dead", "other"))
+    moved = task(sqs)["ApproximateNumberOfMessagesMoved"]
+    wait_until(lambda: task(sqs)["ApproximateNumberOfMessagesMoved"] > moved, "it to go on")
+    cancelled = sqs.cancel_message_move_task(TaskHandle=handle)["ApproximateNumberOfMessagesMoved"]
+    assert task(sqs)["Status"] == "CANCELLED" and "TaskHandle" not in task(sqs)
+    error = error_of(sqs.cancel_message_move_task, TaskHandle=handle)
+    assert error[0] == "ResourceNotFoundException", error
+    assert error_of(sqs.cancel_message_move_task, TaskHandle="nonsense")[0] == "InvalidParameterValue"
+    # The rest goes elsewhere, by the command line.
+    node.aws("sqs", "start-message-move-task", "--source-arn", dead_arn, "--destination-arn", other_arn)
+    wait_until(lambda: task(sqs)["Status"] == "COMPLETED", "the rest to be moved")
+    assert task(sqs)["DestinationArn"] == other_arn
+    assert task(sqs)["ApproximateNumberOfMessagesMoved"] == 60 - cancelled
+    assert len(sqs.list_message_move_tasks(SourceArn=dead_arn, MaxResults=10)["Results"]) == 2
+    sqs.set_queue_attributes(QueueUrl=work, Attributes={"VisibilityTimeout": "60"})
+    back, elsewhere = drained(sqs, work), drained(sqs, other)
+    assert len(back) == cancelled and sorted(back + elsewhere) == sorted(bodies) and not drained(sqs, dead)
 
 
 def test_the_aws_command_line(new_node):

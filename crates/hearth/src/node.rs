@@ -221,6 +221,7 @@ impl Node {
             events::clock(),
         );
         tasks.spawn(mappings.run(stop.clone()));
+        tasks.spawn(queues.clone().run_moves());
         tasks.spawn(queues.sweep());
         let until = stop.clone();
         tasks.spawn(async move { front.serve(listener, None, until).await });

@@ -12,6 +12,7 @@ mod consume;
 mod deliver;
 pub mod error;
 mod message;
+mod moves;
 mod queues;
 mod receive;
 mod send;

@@ -13,6 +13,7 @@ use hearth_types::time::Timestamp;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::address::{self, Caller, FIFO};
@@ -41,6 +42,8 @@ pub struct Queues {
     pub(crate) store: Arc<SqliteQueueStore>,
     clock: Clock,
     pub(crate) stop: CancellationToken,
+    /// Told when a task that moves messages has begun.
+    pub(crate) moves: Arc<Notify>,
 }
 
 impl fmt::Debug for Queues {
@@ -56,7 +59,12 @@ impl Queues {
         clock: Arc<dyn Fn() -> Timestamp + Send + Sync>,
         stop: CancellationToken,
     ) -> Self {
-        Self { store, clock, stop }
+        Self {
+            store,
+            clock,
+            stop,
+            moves: Arc::default(),
+        }
     }
 
     pub(crate) fn now(&self) -> Timestamp {
@@ -113,6 +121,9 @@ impl Queues {
                 self.change_message_visibility_batch(caller, read(body)?)
                     .await
             }
+            "StartMessageMoveTask" => self.start_message_move_task(caller, read(body)?).await,
+            "ListMessageMoveTasks" => self.list_message_move_tasks(caller, read(body)?).await,
+            "CancelMessageMoveTask" => self.cancel_message_move_task(caller, read(body)?).await,
             other => {
                 let shown: String = other.chars().take(80).collect();
                 Err(QueueError::new(

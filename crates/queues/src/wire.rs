@@ -29,6 +29,10 @@ pub struct Request {
     pub wait_time_seconds: Option<i64>,
     pub visibility_timeout: Option<i64>,
     pub receipt_handle: Option<String>,
+    pub source_arn: Option<String>,
+    pub destination_arn: Option<String>,
+    pub max_number_of_messages_per_second: Option<i64>,
+    pub task_handle: Option<String>,
 }
 
 /// A message that is sent: a request of its own, or an entry of a batch.

@@ -260,6 +260,82 @@ pub struct QueueCounts {
     pub delayed: u64,
 }
 
+/// Most tasks of a queue that are kept: those that began last (service model, `ListMessageMoveTasks`).
+pub const MOST_MOVE_TASKS: usize = 10;
+
+/// A wish to move the messages of a dead-letter queue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewMove {
+    /// The name of the queue that takes them, beside their own; `None`: each goes back to where it came from.
+    pub target: Option<String>,
+    /// Messages a second, if that is bounded.
+    pub rate: Option<u32>,
+}
+
+/// What came of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StartedMove {
+    /// The task has begun, under this number.
+    New(i64),
+    /// Another of the same queue runs.
+    Another,
+}
+
+/// A task that moves the messages of a dead-letter queue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MoveTask {
+    /// Its number; rises.
+    pub task: i64,
+    /// The queue's number.
+    pub(crate) queue: i64,
+    /// As it was asked for.
+    pub target: Option<String>,
+    /// As it was asked for.
+    pub rate: Option<u32>,
+    /// When it began.
+    pub started: Timestamp,
+    /// How many messages could be received then.
+    pub total: u64,
+    /// How many it has moved.
+    pub moved: u64,
+    /// Where it is in its life.
+    pub state: MoveState,
+    /// Why it failed.
+    pub reason: Option<String>,
+}
+
+/// Where a task is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MoveState {
+    /// It moves messages.
+    Running,
+    /// All that could be received when it began were moved.
+    Completed,
+    /// It was cancelled; the rest stays.
+    Cancelled,
+    /// It could not go on; the rest stays.
+    Failed,
+}
+
+impl MoveState {
+    pub(crate) const ALL: [Self; 4] = [
+        Self::Running,
+        Self::Completed,
+        Self::Cancelled,
+        Self::Failed,
+    ];
+
+    /// As the API spells it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Running => "RUNNING",
+            Self::Completed => "COMPLETED",
+            Self::Cancelled => "CANCELLED",
+            Self::Failed => "FAILED",
+        }
+    }
+}
+
 /// Why a store of queues could not do it.
 #[derive(Debug, thiserror::Error)]
 pub enum QueueStoreError {

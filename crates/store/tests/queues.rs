@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use hearth_store::conformance::random::Random;
 use hearth_store::queues::{
-    Created, Fate, Fifo, NewMessage, QueueKey, QueueStoreError, Received, Redrive, Settings,
+    Created, Fate, Fifo, MOST_MOVE_TASKS, MoveState, NewMessage, NewMove, QueueKey,
+    QueueStoreError, Received, Redrive, Settings, StartedMove,
 };
 use hearth_store::{QueueBounds, SqliteQueueStore};
 use hearth_types::time::Timestamp;
@@ -34,6 +35,16 @@ fn settings() -> Settings {
         fifo: None,
         redrive: None,
         redrive_allow: None,
+    }
+}
+
+fn to_dead(most_receives: u32) -> Settings {
+    Settings {
+        redrive: Some(Redrive {
+            target: "dead".to_owned(),
+            most_receives,
+        }),
+        ..settings()
     }
 }
 
@@ -207,6 +218,112 @@ async fn what_is_received_too_often_goes_to_the_dead_letter_queue() {
     assert_eq!(deleted, [Fate::Stale]);
     let sources = home.store.sources(key("dead"), String::new(), 10);
     assert_eq!(sources.await.unwrap(), ["q"]);
+}
+
+#[tokio::test]
+async fn what_was_given_up_is_moved_back_whatever_happens_in_between() {
+    let home = Home::with(&[
+        ("a", to_dead(1)),
+        ("b", to_dead(1)),
+        ("dead", settings()),
+        ("other", settings()),
+    ])
+    .await;
+    for queue in ["a", "b"] {
+        let texts = (0..3).map(|n| message(&format!("{queue}{n}")));
+        home.send(queue, &texts.collect::<Vec<_>>(), 0).await;
+        home.receive(queue, 0).await;
+        home.receive(queue, 60).await;
+    }
+    assert_eq!(home.counts("dead", 60).await, (6, 0, 0));
+    // One that somebody has now is left alone.
+    let held = home.store.receive(key("dead"), 1, Some(1000), at(60));
+    assert_eq!(bodies(&held.await.unwrap()).len(), 1);
+    let back = NewMove {
+        target: None,
+        rate: Some(7),
+    };
+    let started = home.store.start_move(key("dead"), back.clone(), at(61));
+    let StartedMove::New(task) = started.await.unwrap() else {
+        panic!("none runs");
+    };
+    assert_eq!(
+        home.store
+            .start_move(key("dead"), back.clone(), at(61))
+            .await
+            .unwrap(),
+        StartedMove::Another
+    );
+    assert!(home.store.advance_move(task, 2, at(62)).await.unwrap());
+    let home = home.reopened(at(63));
+    let running = home.store.running_moves().await.unwrap();
+    assert_eq!(
+        (running[0].task, running[0].moved, running[0].total),
+        (task, 2, 5)
+    );
+    assert_eq!(running[0].rate, Some(7));
+    // What comes while it runs is not its business.
+    home.send("dead", &[message("late")], 63).await;
+    assert!(home.store.advance_move(task, 3, at(64)).await.unwrap());
+    assert!(!home.store.advance_move(task, 3, at(64)).await.unwrap());
+    assert!(!home.store.advance_move(task, 3, at(64)).await.unwrap());
+    let dead = home.store.queue(key("dead")).await.unwrap().unwrap();
+    let tasks = home.store.moves(&dead).await.unwrap();
+    assert_eq!((tasks[0].state, tasks[0].moved), (MoveState::Completed, 5));
+    assert_eq!(home.counts("dead", 64).await, (1, 1, 0));
+    let back_at_a = home.receive("a", 64).await;
+    let back_at_b = home.receive("b", 64).await;
+    assert_eq!(bodies(&back_at_a).len() + bodies(&back_at_b).len(), 5);
+    for delivered in back_at_a.messages.iter().chain(&back_at_b.messages) {
+        assert_eq!(delivered.receipt.delivery, 1, "its receives count anew");
+        assert_eq!(
+            (delivered.came_from.as_deref(), delivered.sent >= at(62)),
+            (None, true)
+        );
+    }
+
+    // A message that nobody gave up has nowhere to go back to; another queue takes it.
+    let started = home.store.start_move(key("dead"), back, at(65));
+    let StartedMove::New(task) = started.await.unwrap() else {
+        panic!("none runs");
+    };
+    assert!(!home.store.advance_move(task, 9, at(65)).await.unwrap());
+    let tasks = home.store.moves(&dead).await.unwrap();
+    assert_eq!(tasks[0].state, MoveState::Failed);
+    assert!(
+        tasks[0]
+            .reason
+            .as_deref()
+            .unwrap()
+            .contains("DestinationArn")
+    );
+    let other = NewMove {
+        target: Some("other".to_owned()),
+        rate: None,
+    };
+    let started = home.store.start_move(key("dead"), other.clone(), at(66));
+    let StartedMove::New(task) = started.await.unwrap() else {
+        panic!("none runs");
+    };
+    let cancelled = home.store.cancel_move(key("dead"), task, at(66));
+    assert_eq!(cancelled.await.unwrap(), Some(0));
+    assert!(!home.store.advance_move(task, 9, at(66)).await.unwrap());
+    let again = home.store.cancel_move(key("dead"), task, at(66));
+    assert_eq!(again.await.unwrap(), None);
+    for now in 67..80 {
+        let started = home.store.start_move(key("dead"), other.clone(), at(now));
+        let StartedMove::New(task) = started.await.unwrap() else {
+            panic!("none runs");
+        };
+        assert!(!home.store.advance_move(task, 9, at(now)).await.unwrap());
+    }
+    assert_eq!(home.texts("other", 80).await, ["late"]);
+    assert_eq!(
+        home.store.moves(&dead).await.unwrap().len(),
+        MOST_MOVE_TASKS
+    );
+    home.store.delete_queue(key("dead"), at(81)).await.unwrap();
+    assert!(home.store.moves(&dead).await.unwrap().is_empty());
 }
 
 #[tokio::test]

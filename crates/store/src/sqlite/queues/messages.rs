@@ -54,7 +54,7 @@ impl Work<'_> {
         Ok(())
     }
 
-    fn regroup(&self, place: &Place) -> Result<(), StoreError> {
+    pub(super) fn regroup(&self, place: &Place) -> Result<(), StoreError> {
         match &place.group {
             None => Ok(()),
             Some(group) => rows::regroup(self.connection, place.heap, group, self.now),
@@ -62,7 +62,7 @@ impl Work<'_> {
     }
 
     /// Changes a message's place.
-    fn replace(&mut self, old: &Place, new: &Place) -> Result<(), StoreError> {
+    pub(super) fn replace(&mut self, old: &Place, new: &Place) -> Result<(), StoreError> {
         self.count(old.delta(false));
         self.put(new)
     }

@@ -9,6 +9,7 @@
 //! one, and [sweeps](SqliteQueueStore::sweep) remove the old heap's a part at a time.
 
 mod messages;
+mod moves;
 mod rows;
 mod task;
 
@@ -29,15 +30,19 @@ use super::statement;
 use crate::contract::StoreError;
 use crate::once::Once;
 use crate::queues::{
-    Created, Delta, Fate, NewMessage, Queue, QueueCounts, QueueKey, QueueStoreError, Receipt,
-    Received, Sent, Settings, Waiter,
+    Created, Delta, Fate, MoveTask, NewMessage, NewMove, Queue, QueueCounts, QueueKey,
+    QueueStoreError, Receipt, Received, Sent, Settings, StartedMove, Waiter,
 };
 
 /// The file.
 const KIND: Kind = Kind {
     // `HrQu`
     application_id: 0x4872_5175,
-    migrations: &[include_str!("schema.sql"), once::TABLE],
+    migrations: &[
+        include_str!("schema.sql"),
+        once::TABLE,
+        include_str!("moves.sql"),
+    ],
     of: "queues",
     // As for events.
     checkpoint_pages: 4096,
@@ -216,6 +221,11 @@ impl SqliteQueueStore {
                 work.connection,
                 "INSERT INTO emptied VALUES (?1)",
                 (queue.heap,),
+            )?;
+            statement::execute(
+                work.connection,
+                "DELETE FROM moves WHERE queue = ?1",
+                (queue.number,),
             )?;
             statement::execute(
                 work.connection,
@@ -438,6 +448,70 @@ impl SqliteQueueStore {
             messages::change_visibility(work, &key, &changes)
         })
         .await
+    }
+
+    /// Begins a task that moves the messages of a queue.
+    ///
+    /// # Errors
+    /// [`QueueStoreError`]; nothing was begun.
+    pub async fn start_move(
+        &self,
+        key: QueueKey,
+        new: NewMove,
+        now: Timestamp,
+    ) -> Result<StartedMove, QueueStoreError> {
+        self.ask_queue(now, 0, move |work| moves::start(work, &key, &new))
+            .await
+    }
+
+    /// Ends a task of a queue; says how many messages it has moved, or nothing if no such task runs.
+    ///
+    /// # Errors
+    /// [`QueueStoreError`]; nothing was changed.
+    pub async fn cancel_move(
+        &self,
+        key: QueueKey,
+        task: i64,
+        now: Timestamp,
+    ) -> Result<Option<u64>, QueueStoreError> {
+        self.ask_queue(now, 0, move |work| moves::cancel(work, &key, task))
+            .await
+    }
+
+    /// The tasks of a queue, the newest first.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn moves(&self, queue: &Queue) -> Result<Vec<MoveTask>, StoreError> {
+        let number = queue.number;
+        self.readers
+            .read(move |connection| moves::of_queue(connection, number))
+            .await
+    }
+
+    /// The tasks of all queues that run.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn running_moves(&self) -> Result<Vec<MoveTask>, StoreError> {
+        self.readers
+            .read(|connection| moves::running(connection))
+            .await
+    }
+
+    /// Moves up to `most` messages of a task that runs; says whether it goes on.
+    ///
+    /// # Errors
+    /// [`StoreError`]; nothing was moved.
+    pub async fn advance_move(
+        &self,
+        task: i64,
+        most: usize,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let bounds = self.bounds;
+        self.ask(now, 0, move |work| moves::advance(work, task, most, bounds))
+            .await
     }
 
     /// Removes a part of the messages whose time is over and of those of purged and deleted queues; says whether there

@@ -65,6 +65,14 @@ pub(super) fn queue(connection: &Connection, key: &QueueKey) -> Result<Option<Qu
     }))
 }
 
+/// The queue of a number.
+pub(super) fn key_of(connection: &Connection, number: i64) -> Result<Option<QueueKey>, StoreError> {
+    let found = queue_after(connection, number - 1)?;
+    Ok(found
+        .filter(|(found, _)| *found == number)
+        .map(|(_, key)| key))
+}
+
 /// All queues, by number: for the sweep.
 pub(super) fn queue_after(
     connection: &Connection,
