@@ -1,6 +1,6 @@
 //! What schedules cost when there are few and when there are many, on this host and the disk of the temporary folder.
 //!
-//! `cargo run --workspace --example pace -- 100000` (the number of schedules).
+//! `cargo build --workspace --examples`, then `target/debug/examples/schedules 100000` (the number of schedules).
 
 #![allow(clippy::unwrap_used, reason = "a measurement that can't go on ends")]
 
