@@ -31,7 +31,8 @@ async fn main() {
     let clock = Arc::new(|| Timestamp::from(SystemTime::now()));
     let events = SqliteEventStore::open(path("events.db"), EventOptions::default()).unwrap();
     let queues = SqliteQueueStore::open(path("queues.db"), QueueBounds::default(), clock());
-    let queues = Queues::new(queues.unwrap(), clock.clone(), CancellationToken::new());
+    let queues = Arc::new(queues.unwrap());
+    let queues = Queues::new(queues, clock.clone(), CancellationToken::new());
     let store = SqliteScheduleStore::open(path("schedules.db"), ScheduleBounds::default()).unwrap();
     let schedules = Schedules::new(store, time_zones(), clock.clone());
     let delivery = Delivery::new(
