@@ -295,6 +295,7 @@ def test_a_request_that_is_repeated_is_answered_as_the_first_was(node, scheduler
         ({"Target": {"Arn": "arn:aws:scheduler:::aws-sdk:sqs:sendMessage"}}, "functions"),
         ({"Target": {"Arn": "arn:aws:ecs:us-east-1:000000000000:cluster/c", "EcsParameters": {"TaskDefinitionArn": "t"}}}, "EcsParameters"),
         ({"Target": {"Arn": "arn:aws:lambda:us-east-1:000000000000:function:f", "Input": "{"}}, "JSON"),
+        ({"Target": {"Arn": arn_of("q"), "Input": "\0"}}, "U+FFFE"),
         ({"Target": {"Arn": "arn:aws:lambda:eu-west-1:000000000000:function:f"}}, "account and region"),
         ({"Target": {"Arn": arn_of("q.fifo")}}, "MessageGroupId"),
         ({"Target": {"Arn": arn_of("q"), "DeadLetterConfig": {"Arn": arn_of("q.fifo")}}}, "standard queue"),

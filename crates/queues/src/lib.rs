@@ -9,7 +9,6 @@ mod address;
 mod attributes;
 mod batch;
 mod consume;
-mod deliver;
 pub mod error;
 mod message;
 mod moves;
@@ -20,6 +19,5 @@ pub mod wire;
 
 pub use address::Caller;
 pub use consume::Outlook;
-pub use deliver::Letter;
 pub use error::QueueError;
 pub use queues::Queues;

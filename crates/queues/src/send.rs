@@ -1,5 +1,7 @@
 //! SendMessage and SendMessageBatch.
 
+use hearth_store::StoreError;
+use hearth_store::once::Once;
 use hearth_store::queues::{NewMessage, Queue, QueueKey};
 use hearth_types::invoke::RequestId;
 use serde_json::{Value, json};
@@ -17,8 +19,8 @@ use crate::wire::{Batch, SendMessage, Sent};
 const TRACE: &str = "AWSTraceHeader";
 
 /// A message that may be sent, and what its sender is told of it.
-pub(crate) struct Checked {
-    pub(crate) message: NewMessage,
+struct Checked {
+    message: NewMessage,
     /// What it counts against the size limits.
     bytes: usize,
     answer: Sent,
@@ -36,15 +38,49 @@ impl Queues {
         id: RequestId,
         message: SendMessage,
     ) -> Result<(), QueueError> {
+        let (key, message) = self.own(key, id, message).await?;
+        self.store.send(key, vec![message], self.now()).await?;
+        Ok(())
+    }
+
+    /// As [`Queues::send`], unless a message was taken in with `once` before.
+    ///
+    /// # Errors
+    /// [`QueueError`]; nothing was sent, nor noted.
+    pub async fn send_once(
+        &self,
+        key: QueueKey,
+        id: RequestId,
+        message: SendMessage,
+        once: Once,
+    ) -> Result<(), QueueError> {
+        let (key, message) = self.own(key, id, message).await?;
+        let sent = self.store.send_once(key, message, once, self.now());
+        Ok(sent.await?)
+    }
+
+    /// Whether a message was taken in with `once`.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn is_noted(&self, once: Once) -> Result<bool, StoreError> {
+        self.store.is_noted(once).await
+    }
+
+    /// A message of the platform's own, checked.
+    async fn own(
+        &self,
+        key: QueueKey,
+        id: RequestId,
+        message: SendMessage,
+    ) -> Result<(QueueKey, NewMessage), QueueError> {
         let queue = self.store.queue(key).await?;
         let queue = queue.ok_or_else(QueueError::missing_queue)?;
         let message = NewMessage {
             id: id.as_str().to_owned(),
             ..check(&queue, message)?.message
         };
-        let now = self.now();
-        self.store.send(queue.key, vec![message], now).await?;
-        Ok(())
+        Ok((queue.key, message))
     }
 
     pub(crate) async fn send_message(
@@ -116,7 +152,7 @@ fn tell(answer: &mut Sent, sent: hearth_store::queues::Sent, queue: &Queue) {
     }
 }
 
-pub(crate) fn check(queue: &Queue, request: SendMessage) -> Result<Checked, QueueError> {
+fn check(queue: &Queue, request: SendMessage) -> Result<Checked, QueueError> {
     let body = request
         .message_body
         .ok_or_else(|| QueueError::missing_parameter("MessageBody"))?;

@@ -3,15 +3,14 @@
 //! Both take it in once: they note its [`Once`] in the transaction that takes it in. So it does not matter whether who
 //! fires ends before that was written down, or whether another node fires it as well.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use hearth_queues::{Letter, QueueError, Queues};
+use hearth_queues::wire::{MessageAttribute, SendMessage};
+use hearth_queues::{QueueError, Queues};
 use hearth_store::events::{Event, EventError};
 use hearth_store::once::Once;
-use hearth_store::queues::QueueKey;
 use hearth_store::schedules::Firing;
 use hearth_store::{EventStore, StoreError};
 use hearth_types::ApiError;
@@ -27,6 +26,9 @@ use crate::policy::Exhausted;
 /// For how long it is remembered that something was taken in: a node that was down for longer, from between that and
 /// writing it down, counts the firing among those that it has missed. 14 days, as long as a queue keeps a message.
 const REMEMBERED_MS: i64 = 14 * 86_400_000;
+
+/// How names of queues that keep order end.
+const FIFO: &str = ".fifo";
 
 /// Most bytes of an error's text in a dead letter: as in those of functions.
 const MESSAGE_BYTES: usize = 1024;
@@ -151,9 +153,9 @@ impl Delivery {
     /// [`Failure`]; the target has not taken it in.
     pub async fn deliver(&self, firing: &Firing, now: Timestamp) -> Result<(), Failure> {
         let target = &firing.order.target;
+        let (id, once) = (execution_id(firing), once(firing, now));
         match target.arn.parse() {
             Ok(Destination::Function { key, qualifier }) => {
-                let once = once(firing, now);
                 if let Err(error) = (self.functions)(&key, qualifier.as_ref()) {
                     // One that was taken in before its function went is not refused now.
                     let noted = self.events.is_noted(&once).await;
@@ -167,19 +169,16 @@ impl Delivery {
                 Ok(())
             }
             Ok(Destination::Queue(queue)) => {
-                let key = QueueKey {
-                    account: queue.account,
-                    region: queue.region,
-                    name: queue.name.to_string(),
+                let fifo = queue.name.as_str().ends_with(FIFO);
+                let message = SendMessage {
+                    message_body: Some(payload::of(firing)),
+                    message_group_id: target.message_group.clone(),
+                    // Equal inputs are not taken for one.
+                    message_deduplication_id: fifo.then(|| id.as_str().to_owned()),
+                    ..SendMessage::default()
                 };
-                let letter = Letter {
-                    body: payload::of(firing),
-                    attributes: BTreeMap::new(),
-                    group: target.message_group.clone(),
-                    deduplication: execution_id(firing).as_str().to_owned(),
-                    once: once(firing, now),
-                };
-                Ok(self.queues.deliver(key, letter).await?)
+                let sent = self.queues.send_once((&queue).into(), id, message, once);
+                Ok(sent.await?)
             }
             // A schedule's target was checked when it was made.
             _ => Err(Failure {
@@ -196,7 +195,7 @@ impl Delivery {
     pub async fn is_delivered(&self, firing: &Firing, now: Timestamp) -> Result<bool, StoreError> {
         let once = once(firing, now);
         if firing.order.target.arn.contains(":sqs:") {
-            self.queues.is_delivered(once).await
+            self.queues.is_noted(once).await
         } else {
             self.events.is_noted(&once).await
         }
@@ -219,11 +218,9 @@ impl Delivery {
         let Some(Ok(Destination::Queue(queue))) = dead_letters.map(|arn| arn.parse()) else {
             return Ok(());
         };
-        let mut message = failure.message.clone();
-        message.truncate(message.floor_char_boundary(MESSAGE_BYTES));
         let attributes = [
             ("ERROR_CODE", failure.code.clone()),
-            ("ERROR_MESSAGE", message),
+            ("ERROR_MESSAGE", shown(&failure.message)),
             ("EXECUTION_ID", execution_id(firing).as_str().to_owned()),
             ("EXHAUSTED_RETRY_CONDITION", exhausted.as_str().to_owned()),
             ("IS_PAYLOAD_TRUNCATED", "false".to_owned()),
@@ -232,25 +229,43 @@ impl Delivery {
             ("SCHEDULE_ARN", order.arn.clone()),
             ("TARGET_ARN", order.target.arn.clone()),
         ];
-        let mut once = once(firing, now);
-        once.series = format!("dead/{}/{}", firing.schedule, firing.scheduled.as_millis());
-        let letter = Letter {
-            body: payload::of(firing),
-            attributes: attributes
-                .into_iter()
-                .map(|(name, value)| (name.to_owned(), value))
-                .collect(),
-            group: None,
-            deduplication: execution_id(firing).as_str().to_owned(),
-            once,
+        let attribute = |(name, value): (&str, String)| {
+            let attribute = MessageAttribute {
+                data_type: "String".to_owned(),
+                string_value: Some(value),
+                binary_value: None,
+            };
+            (name.to_owned(), attribute)
         };
-        let key = QueueKey {
-            account: queue.account,
-            region: queue.region,
-            name: queue.name.to_string(),
+        let message = SendMessage {
+            message_body: Some(payload::of(firing)),
+            message_attributes: Some(attributes.into_iter().map(attribute).collect()),
+            ..SendMessage::default()
         };
-        self.queues.deliver(key, letter).await
+        let once = Once {
+            series: format!("dead/{}/{}", firing.schedule, firing.scheduled.as_millis()),
+            ..once(firing, now)
+        };
+        let id = execution_id(firing);
+        self.queues
+            .send_once((&queue).into(), id, message, once)
+            .await
     }
+}
+
+/// The beginning of a message, with the characters that an attribute may have: it may quote what somebody sent.
+fn shown(message: &str) -> String {
+    let end = message.floor_char_boundary(MESSAGE_BYTES);
+    let clean = |c| if is_allowed(c) { c } else { ' ' };
+    message[..end].chars().map(clean).collect()
+}
+
+/// Whether messages may have a character (service model of SQS, `SendMessage`).
+pub(crate) fn is_allowed(character: char) -> bool {
+    matches!(
+        character,
+        '\t' | '\n' | '\r' | ' '..='\u{D7FF}' | '\u{E000}'..='\u{FFFD}' | '\u{10000}'..
+    )
 }
 
 fn event(

@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use hearth_queues::error::Kind as QueueKind;
 use hearth_store::StoreError;
 use hearth_store::schedules::{After, Due, Fate, Firing, Order, Schedule};
-use hearth_store::sqlite::schedules::{DueSchedule, Left, Unfit};
+use hearth_store::sqlite::schedules::{DueFiring, DueSchedule, Left, Unfit};
 use hearth_types::time::Timestamp;
 use tokio_util::sync::CancellationToken;
 
@@ -160,11 +160,11 @@ impl Dispatcher {
         let left = match self.delivery.deliver(&firing, now).await {
             Ok(()) => None,
             Err(failure) => Some(match self.failed(&firing, &failure, now).await? {
-                Some(due) => Left::Again(Firing {
+                Some(due) => Left::Again(Box::new(Firing {
                     failed: 1,
                     due,
                     ..firing
-                }),
+                })),
                 None => Left::GivenUp,
             }),
         };
@@ -173,7 +173,19 @@ impl Dispatcher {
     }
 
     /// Makes another attempt of a firing that has failed.
-    async fn retry(&self, firing: Firing, now: Timestamp) -> Result<(), StoreError> {
+    async fn retry(&self, firing: DueFiring, now: Timestamp) -> Result<(), StoreError> {
+        let store = &self.schedules.store;
+        let firing = match firing {
+            Ok(firing) => firing,
+            Err((number, scheduled)) => {
+                tracing::error!(
+                    number,
+                    scheduled = scheduled.to_iso_string(),
+                    "a firing is not what was stored: it is given up"
+                );
+                return store.give_up(number, scheduled).await;
+            }
+        };
         let fate = match self.delivery.deliver(&firing, now).await {
             Ok(()) => Fate::Done,
             Err(failure) => match self.failed(&firing, &failure, now).await? {
@@ -181,7 +193,7 @@ impl Dispatcher {
                 None => Fate::GivenUp,
             },
         };
-        self.schedules.store.settle(&firing, fate).await
+        store.settle(&firing, fate).await
     }
 
     /// When a firing whose attempt has failed is tried again; `None`: it was given up, and its dead letter sent.

@@ -6,6 +6,7 @@ use hearth_types::destination::Destination;
 use hearth_types::name::{AccountId, Region};
 use hearth_types::time::Timestamp;
 
+use crate::delivery::is_allowed;
 use crate::error::ScheduleError;
 use crate::payload;
 use crate::wire::{self, FlexibleTimeWindow, ScheduleRequest};
@@ -189,6 +190,16 @@ fn target(target: wire::Target, place: &Place) -> Result<Target, ScheduleError> 
         return Err(ScheduleError::invalid(format!(
             "Target.Input must have 1 to {INPUT_BYTES} bytes."
         )));
+    }
+    if target
+        .input
+        .as_deref()
+        .is_some_and(|input| !input.chars().all(is_allowed))
+    {
+        return Err(ScheduleError::invalid(
+            "Target.Input has a character that messages can't have: a control character, U+FFFE or U+FFFF. Escape it, or \
+             send other bytes in base64.",
+        ));
     }
     let dead_letters = target.dead_letter_config.and_then(|config| config.arn);
     if let Some(arn) = &dead_letters {

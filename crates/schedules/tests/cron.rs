@@ -258,7 +258,7 @@ fn days(random: &mut Random) -> (String, String, Days) {
         }
         4 => of_month(
             "L".to_owned(),
-            Box::new(move |date| month(date).last() == Some(date)),
+            Box::new(move |date| month(date).next_back() == Some(date)),
         ),
         5 => {
             let day = 1 + random.below(31) as i8;
@@ -275,7 +275,7 @@ fn days(random: &mut Random) -> (String, String, Days) {
         }
         6 => {
             let day = 1 + random.below(7) as i64;
-            let last = move |date| month(date).filter(|other| weekday(*other) == day).last();
+            let last = move |date| month(date).rfind(|other| weekday(*other) == day);
             of_week(
                 format!("{day}L"),
                 Box::new(move |date| last(date) == Some(date)),

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hearth_store::conformance::random::Random;
+use hearth_store::once::Once;
 use hearth_store::queues::{
     Created, Fate, Fifo, MOST_MOVE_TASKS, MoveState, NewMessage, NewMove, QueueKey,
     QueueStoreError, Received, Redrive, Settings, StartedMove,
@@ -159,6 +160,53 @@ async fn a_message_is_delivered_until_it_is_deleted_under_its_last_receipt() {
     let deleted = home.store.delete(key("q"), vec![receipt, receipt], at(37));
     assert_eq!(deleted.await.unwrap(), [Fate::Done, Fate::Stale]);
     assert_eq!(home.counts("q", 37).await, (0, 0, 0));
+}
+
+#[tokio::test]
+async fn a_message_with_a_mark_is_taken_in_once() {
+    let home = Home::with(&[("q", settings())]).await;
+    let once = |mark, until| Once {
+        series: "a".to_owned(),
+        mark,
+        until: at(until),
+    };
+    let send = async |home: &Home, queue: &str, text: &str, once: Once, now| {
+        let sent = home
+            .store
+            .send_once(key(queue), message(text), once, at(now));
+        sent.await
+    };
+    let missing = send(&home, "missing", "a", once(1, 100), 0).await;
+    assert!(matches!(missing, Err(QueueStoreError::Missing)));
+    assert!(!home.store.is_noted(once(1, 100)).await.unwrap());
+    for text in ["a", "b"] {
+        send(&home, "q", text, once(1, 100), 0).await.unwrap();
+    }
+    // A file that an earlier version wrote has no marks.
+    let path = home.folder.path().join("queues.db");
+    let home = home.reopened(at(0));
+    assert!(home.store.is_noted(once(1, 100)).await.unwrap());
+    send(&home, "q", "c", once(1, 100), 0).await.unwrap();
+    assert_eq!(home.texts("q", 0).await, ["a"]);
+    let Home { store, folder } = home;
+    drop(store);
+    let sql = "DROP TABLE once; PRAGMA user_version = 1";
+    rusqlite::Connection::open(path)
+        .unwrap()
+        .execute_batch(sql)
+        .unwrap();
+    let store = open(folder.path(), QueueBounds::default(), at(0));
+    let home = Home { store, folder };
+    send(&home, "q", "d", once(1, 100), 0).await.unwrap();
+    // It is forgotten some time after it may be: with later marks.
+    let other = Once {
+        series: "b".to_owned(),
+        ..once(1, 300)
+    };
+    send(&home, "q", "e", other, 101).await.unwrap();
+    assert!(!home.store.is_noted(once(1, 100)).await.unwrap());
+    // The first is due again since 30 s.
+    assert_eq!(home.texts("q", 101).await, ["d", "a", "e"]);
 }
 
 #[tokio::test]

@@ -63,8 +63,8 @@ fn token(token: &str, request: u8) -> Option<Token> {
     })
 }
 
-fn firing(schedule: &Schedule, seconds: i64) -> Firing {
-    Firing {
+fn again(schedule: &Schedule, seconds: i64) -> Box<Firing> {
+    Box::new(Firing {
         schedule: schedule.number,
         scheduled: at(seconds),
         order: Order {
@@ -76,7 +76,7 @@ fn firing(schedule: &Schedule, seconds: i64) -> Firing {
         },
         failed: 1,
         due: at(seconds + 1),
-    }
+    })
 }
 
 struct Rig {
@@ -136,6 +136,12 @@ impl Rig {
             .collect()
     }
 
+    /// Firings that are due.
+    async fn firings(&self, seconds: i64) -> Vec<Firing> {
+        let due = self.store.due_firings(at(seconds), 100).await.unwrap();
+        due.into_iter().map(Result::unwrap).collect()
+    }
+
     async fn update(&self, name: &str, next: Option<Due>) {
         let place = here();
         let name = (&place, "g".to_owned(), name.to_owned());
@@ -165,34 +171,25 @@ async fn schedules_with_what_is_left_of_their_firings_are_there_after_a_restart(
     rig.make("a", Some(due(10))).await.unwrap();
     rig.make("b", None).await.unwrap();
     let [a] = rig.due(10).await.try_into().unwrap();
-    let left = Left::Again(firing(&a, 10));
+    let left = again(&a, 10);
+    let noted = Some(Left::Again(left.clone()));
+    let next = After::Due(due(20));
     rig.store
-        .advance(&a, due(10), After::Due(due(20)), 3, Some(left.clone()))
+        .advance(&a, due(10), next, 3, noted)
         .await
         .unwrap();
     let rig = rig.reopen();
     let a = rig.get("a").await.unwrap();
     assert_eq!((a.next, a.last, a.missed), (Some(due(20)), Some(at(10)), 3));
     assert_eq!(rig.store.next_due().await.unwrap(), Some(at(11)));
-    let firings = rig.store.due_firings(at(11), 10).await.unwrap();
-    assert_eq!(
-        firings.iter().cloned().map(Left::Again).collect::<Vec<_>>(),
-        [left]
-    );
-    rig.store
-        .settle(&firings[0], Fate::Again(at(15)))
-        .await
-        .unwrap();
+    let [firing] = rig.firings(11).await.try_into().unwrap();
+    assert_eq!(firing, *left);
+    let later = Fate::Again(at(15));
+    rig.store.settle(&firing, later).await.unwrap();
     let rig = rig.reopen();
-    let [again] = rig
-        .store
-        .due_firings(at(15), 10)
-        .await
-        .unwrap()
-        .try_into()
-        .unwrap();
-    assert_eq!((again.failed, again.due), (2, at(15)));
-    rig.store.settle(&again, Fate::GivenUp).await.unwrap();
+    let [firing] = rig.firings(15).await.try_into().unwrap();
+    assert_eq!((firing.failed, firing.due), (2, at(15)));
+    rig.store.settle(&firing, Fate::GivenUp).await.unwrap();
     assert_eq!(rig.get("a").await.unwrap().failed, 1);
     assert_eq!(rig.store.next_due().await.unwrap(), Some(at(20)));
 }
@@ -204,7 +201,7 @@ async fn a_change_between_reading_and_noting_neither_repeats_nor_stops_a_schedul
     let [read] = rig.due(10).await.try_into().unwrap();
     // Its due time stays: whoever reads it next notes it again, and it goes on.
     rig.update("s", Some(due(10))).await;
-    let left = Left::Again(firing(&read, 10));
+    let left = Left::Again(again(&read, 10));
     rig.store
         .advance(&read, due(10), After::Due(due(20)), 0, Some(left))
         .await
@@ -216,11 +213,7 @@ async fn a_change_between_reading_and_noting_neither_repeats_nor_stops_a_schedul
         .await
         .unwrap();
     assert_eq!(rig.due(10).await, []);
-    assert_eq!(
-        rig.store.due_firings(at(100), 10).await.unwrap(),
-        [],
-        "it was made"
-    );
+    assert_eq!(rig.firings(100).await, [], "it was made");
     // Its due time is another: that holds.
     let [read] = rig.due(20).await.try_into().unwrap();
     rig.update("s", Some(due(50))).await;
@@ -236,7 +229,7 @@ async fn a_change_between_reading_and_noting_neither_repeats_nor_stops_a_schedul
         .delete((&place, "g".to_owned(), "s".to_owned()), None, at(0))
         .await
         .unwrap();
-    let left = Left::Again(firing(&read, 50));
+    let left = Left::Again(again(&read, 50));
     rig.store
         .advance(&read, due(50), After::Due(due(60)), 0, Some(left))
         .await
@@ -259,13 +252,13 @@ async fn of_two_that_fire_the_same_time_the_first_is_believed() {
         let seconds = time.scheduled.as_millis() / 1000;
         let next = After::Due(due(seconds + 10));
         for has_failed in [first, second] {
-            let left = has_failed.then(|| Left::Again(firing(&read, seconds)));
+            let left = has_failed.then(|| Left::Again(again(&read, seconds)));
             rig.store
                 .advance(&read, time, next.clone(), 1, left)
                 .await
                 .unwrap();
         }
-        let left = rig.store.due_firings(at(10_000), 10).await.unwrap();
+        let left = rig.firings(10_000).await;
         assert_eq!(left.len(), firings, "{first} {second}");
         for firing in left {
             rig.store.settle(&firing, Fate::Done).await.unwrap();
@@ -411,4 +404,18 @@ async fn a_damaged_schedule_is_told_from_the_others() {
     ));
     rig.store.halt(found[0].0).await.unwrap();
     assert_eq!(rig.due(10).await.len(), 1);
+    // A firing, too.
+    let [b] = rig.due(10).await.try_into().unwrap();
+    let left = Some(Left::Again(again(&b, 10)));
+    rig.store
+        .advance(&b, due(10), After::Over, 0, left)
+        .await
+        .unwrap();
+    let damage = "UPDATE firings SET fired = replace(fired, 'role', 'rule')";
+    change.execute(damage, ()).unwrap();
+    let found = rig.store.due_firings(at(100), 10).await.unwrap();
+    assert_eq!(found, [Err((b.number, at(10)))]);
+    rig.store.give_up(b.number, at(10)).await.unwrap();
+    assert_eq!(rig.store.next_due().await.unwrap(), None);
+    assert_eq!(rig.get("b").await.unwrap().failed, 1);
 }

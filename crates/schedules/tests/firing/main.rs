@@ -133,7 +133,7 @@ async fn two_nodes_fire_each_time_once() {
         rig.set(&format!("2026-01-01T0{hour}:00:00Z"));
         let (one, other) = (&rig.node().dispatcher, &rig.node().other);
         let (one, other) = tokio::join!(one.turn(rig.now()), other.turn(rig.now()));
-        (one.unwrap(), other.unwrap());
+        assert_eq!(one.unwrap(), other.unwrap());
         let events = rig.events().await;
         let ids: BTreeSet<_> = events.iter().map(|given| given.id.clone()).collect();
         assert_eq!((events.len(), ids.len()), (40, 40));

@@ -113,6 +113,11 @@ impl Kept {
         self.events.insert(self.last_event, entry);
     }
 
+    fn is_noted(&self, once: &Once) -> bool {
+        let mark = self.marks.get(&once.series);
+        mark.is_some_and(|mark| *mark >= once.mark)
+    }
+
     fn check_room(&self, options: &EventOptions, event: &Event) -> Result<(), FullQueue> {
         let (mut events, mut bytes, mut own, mut own_bytes) = (0, 0, 0, 0);
         for entry in self.events.values() {
@@ -196,20 +201,23 @@ impl EventStore for MemoryEventStore {
     }
 
     async fn accept_once(&self, event: Event, once: Once) -> Result<bool, EventError> {
-        if self.is_noted(&once).await? {
-            return Ok(false);
+        let (function, due) = (event.function.clone(), event.due);
+        {
+            let mut kept = lock(&self.kept);
+            if kept.is_noted(&once) {
+                return Ok(false);
+            }
+            kept.check_room(&self.options, &event)
+                .map_err(EventError::Full)?;
+            kept.insert(event);
+            kept.marks.insert(once.series, once.mark);
         }
-        self.accept(event).await?;
-        lock(&self.kept).marks.insert(once.series, once.mark);
+        self.news.tell(&function, due);
         Ok(true)
     }
 
     async fn is_noted(&self, once: &Once) -> Result<bool, StoreError> {
-        let kept = lock(&self.kept);
-        Ok(kept
-            .marks
-            .get(&once.series)
-            .is_some_and(|mark| *mark >= once.mark))
+        Ok(lock(&self.kept).is_noted(once))
     }
 
     async fn take(

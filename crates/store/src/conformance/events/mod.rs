@@ -19,6 +19,7 @@ use crate::events::{
     CAUSE_BYTES, Counts, End, Event, EventError, EventStore, Fault, FullQueue, Leased, MOST_DEAD,
     Settled, State, Step, TAKE_BYTES,
 };
+use crate::once::Once;
 use crate::sqlite::EventOptions;
 use memory::MemoryEvents;
 
@@ -58,7 +59,7 @@ pub async fn check<H: Home>(fresh: impl Fn() -> H) {
             an_old_lease_changes_nothing tries_are_counted leases_of_the_gone_are_reclaimed
             full_queues_refuse_and_accept_again news_names_each_function ends_are_told_and_kept
             the_dead_are_shown_redriven_and_purged the_dead_have_bounds lists_give_each_event_once
-            accepted_by_many_at_once dropped_calls_are_whole_or_not_there random_calls_equal_the_model
+            accepted_once_for_a_mark accepted_by_many_at_once dropped_calls_are_whole_or_not_there random_calls_equal_the_model
     }
 }
 
@@ -563,6 +564,45 @@ async fn lists_give_each_event_once<H: Home>(home: &H) {
     assert_eq!(first.cause.as_deref(), Some("why"));
     assert_eq!(first.tries.begun, 3);
     assert_eq!(first.payload_bytes, 7);
+}
+
+async fn accepted_once_for_a_mark<H: Home>(home: &H) {
+    let once = |series: &str, mark| Once {
+        series: series.to_owned(),
+        mark,
+        until: at(1_000_000),
+    };
+    let store = open(home).await;
+    let accept = async |store: &H::Store, n, once| {
+        let event = event("one", n, 0);
+        store.accept_once(event, once).await.expect("there is room")
+    };
+    assert!(!store.is_noted(&once("a", 1)).await.expect("an answer"));
+    assert!(accept(&store, 1, once("a", 1)).await);
+    assert!(store.is_noted(&once("a", 1)).await.expect("an answer"));
+    assert!(!accept(&store, 2, once("a", 1)).await);
+    assert!(accept(&store, 3, once("b", 1)).await);
+    assert!(accept(&store, 4, once("a", 3)).await);
+    drop(store);
+
+    let store = open(home).await;
+    for mark in 1..=3 {
+        assert!(!accept(&store, 5, once("a", mark)).await, "{mark}");
+    }
+    let (one, other) = tokio::join!(
+        accept(&store, 6, once("a", 4)),
+        accept(&store, 6, once("a", 4))
+    );
+    assert!(one != other);
+    assert_eq!(counts(&store, "one").await.queued, 4);
+    // What is refused is not noted; what was taken in before is not refused.
+    for n in 10..10 + BOUNDS.function_events - 4 {
+        self::accept(&store, event("one", n, 0)).await;
+    }
+    let refused = store.accept_once(event("one", 7, 0), once("a", 5)).await;
+    assert!(matches!(refused, Err(EventError::Full(_))));
+    assert!(!store.is_noted(&once("a", 5)).await.expect("an answer"));
+    assert!(!accept(&store, 6, once("a", 4)).await);
 }
 
 async fn accepted_by_many_at_once<H: Home>(home: &H) {

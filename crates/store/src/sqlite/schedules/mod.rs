@@ -79,6 +79,9 @@ type Answer<T> = Result<Result<T, ScheduleStoreError>, StoreError>;
 /// What is due: with a schedule's number, it, unless that can't be fired.
 pub type DueSchedule = (i64, Result<Schedule, Unfit>);
 
+/// A firing that is due; only its schedule's number and its time, if it is not what was written.
+pub type DueFiring = Result<Firing, (i64, Timestamp)>;
+
 /// Why a schedule whose time has come can't be fired.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unfit {
@@ -425,7 +428,7 @@ impl SqliteScheduleStore {
         &self,
         now: Timestamp,
         most: usize,
-    ) -> Result<Vec<Firing>, StoreError> {
+    ) -> Result<Vec<DueFiring>, StoreError> {
         self.readers
             .read(move |connection| rows::due_firings(connection, now, most))
             .await
@@ -494,14 +497,30 @@ impl SqliteScheduleStore {
     /// [`StoreError`]; nothing was changed.
     pub async fn settle(&self, firing: &Firing, fate: Fate) -> Result<(), StoreError> {
         let firing = firing.clone();
-        self.ask(move |work| {
-            match fate {
-                // One whose schedule was deleted meanwhile is gone, and stays so.
-                Fate::Again(due) => return rows::delay_firing(work.connection, &firing, due),
-                Fate::Done => {}
-                Fate::GivenUp => rows::count_failure(work.connection, firing.schedule)?,
+        match fate {
+            // One whose schedule was deleted meanwhile is gone, and stays so.
+            Fate::Again(due) => {
+                self.ask(move |work| rows::delay_firing(work.connection, &firing, due))
+                    .await
             }
-            rows::remove_firing(work.connection, firing.schedule, firing.scheduled)
+            Fate::Done => {
+                self.ask(move |work| {
+                    rows::remove_firing(work.connection, firing.schedule, firing.scheduled)
+                })
+                .await
+            }
+            Fate::GivenUp => self.give_up(firing.schedule, firing.scheduled).await,
+        }
+    }
+
+    /// Removes a firing that is given up, and counts it.
+    ///
+    /// # Errors
+    /// [`StoreError`]; nothing was changed.
+    pub async fn give_up(&self, schedule: i64, scheduled: Timestamp) -> Result<(), StoreError> {
+        self.ask(move |work| {
+            rows::count_failure(work.connection, schedule)?;
+            rows::remove_firing(work.connection, schedule, scheduled)
         })
         .await
     }
@@ -511,7 +530,7 @@ impl SqliteScheduleStore {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Left {
     /// It is tried again.
-    Again(Firing),
+    Again(Box<Firing>),
     /// It was given up.
     GivenUp,
 }

@@ -6,7 +6,7 @@ use hearth_types::time::Timestamp;
 use rusqlite::{Connection, Row};
 use sha2::{Digest as _, Sha256};
 
-use super::{DueSchedule, Unfit, Wanted};
+use super::{DueFiring, DueSchedule, Unfit, Wanted};
 use crate::contract::StoreError;
 use crate::schedules::{Due, Firing, Group, Place, Schedule, Token};
 use crate::sqlite::fault::corrupt;
@@ -194,14 +194,12 @@ fn read_schedule(row: &Row<'_>) -> rusqlite::Result<Option<Schedule>> {
         (Some(scheduled), Some(at)) => Some(Due { scheduled, at }),
         _ => None,
     };
-    let (number, name_): (i64, String) = (row.get(0)?, row.get(1)?);
-    let expected = checksum(row.get(12)?, &name_, next, &text);
-    if row.get::<_, Vec<u8>>(10)? != expected {
+    let Ok(settings) = serde_json::from_str(&text) else {
         return Ok(None);
-    }
-    Ok(Some(Schedule {
-        number,
-        name: name_,
+    };
+    let schedule = Schedule {
+        number: row.get(0)?,
+        name: row.get(1)?,
         revision: row.get(2)?,
         created: Timestamp::from_millis(row.get(3)?),
         modified: Timestamp::from_millis(row.get(4)?),
@@ -209,28 +207,38 @@ fn read_schedule(row: &Row<'_>) -> rusqlite::Result<Option<Schedule>> {
         last: time(7)?,
         missed: row.get(8)?,
         failed: row.get(9)?,
-        settings: read(&text)?,
+        settings,
         place: Place {
             account: name(&row.get::<_, String>(13)?)?,
             region: name(&row.get::<_, String>(14)?)?,
         },
         group: row.get(15)?,
-    }))
+    };
+    let expected = checksum(row.get(12)?, &schedule, &text);
+    let is_whole = row.get::<_, Vec<u8>>(10)? == expected;
+    Ok(Some(schedule).filter(|_| is_whole))
 }
 
 fn whole(schedule: Option<Schedule>, name: &str) -> Result<Schedule, StoreError> {
     schedule.ok_or_else(|| corrupt(format_args!("the schedule {name} is not what was stored")))
 }
 
-fn checksum(group: i64, name: &str, next: Option<Due>, settings: &str) -> [u8; 32] {
+/// Over what says when a schedule is due and what it does.
+fn checksum(group: i64, schedule: &Schedule, settings: &str) -> [u8; 32] {
+    let due = schedule.next.iter().flat_map(|due| [due.scheduled, due.at]);
+    let times = [schedule.created].into_iter().chain(schedule.last);
     let mut digest = Sha256::new();
-    digest.update(group.to_le_bytes());
-    digest.update((name.len() as u64).to_le_bytes());
-    digest.update(name);
-    for time in next.iter().flat_map(|due| [due.scheduled, due.at]) {
-        digest.update(time.as_millis().to_le_bytes());
+    for text in [schedule.name.as_str(), settings] {
+        digest.update((text.len() as u64).to_le_bytes());
+        digest.update(text);
     }
-    digest.update(settings);
+    for times in [due.collect::<Vec<_>>(), times.collect()] {
+        digest.update((times.len() as u64).to_le_bytes());
+        for time in times {
+            digest.update(time.as_millis().to_le_bytes());
+        }
+    }
+    digest.update(group.to_le_bytes());
     digest.finalize().into()
 }
 
@@ -369,7 +377,7 @@ pub(super) fn insert(
             schedule.created.as_millis(),
             schedule.next.map(|due| due.scheduled.as_millis()),
             schedule.next.map(|due| due.at.as_millis()),
-            checksum(group, &schedule.name, schedule.next, &settings),
+            checksum(group, schedule, &settings),
             settings,
         ),
     )
@@ -399,7 +407,7 @@ pub(super) fn update(connection: &Connection, schedule: &Schedule) -> Result<(),
             schedule.last.map(Timestamp::as_millis),
             schedule.missed,
             schedule.failed,
-            checksum(group, &schedule.name, schedule.next, &settings),
+            checksum(group, schedule, &settings),
             settings,
         ),
     )
@@ -459,37 +467,55 @@ pub(super) fn due(
     )
 }
 
+fn firing_checksum(schedule: i64, scheduled: Timestamp, order: &str) -> [u8; 32] {
+    let mut digest = Sha256::new();
+    digest.update(schedule.to_le_bytes());
+    digest.update(scheduled.as_millis().to_le_bytes());
+    digest.update(order);
+    digest.finalize().into()
+}
+
 pub(super) fn due_firings(
     connection: &Connection,
     now: Timestamp,
     most: usize,
-) -> Result<Vec<Firing>, StoreError> {
+) -> Result<Vec<DueFiring>, StoreError> {
     collect(
         connection,
-        "SELECT schedule, scheduled, failed, due, fired FROM firings WHERE due <= ?1 ORDER BY due LIMIT ?2",
+        "SELECT schedule, scheduled, failed, due, checksum, fired FROM firings WHERE due <= ?1 ORDER BY due LIMIT ?2",
         (now.as_millis(), most),
         |row| {
-            Ok(Firing {
-                schedule: row.get(0)?,
-                scheduled: Timestamp::from_millis(row.get(1)?),
-                failed: row.get(2)?,
-                due: Timestamp::from_millis(row.get(3)?),
-                order: read(&row.get::<_, String>(4)?)?,
-            })
+            let (schedule, scheduled) = (row.get(0)?, Timestamp::from_millis(row.get(1)?));
+            // A column of another type, or text that is none: as good as a wrong checksum.
+            let order: String = row.get(5).unwrap_or_default();
+            let sum: Vec<u8> = row.get(4).unwrap_or_default();
+            let is_whole = sum == firing_checksum(schedule, scheduled, &order);
+            let order = serde_json::from_str(&order).ok().filter(|_| is_whole);
+            let (failed, due) = (row.get(2)?, Timestamp::from_millis(row.get(3)?));
+            let firing = order.map(|order| Firing {
+                schedule,
+                scheduled,
+                order,
+                failed,
+                due,
+            });
+            Ok(firing.ok_or((schedule, scheduled)))
         },
     )
 }
 
 pub(super) fn put_firing(connection: &Connection, firing: &Firing) -> Result<(), StoreError> {
+    let order = json(&firing.order)?;
     execute(
         connection,
-        "INSERT OR REPLACE INTO firings VALUES (?1, ?2, ?3, ?4, ?5)",
+        "INSERT OR REPLACE INTO firings VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
         (
             firing.schedule,
             firing.scheduled.as_millis(),
             firing.failed,
             firing.due.as_millis(),
-            json(&firing.order)?,
+            firing_checksum(firing.schedule, firing.scheduled, &order),
+            order,
         ),
     )
     .map(drop)

@@ -20,7 +20,7 @@ CREATE TABLE groups (
 ) STRICT;
 
 -- Schedules. `scheduled` is the time that the expression names, `due` when it is fired: both there, or neither.
--- `checksum` is over name, settings and both.
+-- `checksum` is over all that says when it is due and what it does.
 CREATE TABLE schedules (
     number    INTEGER PRIMARY KEY AUTOINCREMENT,
     grp       INTEGER NOT NULL REFERENCES groups,
@@ -51,12 +51,14 @@ CREATE TRIGGER schedule_goes AFTER DELETE ON schedules BEGIN
 END;
 CREATE INDEX schedules_by_due ON schedules (due) WHERE due IS NOT NULL;
 
--- Firings that have failed and are tried again. `fired` is what they need to know of the schedule.
+-- Firings that have failed and are tried again. `fired` is what they need to know of the schedule; `checksum` is over it
+-- and the two numbers.
 CREATE TABLE firings (
     schedule  INTEGER NOT NULL,
     scheduled INTEGER NOT NULL,
     failed    INTEGER NOT NULL,
     due       INTEGER NOT NULL,
+    checksum  BLOB NOT NULL,
     fired     TEXT NOT NULL,
     PRIMARY KEY (schedule, scheduled)
 ) STRICT;
