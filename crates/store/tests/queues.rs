@@ -190,7 +190,7 @@ async fn a_message_with_a_mark_is_taken_in_once() {
     assert_eq!(home.texts("q", 0).await, ["a"]);
     let Home { store, folder } = home;
     drop(store);
-    let sql = "DROP TABLE once; PRAGMA user_version = 1";
+    let sql = "DROP TABLE once; DROP TABLE moves; PRAGMA user_version = 1";
     rusqlite::Connection::open(path)
         .unwrap()
         .execute_batch(sql)
