@@ -9,7 +9,7 @@ mod tests {
 
     /// Every crate with the crates that it may use. `gateway` does not know `worker` or `sandbox`: it speaks to
     /// workers through `types::invoke::Invoker`. Nobody uses `hearth`.
-    const ALLOWED: [(&str, &[&str]); 16] = [
+    const ALLOWED: [(&str, &[&str]); 17] = [
         ("hearth-types", &[]),
         ("hearth-patterns", &[]),
         ("hearth-store", &["hearth-types"]),
@@ -17,6 +17,7 @@ mod tests {
         ("hearth-sandbox", &["hearth-types"]),
         ("hearth-telemetry", &["hearth-types"]),
         ("hearth-wasm", &["hearth-types"]),
+        ("hearth-isolates", &["hearth-types", "hearth-sandbox"]),
         (
             "hearth-registry",
             &[
@@ -31,6 +32,7 @@ mod tests {
             &[
                 "hearth-types",
                 "hearth-code",
+                "hearth-isolates",
                 "hearth-sandbox",
                 "hearth-telemetry",
                 "hearth-wasm",
@@ -83,6 +85,7 @@ mod tests {
                 "hearth-types",
                 "hearth-store",
                 "hearth-code",
+                "hearth-isolates",
                 "hearth-sandbox",
                 "hearth-telemetry",
                 "hearth-wasm",

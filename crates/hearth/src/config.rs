@@ -63,6 +63,8 @@ struct File {
     #[serde(default)]
     wasm: WasmFile,
     #[serde(default)]
+    isolates: IsolatesFile,
+    #[serde(default)]
     destinations: Destinations,
     tls: Option<Tls>,
 }
@@ -146,6 +148,13 @@ struct WasmFile {
     process_memory_mib: Option<u32>,
 }
 
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct IsolatesFile {
+    workerd: Option<PathBuf>,
+    memory_mib: Option<u32>,
+}
+
 /// The effective configuration of a node; serialised, it is a configuration file.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Config {
@@ -167,6 +176,7 @@ pub(crate) struct Config {
     pub(crate) network: Network,
     pub(crate) logs: Logs,
     pub(crate) wasm: Wasm,
+    pub(crate) isolates: Isolates,
     pub(crate) destinations: Destinations,
     /// The TLS listener; absent: none.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -217,6 +227,16 @@ pub(crate) struct Wasm {
     pub(crate) process: WasmProcess,
     /// Memory of one account's process.
     pub(crate) process_memory_mib: u32,
+}
+
+/// How functions of the runtime `worker` are run.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Isolates {
+    /// The engine; absent: `workerd` of PATH.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) workerd: Option<PathBuf>,
+    /// Memory of one account's engine.
+    pub(crate) memory_mib: u32,
 }
 
 /// Where components run.
@@ -303,6 +323,13 @@ impl Config {
                         .max(LEAST_PROCESS_MEMORY_MIB)
                 }),
             },
+            isolates: Isolates {
+                workerd: file.isolates.workerd,
+                memory_mib: file
+                    .isolates
+                    .memory_mib
+                    .unwrap_or(DEFAULT_ISOLATES_MEMORY_MIB),
+            },
             destinations: file.destinations,
             packages: file.packages,
             object_store: match &args.object_store {
@@ -334,9 +361,17 @@ impl Config {
                 "wasm.instances, wasm.memory_mib and wasm.parallel_compilations must be at least 1"
             );
         }
+        if config.isolates.memory_mib < LEAST_ISOLATES_MEMORY_MIB {
+            bail!("isolates.memory_mib must be at least {LEAST_ISOLATES_MEMORY_MIB}");
+        }
         Ok(config)
     }
 }
+
+/// Memory of one account's engine: four times what Workers give one isolate.
+const DEFAULT_ISOLATES_MEMORY_MIB: u32 = 512;
+/// The engine itself takes about 60.
+const LEAST_ISOLATES_MEMORY_MIB: u32 = 128;
 
 const DEFAULT_ACCOUNT: &str = "000000000000";
 const DEFAULT_LISTEN: SocketAddr = SocketAddr::V4(std::net::SocketAddrV4::new(
@@ -472,6 +507,7 @@ mod tests {
             "[wasm]\ninstances = 0",
             "[wasm]\nprocess = 'own'",
             "[wasm]\nprocess_memory_mib = 255",
+            "[isolates]\nmemory_mib = 127",
             "[wasm]\nallowed_hosts = 'https://example.com'",
             "[destinations.buckets.'a/b']\nurl = 'file:///tmp'",
             "[destinations.buckets.failed]\nurl = 'file:///tmp'\nkey = 'x'",

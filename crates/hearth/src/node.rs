@@ -10,6 +10,7 @@ use hearth_code::{Options as CodeOptions, PackageStore, Packages, StoreUrl};
 use hearth_events::Events;
 use hearth_gateway::auth::{RootKey as GatewayKey, Sessions};
 use hearth_gateway::{Gateway, GatewayOptions, UrlDomain};
+use hearth_isolates::{Program, Search};
 use hearth_mappings::Mappings;
 use hearth_queues::Queues;
 use hearth_registry::Registry;
@@ -20,8 +21,8 @@ use hearth_telemetry::logs::{LogOptions, LogStore};
 use hearth_types::time::Timestamp;
 use hearth_wasm::{Outside, Wall, WallOptions};
 use hearth_worker::{
-    ComponentOptions, Credentials, Door, Mint, ProcessOptions, RuntimeOptions, Runtimes, Worker,
-    WorkerOptions,
+    ComponentOptions, Credentials, Door, IsolateOptions, Mint, ProcessOptions, RuntimeOptions,
+    Runtimes, Worker, WorkerOptions,
 };
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -135,6 +136,7 @@ impl Node {
             max_environments: config.max_environments,
             keep_warm: config.keep_warm,
             components: components(config, &launcher_options.network, &node_secret)?,
+            isolates: isolates(config).await,
             ..WorkerOptions::new(
                 launcher.clone(),
                 packages.clone(),
@@ -284,10 +286,16 @@ impl Node {
     }
 }
 
+/// What a host has.
+pub(crate) struct Examined {
+    pub(crate) host: HostReport,
+    pub(crate) interpreters: Vec<hearth_worker::Interpreter>,
+    /// The engine of workers, or why there is none.
+    pub(crate) workerd: Result<Program, String>,
+}
+
 /// The host and its interpreters, as a node would find them: for `hearth doctor`.
-pub(crate) async fn examine(
-    config: &Config,
-) -> anyhow::Result<(HostReport, Vec<hearth_worker::Interpreter>)> {
+pub(crate) async fn examine(config: &Config) -> anyhow::Result<Examined> {
     let folder = std::env::temp_dir().join(format!("hearth-doctor-{}", std::process::id()));
     let mut options = launcher_options(config)?;
     options.run_dir = folder.join("run");
@@ -301,7 +309,11 @@ pub(crate) async fn examine(
     .await?;
     // It held nothing but an empty mount point.
     let _ = std::fs::remove_dir_all(&folder);
-    Ok((host, runtimes.installed().to_vec()))
+    Ok(Examined {
+        host,
+        interpreters: runtimes.installed().to_vec(),
+        workerd: workerd(config).await,
+    })
 }
 
 /// Where function URLs are: on the TLS listener if there is one.
@@ -395,6 +407,24 @@ fn components(
             Ok(None)
         }
     }
+}
+
+/// The wall of workers, or why there is none: functions that need it are then refused.
+async fn isolates(config: &Config) -> Result<IsolateOptions, String> {
+    Ok(IsolateOptions {
+        program: workerd(config).await?,
+        dir: config.data.join("engines"),
+        memory_mib: config.isolates.memory_mib,
+    })
+}
+
+/// The engine of workers on this host.
+async fn workerd(config: &Config) -> Result<Program, String> {
+    let search = Search {
+        program: config.isolates.workerd.clone(),
+        path: runtime_options(config).search_path,
+    };
+    Program::find(&search).await
 }
 
 fn runtime_options(config: &Config) -> RuntimeOptions {

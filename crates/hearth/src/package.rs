@@ -29,6 +29,9 @@ pub(crate) const DEFAULT_PROVIDED: &str = "provided.al2023";
 /// The runtime of a WebAssembly component.
 pub(crate) const WASM: &str = "wasm";
 
+/// The runtime of JavaScript workers.
+pub(crate) const WORKER: &str = "worker";
+
 /// Names that are never part of a package: version control, caches of tools, litter of desktops.
 const LEFT_OUT: [&str; 6] = [
     ".git",
@@ -445,6 +448,27 @@ mod tests {
             (runtime.as_deref(), handler.as_deref()),
             (Some(DEFAULT_PYTHON), None)
         );
+    }
+
+    #[test]
+    fn a_worker_is_known_by_its_default_export_or_its_wrangler_toml() {
+        for text in [
+            "export default { fetch(request) { return new Response() } }",
+            "export default {\n  async fetch(request, env) {},\n};",
+            "const x = {\n  fetch: serve,\n};\nexport { x as default };",
+        ] {
+            let (runtime, handler) = found(&[("any.js", text, 0o644)]);
+            assert_eq!(
+                (runtime.as_deref(), handler),
+                (Some(WORKER), None),
+                "{text}"
+            );
+        }
+        let (runtime, _) = found(&[("wrangler.toml", "", 0o644), ("src/a.js", "", 0o644)]);
+        assert_eq!(runtime.as_deref(), Some(WORKER));
+        let asks = "export default x;\nconst page = await fetch(url);";
+        let (runtime, _) = found(&[("any.js", asks, 0o644)]);
+        assert_eq!(runtime.as_deref(), Some(DEFAULT_NODE));
     }
 
     #[test]

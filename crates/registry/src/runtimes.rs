@@ -62,7 +62,7 @@ pub(crate) const SERVICE_RUNTIMES: [&str; 52] = [
 ];
 
 /// Runtimes of Hearth's own, beside those of the service.
-const OWN_RUNTIMES: [&str; 1] = ["wasm"];
+const OWN_RUNTIMES: [&str; 2] = ["wasm", "worker"];
 
 /// The runtime of this name, if the node may be asked for it.
 ///
@@ -107,6 +107,7 @@ mod tests {
     fn runtimes_that_hearth_has_no_bootstrap_for_are_refused_with_those_that_it_has() {
         assert!(parse("python3.12", &RuntimePolicy::Nearest).is_ok());
         assert!(parse("wasm", &RuntimePolicy::Nearest).is_ok());
+        assert!(parse("worker", &RuntimePolicy::Nearest).is_ok());
         for name in ["java21", "python3.99", "cobol", "", "nodejs23.x"] {
             let error = parse(name, &RuntimePolicy::Nearest).unwrap_err();
             assert!(error.message.contains("provided.al2023"), "{name}");

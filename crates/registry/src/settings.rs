@@ -363,8 +363,12 @@ fn check_runtime(configuration: &Configuration) -> Result<(), ApiError> {
             "A WebAssembly component holds all that it needs: functions of the runtime wasm can't have Layers. Leave them \
              out or empty.",
         )),
-        // A component has one way in: the interface that it exports.
-        Some(Isolation::Wasm) => Ok(()),
+        Some(Isolation::Isolate) if !configuration.layers.is_empty() => Err(ApiError::invalid(
+            "A worker is the modules of its package: functions of the runtime worker can't have Layers. Leave them out \
+             or empty.",
+        )),
+        // A component has one way in, the interface that it exports, and so has a worker: its default export.
+        Some(Isolation::Wasm | Isolation::Isolate) => Ok(()),
         Some(Isolation::Process) | None if configuration.handler.is_empty() => {
             Err(ApiError::invalid(MANDATORY))
         }
@@ -433,8 +437,8 @@ fn logging_over(given: &LoggingConfig, base: &Logging) -> Result<Logging, ApiErr
     })
 }
 
-/// The processor that a request asks for: the host's, whether it is named or not. A component runs on every
-/// processor, and may name the one that it likes.
+/// The processor that a request asks for: the host's, whether it is named or not. Components and workers run on every
+/// processor, and may name the one that they like.
 ///
 /// # Errors
 /// [`hearth_types::ErrorKind::InvalidParameterValue`] for another one.
@@ -444,7 +448,7 @@ pub(crate) fn architecture(
     runtime: Option<&Runtime>,
 ) -> Result<Architecture, ApiError> {
     let (own, name) = (host, architecture_name(host));
-    let any = runtime == Some(&Runtime::Wasm);
+    let any = matches!(runtime, Some(Runtime::Wasm | Runtime::Worker));
     match asked {
         None => Ok(own),
         Some([asked]) if asked == name => Ok(own),

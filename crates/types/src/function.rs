@@ -32,6 +32,8 @@ pub enum Runtime {
     Provided(Provided),
     /// `wasm`: a WebAssembly component. Hearth's own name; the service model has none for it.
     Wasm,
+    /// `worker`: JavaScript modules with `export default { fetch }`. Hearth's own name, too.
+    Worker,
 }
 
 impl Runtime {
@@ -41,6 +43,7 @@ impl Runtime {
             Self::Python { .. } | Self::NodeJs { .. } => Some(Isolation::Process),
             Self::Provided(_) => None,
             Self::Wasm => Some(Isolation::Wasm),
+            Self::Worker => Some(Isolation::Isolate),
         }
     }
 }
@@ -66,6 +69,7 @@ impl fmt::Display for Runtime {
             Self::Provided(Provided::Al2) => f.write_str("provided.al2"),
             Self::Provided(Provided::Al2023) => f.write_str("provided.al2023"),
             Self::Wasm => f.write_str("wasm"),
+            Self::Worker => f.write_str("worker"),
         }
     }
 }
@@ -85,6 +89,7 @@ impl FromStr for Runtime {
             "provided.al2" => Some(Self::Provided(Provided::Al2)),
             "provided.al2023" => Some(Self::Provided(Provided::Al2023)),
             "wasm" => Some(Self::Wasm),
+            "worker" => Some(Self::Worker),
             _ => {
                 let python = text
                     .strip_prefix("python3.")
@@ -100,7 +105,7 @@ impl FromStr for Runtime {
         };
         known.ok_or_else(|| NameError {
             kind: "runtime",
-            rule: "one of python3.N, nodejsN.x, provided, provided.al2, provided.al2023, wasm",
+            rule: "one of python3.N, nodejsN.x, provided, provided.al2, provided.al2023, wasm, worker",
             value: text.chars().take(80).collect(),
         })
     }
@@ -199,7 +204,7 @@ pub struct Configuration {
     /// The language.
     pub runtime: Runtime,
     /// `module.function`, or whatever the bootstrap makes of it; may be empty for [`Runtime::Wasm`], which has no use
-    /// for it.
+    /// for it, and for [`Runtime::Worker`], where it may name the main module.
     pub handler: String,
     /// The role's ARN.
     pub role: String,
@@ -366,6 +371,7 @@ mod tests {
             "provided.al2",
             "provided.al2023",
             "wasm",
+            "worker",
         ] {
             assert_eq!(text.parse::<Runtime>().unwrap().to_string(), text);
         }

@@ -18,6 +18,8 @@ pub enum Isolation {
     Process,
     /// WebAssembly components.
     Wasm,
+    /// JavaScript workers in V8 isolates.
+    Isolate,
 }
 
 impl Isolation {
@@ -26,6 +28,7 @@ impl Isolation {
         match self {
             Self::Process => "process",
             Self::Wasm => "wasm",
+            Self::Isolate => "isolate",
         }
     }
 }
@@ -89,7 +92,7 @@ pub enum KeyValueAccess {
 }
 
 impl Walls {
-    /// The tag that chooses the wall: `process` or `wasm`.
+    /// The tag that chooses the wall: `process`, `wasm` or `isolate`.
     pub const ISOLATION_TAG: &'static str = "hearth:isolation";
     /// The tag that turns the network off: `public` or `none`.
     pub const NETWORK_TAG: &'static str = "hearth:network";
@@ -145,10 +148,11 @@ impl Walls {
             None => None,
             Some("process") => Some(Isolation::Process),
             Some("wasm") => Some(Isolation::Wasm),
+            Some("isolate") => Some(Isolation::Isolate),
             Some(other) => {
                 return Err(format!(
-                    "The wall '{}' (tag {}) is not available on this node; use 'process' or 'wasm', or leave the tag \
-                     out.",
+                    "The wall '{}' (tag {}) is not available on this node; use 'process', 'wasm' or 'isolate', or \
+                     leave the tag out.",
                     shown(other),
                     Self::ISOLATION_TAG
                 ));
@@ -187,10 +191,19 @@ impl Walls {
                      without a bootstrap and with one component at its root.",
                     Self::ISOLATION_TAG
                 ),
-                Isolation::Process => format!(
-                    "A WebAssembly component can't run behind the wall that the tag {}=process asks for; use 'wasm' or \
-                     leave the tag out.",
+                Isolation::Isolate => format!(
+                    "The tag {}=isolate needs the runtime worker.",
                     Self::ISOLATION_TAG
+                ),
+                Isolation::Process => format!(
+                    "{} can't run behind the wall that the tag {}=process asks for; use '{}' or leave the tag out.",
+                    if wall == Isolation::Wasm {
+                        "A WebAssembly component"
+                    } else {
+                        "A worker"
+                    },
+                    Self::ISOLATION_TAG,
+                    wall.as_str()
                 ),
             });
         }
@@ -207,21 +220,27 @@ impl Walls {
             (Self::CONCURRENCY_TAG, self.concurrency.is_some()),
             (Self::WEB_TAG, self.web.is_some()),
         ];
-        if let (Isolation::Wasm, Some((tag, _))) =
-            (wall, only_processes.iter().find(|(_, asked)| *asked))
+        if wall != Isolation::Process
+            && let Some((tag, _)) = only_processes.iter().find(|(_, asked)| *asked)
         {
             return Err(format!(
-                "The tag {tag} is for functions that run as processes, and would have no effect on a WebAssembly \
-                 component; leave it out."
+                "The tag {tag} is for functions that run as processes, and would have no effect on a {}; leave it out.",
+                if wall == Isolation::Wasm {
+                    "WebAssembly component"
+                } else {
+                    "worker"
+                }
             ));
         }
-        match (wall, only_components.iter().find(|(_, asked)| *asked)) {
-            (Isolation::Process, Some((tag, _))) => Err(format!(
+        if wall != Isolation::Wasm
+            && let Some((tag, _)) = only_components.iter().find(|(_, asked)| *asked)
+        {
+            return Err(format!(
                 "The tag {tag} is for WebAssembly components alone, and would have no effect on this function; leave \
                  it out."
-            )),
-            _ => Ok(()),
+            ));
         }
+        Ok(())
     }
 
     /// [`check`](Self::check) for a function of `runtime`, as far as the runtime tells the wall.
@@ -405,7 +424,12 @@ mod tests {
             // The package decides.
             walls.check_runtime(&provided).unwrap();
             walls.check(Isolation::Process).unwrap_err();
+            walls.check_runtime(&Runtime::Worker).unwrap_err();
         }
+        let isolate = walls(Walls::ISOLATION_TAG, "isolate").unwrap();
+        isolate.check_runtime(&Runtime::Worker).unwrap();
+        isolate.check_runtime(&python).unwrap_err();
+        isolate.check_runtime(&Runtime::Wasm).unwrap_err();
         let many = walls(Walls::CONCURRENCY_TAG, "1600").unwrap();
         assert_eq!(many.concurrency, Some(1600));
         many.check_runtime(&python).unwrap();
@@ -415,6 +439,7 @@ mod tests {
         assert_eq!(web.web, Some(WebPort::Number(3000)));
         web.check_runtime(&python).unwrap();
         web.check_runtime(&Runtime::Wasm).unwrap_err();
+        web.check_runtime(&Runtime::Worker).unwrap_err();
         let process = walls(Walls::ISOLATION_TAG, "process").unwrap();
         process.check_runtime(&python).unwrap();
         assert!(

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hearth_code::Packages;
+use hearth_isolates::Program;
 use hearth_sandbox::{Launcher, LauncherOptions};
 use hearth_telemetry::logs::LogStore;
 use hearth_types::invoke::BoxFuture;
@@ -83,6 +84,17 @@ impl fmt::Debug for ComponentOptions {
     }
 }
 
+/// How functions of the runtime `worker` are run.
+#[derive(Clone, Debug)]
+pub struct IsolateOptions {
+    /// The engine.
+    pub program: Program,
+    /// A folder of its own for engines' files; absolute, its contents replaced.
+    pub dir: PathBuf,
+    /// Memory of one engine, MiB: of all isolates of an account together.
+    pub memory_mib: u32,
+}
+
 /// How a worker is set up.
 #[derive(Clone)]
 pub struct WorkerOptions {
@@ -96,6 +108,8 @@ pub struct WorkerOptions {
     pub logs: LogStore,
     /// How WebAssembly components are run; `None`: functions that are components are refused.
     pub components: Option<ComponentOptions>,
+    /// How functions of the runtime `worker` are run, or why they are refused: a clause.
+    pub isolates: Result<IsolateOptions, String>,
     /// Which interpreters there are.
     pub runtimes: RuntimeOptions,
     /// Makes functions' credentials.
@@ -122,7 +136,7 @@ pub struct WorkerOptions {
 
 impl WorkerOptions {
     /// Options with everything that has a default at its default: 4 GiB of environments, at most 1,000 of them, two
-    /// starts per processor at once, 10 minutes warm, 6 hours of life, 30 s and 1,000 places in the queue. Without a wall for components.
+    /// starts per processor at once, 10 minutes warm, 6 hours of life, 30 s and 1,000 places in the queue. Without walls for components and isolates.
     pub fn new(
         launcher: Launcher,
         packages: Packages,
@@ -138,6 +152,7 @@ impl WorkerOptions {
             packages,
             logs,
             components: None,
+            isolates: Err("they are turned off".to_owned()),
             runtimes,
             mint,
             door,
@@ -157,6 +172,7 @@ impl fmt::Debug for WorkerOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("WorkerOptions")
             .field("components", &self.components)
+            .field("isolates", &self.isolates)
             .field("runtimes", &self.runtimes)
             .field("memory_bytes", &self.memory_bytes)
             .field("max_environments", &self.max_environments)

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
+use hearth_isolates::Engines;
 use hearth_types::function::{Deployment, DeploymentId};
 use hearth_types::{ApiError, ErrorKind};
 use tokio::sync::Semaphore;
@@ -12,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::capacity::{Bounds, Capacity};
+use crate::isolate::Workers;
 use crate::options::WorkerOptions;
 use crate::pool::Pool;
 use crate::runtimes::Runtimes;
@@ -30,6 +32,7 @@ pub(crate) struct Shared {
     pub(crate) walls: Arc<Walls>,
     pub(crate) capacity: Arc<Capacity>,
     pub(crate) components: Components,
+    pub(crate) workers: Workers,
     /// Turns to start.
     pub(crate) starts: Arc<Semaphore>,
     /// Ends connections that have become another protocol's, when shutdown begins: they would not end by themselves.
@@ -55,7 +58,19 @@ impl Shared {
             .as_ref()
             .and_then(|components| components.processes.clone())
             .map(|processes| Processes::new(processes, Arc::clone(&walls), options.keep_warm));
+        let engines = options.isolates.clone().map(|isolates| {
+            let walls = Arc::clone(&walls);
+            let options = hearth_isolates::Options {
+                program: isolates.program,
+                // What is mounted must be named so.
+                dir: std::path::absolute(&isolates.dir).unwrap_or(isolates.dir),
+                memory_mib: isolates.memory_mib,
+                keep: options.keep_warm,
+            };
+            Engines::new(options, Arc::new(move || walls.launcher()))
+        });
         Arc::new(Self {
+            workers: Workers::new(engines, options.packages.clone(), options.logs.clone()),
             walls,
             capacity: Capacity::new(Bounds {
                 memory_mib: options.memory_bytes / (1024 * 1024),
@@ -164,6 +179,7 @@ impl Shared {
         }
         self.lives.close();
         self.components.close();
+        self.workers.close();
     }
 }
 

@@ -51,7 +51,7 @@ pub(crate) fn variables(
                  /var/runtime:/var/task"
             ),
         ),
-        Runtime::Provided(_) | Runtime::Wasm => {}
+        Runtime::Provided(_) | Runtime::Wasm | Runtime::Worker => {}
     }
     if web.is_some() {
         // The interpreter as a command, and what packages bring with them.
@@ -97,8 +97,8 @@ pub(crate) fn variables(
     all.into_iter().collect()
 }
 
-/// The whole environment of a component, each name once, in order. It has no files, no Runtime API and no credentials
-/// to speak of, and all its instances have the same.
+/// The whole environment of a component or a worker, each name once, in order. It has no files, no Runtime API and no
+/// credentials to speak of, and all its instances have the same.
 pub(crate) fn component_variables(deployment: &Deployment) -> Vec<(String, String)> {
     let mut all = BTreeMap::new();
     let mut set = |name: &str, value: &str| {

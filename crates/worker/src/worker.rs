@@ -16,6 +16,7 @@ use tokio::sync::oneshot;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::event;
+use crate::isolate::{self, Guest as WorkerGuest};
 use crate::options::WorkerOptions;
 use crate::pool::{Job, Placed, Pool};
 use crate::reaper;
@@ -120,13 +121,18 @@ impl Worker {
     pub async fn shutdown(&self, bound: Duration) {
         self.shared.close();
         let ended = async {
-            tokio::join!(self.shared.lives.wait(), self.shared.components.finished());
+            tokio::join!(
+                self.shared.lives.wait(),
+                self.shared.components.finished(),
+                self.shared.workers.finished()
+            );
         };
         if tokio::time::timeout(bound, ended).await.is_err() {
             self.shared.kill.cancel();
             self.shared.lives.wait().await;
         }
         self.shared.components.end().await;
+        self.shared.workers.end().await;
         for servant in self.servants.iter() {
             servant.abort();
         }
@@ -138,6 +144,11 @@ impl Worker {
         let runtime = deployment.configuration.runtime.isolation();
         if runtime == Some(Isolation::Process) {
             return Ok(Wall::Process);
+        }
+        if runtime == Some(Isolation::Isolate) {
+            let guest = self.shared.workers.guest(deployment).await;
+            let (guest, waited) = guest.map_err(|unready| unready.error(deployment))?;
+            return Ok(Wall::Isolate(guest, waited));
         }
         let components = &self.shared.components;
         if let Some(guest) = components.loaded(&deployment.id) {
@@ -166,12 +177,15 @@ impl Worker {
             Wall::Component(guest, loading) => {
                 wasm::invoke(&self.shared.components, guest, loading, invocation).await
             }
+            Wall::Isolate(guest, loading) => {
+                isolate::invoke(&self.shared.workers, guest, loading, invocation).await
+            }
         }
     }
 
     async fn run_streaming(&self, invocation: Invocation) -> Result<Streamed, ApiError> {
         match self.wall(&invocation.deployment).await? {
-            // A web server and a component stream to those who speak HTTP with them; here the response is translated as
+            // A web server, a component and a worker stream to those who speak HTTP with them; here the response is translated as
             // a whole.
             Wall::Process if invocation.deployment.is_web() => {
                 self.run_as_request(invocation).await.map(Streamed::Whole)
@@ -182,6 +196,11 @@ impl Worker {
             }
             Wall::Component(guest, loading) => {
                 wasm::invoke(&self.shared.components, guest, loading, invocation)
+                    .await
+                    .map(Streamed::Whole)
+            }
+            Wall::Isolate(guest, loading) => {
+                isolate::invoke(&self.shared.workers, guest, loading, invocation)
                     .await
                     .map(Streamed::Whole)
             }
@@ -205,6 +224,9 @@ impl Worker {
             Wall::Process => Ok(Served::TakesEvents(request)),
             Wall::Component(guest, loading) => {
                 wasm::serve(&self.shared.components, guest, loading, invocation, request).await
+            }
+            Wall::Isolate(guest, loading) => {
+                isolate::serve(&self.shared.workers, guest, loading, invocation, request).await
             }
         }
     }
@@ -294,6 +316,8 @@ enum Wall {
     Process,
     /// A component, and how long it was waited for if it had to be loaded.
     Component(Arc<Guest>, Option<Duration>),
+    /// A JavaScript worker, likewise.
+    Isolate(Arc<WorkerGuest>, Option<Duration>),
 }
 
 /// A request as what waits in a queue.
@@ -349,6 +373,12 @@ impl Invoker for Worker {
     fn prepare(&self, deployment: Arc<Deployment>) -> BoxFuture<'_, Result<(), Reason>> {
         Box::pin(async move {
             let configuration = &deployment.configuration;
+            if configuration.runtime.isolation() == Some(Isolation::Isolate) {
+                let loaded = self.shared.workers.load(&deployment).await;
+                return loaded
+                    .map(drop)
+                    .map_err(|unready| unready.reason(&deployment));
+            }
             if configuration.runtime.isolation() != Some(Isolation::Process) {
                 match self.shared.components.load(&deployment).await {
                     Ok(Some(_)) => return Ok(()),
@@ -380,6 +410,7 @@ impl Invoker for Worker {
 
     fn retire(&self, key: &FunctionKey, version: Version, keep: Option<DeploymentId>) {
         self.shared.components.retire(key, version, keep);
+        self.shared.workers.retire(key, version, keep);
         for (id, pool) in self.shared.pools().iter() {
             if Some(*id) != keep
                 && pool.deployment.key == *key

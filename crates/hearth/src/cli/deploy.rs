@@ -198,8 +198,8 @@ async fn creation(
         "runtime",
         package::DEFAULT_PYTHON,
     )?;
-    // A component has one way in, and needs no name for it.
-    let handler = if runtime == package::WASM {
+    // A component or a worker has one way in, and needs no name for it.
+    let handler = if [package::WASM, package::WORKER].contains(&runtime.as_str()) {
         args.handler.clone()
     } else {
         Some(need(

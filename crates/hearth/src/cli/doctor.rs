@@ -21,7 +21,11 @@ pub(super) fn run(args: DoctorArgs) -> anyhow::Result<Done> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let (host, interpreters) = runtime.block_on(crate::node::examine(&config))?;
+    let crate::node::Examined {
+        host,
+        interpreters,
+        workerd,
+    } = runtime.block_on(crate::node::examine(&config))?;
     if args.json {
         let runtimes = interpreters.iter().map(|interpreter| {
             json!({
@@ -30,7 +34,15 @@ pub(super) fn run(args: DoctorArgs) -> anyhow::Result<Done> {
                 "interpreter": interpreter.executable,
             })
         });
-        output::print_json(&json!({ "walls": host, "runtimes": runtimes.collect::<Vec<_>>() }));
+        let worker = workerd.iter().map(|program| {
+            json!({
+                "runtime": "worker",
+                "version": program.version,
+                "interpreter": program.executable,
+            })
+        });
+        let runtimes: Vec<_> = runtimes.chain(worker).collect();
+        output::print_json(&json!({ "walls": host, "runtimes": runtimes }));
         return Ok(Done::Ok);
     }
     let mark = |available: bool| if available { "yes" } else { "no" }.to_owned();
@@ -56,11 +68,22 @@ pub(super) fn run(args: DoctorArgs) -> anyhow::Result<Done> {
             interpreter.executable.display().to_string(),
         ]
     });
+    let worker = workerd.iter().map(|program| {
+        vec![
+            "worker".to_owned(),
+            program.version.clone(),
+            program.executable.display().to_string(),
+        ]
+    });
+    let rows = rows.chain(worker);
     output::print("");
     output::print(&output::table(
         &["RUNTIME", "VERSION", "INTERPRETER"],
         rows.collect(),
     ));
+    if let Err(why) = &workerd {
+        output::print(&format!("worker: {why}."));
+    }
     output::print("Other versions of these languages run on the nearest one that is installed.");
     Ok(Done::Ok)
 }

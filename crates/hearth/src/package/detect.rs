@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::bail;
 
-use super::{DEFAULT_NODE, DEFAULT_PROVIDED, DEFAULT_PYTHON, Entry, WASM};
+use super::{DEFAULT_NODE, DEFAULT_PROVIDED, DEFAULT_PYTHON, Entry, WASM, WORKER};
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Language {
@@ -112,6 +112,13 @@ pub(super) fn detect(entries: &[Entry]) -> anyhow::Result<Found> {
             handler: Some("bootstrap".to_owned()),
         });
     }
+    let worker = || Found {
+        runtime: Some(WORKER.to_owned()),
+        handler: None,
+    };
+    if entries.iter().any(|entry| entry.name == "wrangler.toml") {
+        return Ok(worker());
+    }
     let sources = sources(entries);
     for entry in &sources {
         let (Some(language), Ok(text)) =
@@ -134,6 +141,9 @@ pub(super) fn detect(entries: &[Entry]) -> anyhow::Result<Found> {
                 handler: Some(format!("{stem}.{function}")),
             });
         }
+        if language == Language::JavaScript && is_worker(&text) {
+            return Ok(worker());
+        }
     }
     // One component by itself, beside whatever is not code.
     if sources.is_empty() && component(entries)?.is_some() {
@@ -155,6 +165,23 @@ pub(super) fn detect(entries: &[Entry]) -> anyhow::Result<Found> {
         }),
         handler: None,
     })
+}
+
+/// Whether a source text looks like a worker's: a default export, and a handler of requests.
+fn is_worker(text: &str) -> bool {
+    let exports = text.contains("export default") || text.contains("as default");
+    let handles = text.lines().any(|line| {
+        let line = line.trim_start();
+        let line = line
+            .strip_prefix("export default {")
+            .unwrap_or(line)
+            .trim_start();
+        let line = line.strip_prefix("async ").unwrap_or(line);
+        ["fetch(", "fetch:", "fetch,"]
+            .iter()
+            .any(|form| line.starts_with(form))
+    });
+    exports && handles
 }
 
 /// The function in a source text that looks like a handler.

@@ -135,7 +135,7 @@ impl Runtimes {
     }
 
     /// Which interpreter runs `runtime`, and whether it is exactly the one that was asked for; `None` for
-    /// [`Runtime::Provided`] and [`Runtime::Wasm`], which need none.
+    /// [`Runtime::Provided`], [`Runtime::Wasm`] and [`Runtime::Worker`], which need none.
     ///
     /// # Errors
     /// [`Reason`] with the code `InvalidRuntime` if there is none, or only another version and that is forbidden.
@@ -143,7 +143,7 @@ impl Runtimes {
         let (language, wanted) = match runtime {
             Runtime::Python { minor } => (Language::Python, *minor),
             Runtime::NodeJs { major } => (Language::NodeJs, *major),
-            Runtime::Provided(_) | Runtime::Wasm => return Ok(None),
+            Runtime::Provided(_) | Runtime::Wasm | Runtime::Worker => return Ok(None),
         };
         let invalid = |message: String| Reason {
             code: "InvalidRuntime".to_owned(),

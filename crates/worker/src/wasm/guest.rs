@@ -1,31 +1,22 @@
 //! One deployment that can be called: its function behind the wall, and its lanes.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
 use hearth_telemetry::logs::LogStore;
 use hearth_types::function::Deployment;
-use hearth_wasm::{Function, Shape};
+use hearth_wasm::{Function, Output, OutputStream, Shape};
 
-use super::lane::Lane;
 use crate::environment;
+use crate::lanes::Lanes;
+use crate::logs::EnvironmentLog;
 
 /// One deployment (INV-1).
 pub(crate) struct Guest {
     pub(super) deployment: Arc<Deployment>,
     pub(super) function: Function,
     pub(super) timeout: Duration,
-    /// When it was loaded.
-    since: Instant,
-    logs: LogStore,
-    lanes: Mutex<Lanes>,
-}
-
-#[derive(Debug, Default)]
-struct Lanes {
-    /// Least recently used first: the last one is taken, and the first ones are let go.
-    idle: Vec<(Instant, Lane)>,
-    busy: usize,
+    pub(super) lanes: Lanes,
 }
 
 impl Guest {
@@ -34,13 +25,16 @@ impl Guest {
         function: Function,
         logs: LogStore,
     ) -> Arc<Self> {
+        let runtime = match function.program().shape() {
+            Shape::Http02 => "wasm:wasi-http-0.2",
+            Shape::Http03 => "wasm:wasi-http-0.3",
+            Shape::Command => "wasm:wasi-cli",
+        };
         Arc::new(Self {
             timeout: environment::timeout(&deployment),
+            lanes: Lanes::new(Arc::clone(&deployment), runtime.to_owned(), logs),
             deployment,
             function,
-            since: Instant::now(),
-            logs,
-            lanes: Mutex::default(),
         })
     }
 
@@ -48,57 +42,14 @@ impl Guest {
     pub(crate) fn shape(&self) -> Shape {
         self.function.program().shape()
     }
+}
 
-    /// A lane for one call: the one that was used last, or a new one. How many there are is bounded by admission, which
-    /// a call has passed, and by the wall, in which it waits for an instance.
-    pub(super) fn take(&self) -> Lane {
-        let idle = {
-            let mut lanes = self.lock();
-            lanes.busy += 1;
-            lanes.idle.pop()
+impl Output for EnvironmentLog {
+    fn write(&self, stream: OutputStream, bytes: &[u8]) {
+        let which = match stream {
+            OutputStream::Stdout => 0,
+            OutputStream::Stderr => 1,
         };
-        match idle {
-            Some((_, lane)) => lane,
-            None => Lane::open(&self.deployment, self.shape(), &self.logs),
-        }
-    }
-
-    /// Takes a lane back.
-    pub(super) fn give_back(&self, mut lane: Lane) {
-        lane.warm = true;
-        let now = Instant::now();
-        let mut lanes = self.lock();
-        lanes.busy = lanes.busy.saturating_sub(1);
-        lanes.idle.push((now, lane));
-    }
-
-    /// Lets go of lanes that have been idle since before `idle_since`. Gives whether any is left.
-    pub(super) fn expire(&self, idle_since: Instant) -> bool {
-        let mut lanes = self.lock();
-        let expired = lanes
-            .idle
-            .partition_point(|(since, _)| *since <= idle_since);
-        let expired: Vec<_> = lanes.idle.drain(..expired).collect();
-        let needed = lanes.busy > 0 || !lanes.idle.is_empty();
-        drop(lanes);
-        drop(expired);
-        needed
-    }
-
-    /// Since when no call runs, as far as lanes remember; `None` while one does.
-    pub(super) fn idle_since(&self) -> Option<Instant> {
-        let lanes = self.lock();
-        (lanes.busy == 0).then(|| lanes.idle.last().map_or(self.since, |(since, _)| *since))
-    }
-
-    /// Lanes that are idle, and lanes that serve a call.
-    pub(super) fn lanes(&self) -> [usize; 2] {
-        let lanes = self.lock();
-        [lanes.idle.len(), lanes.busy]
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Lanes> {
-        // Every operation leaves the lanes whole.
-        self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
+        self.push(which, bytes);
     }
 }

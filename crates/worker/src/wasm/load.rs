@@ -16,7 +16,7 @@ use super::recognise;
 use super::table::Components;
 use crate::options::ComponentOptions;
 
-/// Why a component can't be called.
+/// Why a component or a worker can't be called.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Unready {
     /// Its author must change something; a sentence.
@@ -61,7 +61,7 @@ impl Components {
         let began = Instant::now();
         // What must be a component need not be unpacked, as long as it is compiled.
         let source = match deployment.configuration.runtime.isolation() {
-            Some(Isolation::Process) => return Ok(None),
+            Some(Isolation::Process | Isolation::Isolate) => return Ok(None),
             Some(Isolation::Wasm) => {
                 recognise::fits(deployment, Isolation::Wasm)?;
                 None
@@ -182,11 +182,10 @@ impl Unready {
             Self::NoWall(why) => ("InvalidRuntime", why),
             Self::Code(error) => ("InternalError", error.message.into_owned()),
             Self::Internal(why) => {
-                tracing::error!(function = %deployment.key, why, "load a component");
+                tracing::error!(function = %deployment.key, why, "load a function");
                 (
                     "InternalError",
-                    "The component could not be made ready; the node's log says why. Update the function to try \
-                     again."
+                    "The function could not be made ready; the node's log says why. Update it to try again."
                         .to_owned(),
                 )
             }
@@ -204,9 +203,9 @@ impl Unready {
             Self::NoWall(why) => ApiError::new(ErrorKind::InvalidRuntime, why),
             Self::Code(error) => error,
             Self::Internal(why) => {
-                tracing::error!(function = %deployment.key, why, "load a component");
+                tracing::error!(function = %deployment.key, why, "load a function");
                 ApiError::service(
-                    "The component could not be loaded. Try again; the node's log says why.",
+                    "The function could not be loaded. Try again; the node's log says why.",
                 )
             }
         }

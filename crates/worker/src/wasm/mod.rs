@@ -7,8 +7,8 @@
 //! ```
 //!
 //! Reading order: [`table`] (which deployments are loaded), [`load`] and [`recognise`] (package to program, off the
-//! request's way), [`grants`] (what a component may have), [`guest`] and [`lane`] (what an execution environment is on
-//! this wall), [`turn`] (one call), [`serve`], [`invoke`] with [`crate::event`], and [`command`] (the ways in), [`fault`] (what
+//! request's way), [`grants`] (what a component may have), [`guest`] and [`crate::lanes`] (what an execution
+//! environment is on this wall), [`turn`] (one call), [`serve`], [`invoke`] with [`crate::event`], and [`command`] (the ways in), [`fault`] (what
 //! goes wrong, in Lambda's words); [`processes`] and [`process`], where guests have a process of their account's.
 //!
 //! A *lane* serves one call at a time and has one log stream, so that lines of concurrent calls never mix in a stream;
@@ -23,7 +23,6 @@ mod fault;
 mod grants;
 mod guest;
 mod invoke;
-mod lane;
 mod load;
 mod process;
 mod processes;
@@ -34,6 +33,7 @@ mod turn;
 
 pub(crate) use guest::Guest;
 pub(crate) use invoke::invoke;
+pub(crate) use load::Unready;
 pub(crate) use processes::Processes;
 pub(crate) use serve::serve;
 pub(crate) use table::Components;

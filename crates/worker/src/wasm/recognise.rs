@@ -34,7 +34,7 @@ pub(super) fn component(
 ) -> Result<Option<PathBuf>, Unready> {
     let runtime = deployment.configuration.runtime.isolation();
     let found = match runtime {
-        Some(Isolation::Process) => None,
+        Some(Isolation::Process | Isolation::Isolate) => None,
         None if has_bootstrap(code) || layers.is_some_and(has_bootstrap) => None,
         None => {
             let mut found = candidates(code)?;

@@ -117,7 +117,7 @@ impl Components {
     pub(crate) fn expire(&self, idle_since: Instant) {
         for slot in self.table.load_full().values() {
             let needed = match slot.guest.get() {
-                Some(guest) => guest.expire(idle_since) || slot.since > idle_since,
+                Some(guest) => guest.lanes.expire(idle_since) || slot.since > idle_since,
                 // It is being loaded, or the one who wanted it went away.
                 None => slot.since > idle_since,
             };
@@ -136,7 +136,7 @@ impl Components {
         };
         let mut idle: Vec<_> = table
             .values()
-            .filter_map(|slot| Some((slot.guest.get()?.idle_since()?, slot)))
+            .filter_map(|slot| Some((slot.guest.get()?.lanes.idle_since()?, slot)))
             .collect();
         idle.sort_unstable_by_key(|(since, _)| *since);
         for (_, slot) in idle.iter().take(excess) {
@@ -182,7 +182,7 @@ impl Components {
         let table = self.table.load_full();
         let guests = table.values().filter_map(|slot| slot.guest.get());
         guests.fold([0; 3], |[loaded, idle, busy], guest| {
-            let lanes = guest.lanes();
+            let lanes = guest.lanes.counts();
             [loaded + 1, idle + lanes[0], busy + lanes[1]]
         })
     }

@@ -12,9 +12,9 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::fault::Fault;
 use super::guest::Guest;
-use super::lane::Lane;
 use super::table::Components;
 use crate::failure::Failure;
+use crate::lanes::Lane;
 use crate::logs::{Conclusion, EnvironmentLog, Event};
 
 /// A call that has begun. One that is dropped instead of ended, ends as abandoned by its caller.
@@ -42,7 +42,7 @@ impl Turn {
         loading: Option<Duration>,
     ) -> Result<Self, ApiError> {
         let counted = components.count()?;
-        let lane = guest.take();
+        let lane = guest.lanes.take();
         lane.log.begin(&request_id, log_tail);
         lane.log.platform(&Event::Start {
             request_id: &request_id,
@@ -139,7 +139,7 @@ impl Turn {
         };
         lane.log.conclude(&self.request_id, &report, conclusion);
         let tail = lane.log.end(&self.request_id);
-        self.guest.give_back(lane.clone());
+        self.guest.lanes.give_back(lane.clone());
         (report, tail)
     }
 }

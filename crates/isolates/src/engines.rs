@@ -1,0 +1,647 @@
+//! An engine for each account: started when it is first needed, kept while it is, replaced when it ends or does not
+//! answer.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::fs;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwapOption;
+use bytes::Bytes;
+use hearth_sandbox::{Exit, Launcher, Mount, Network, Sandbox, Spec, StartCpu};
+use hearth_types::invoke::{Body, RequestId};
+use hearth_types::name::AccountId;
+use http::{HeaderValue, Method, Request};
+use tokio::io::AsyncReadExt as _;
+use tokio::net::unix::pipe::Receiver;
+use tokio::sync::OnceCell;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::config::{self, FILE, PORT};
+use crate::door::Room;
+use crate::engine::{Engine, Response, Unsent, empty};
+use crate::failure::Failure;
+use crate::program::Program;
+use crate::trace::{Expected, Traces};
+
+/// How long an engine may take until it listens, on a busy machine. Usually 100 ms.
+const START: Duration = Duration::from_secs(20);
+
+/// The pause between two tries to connect to an engine that starts.
+const TRY: Duration = Duration::from_millis(5);
+
+/// How long a worker's modules may take to be evaluated, as Init elsewhere.
+const LOAD: Duration = hearth_types::limits::INIT_TIMEOUT;
+
+/// How often an engine is looked after.
+const TICK: Duration = Duration::from_secs(1);
+
+/// How long an engine may not answer because one worker computes. Longer than a request may by default, so that the
+/// deadline of the one that is to blame comes first.
+const STUCK: Duration = Duration::from_secs(5);
+
+/// How long it may not answer once a request has passed its deadline.
+const DOUBT: Duration = Duration::from_millis(500);
+
+/// Memory for one isolate when it is counted how many an engine may have, MiB: the smallest take 1.6.
+const ISOLATE_MIB: u32 = 4;
+
+/// Size of an engine's `/tmp`, MiB. Nothing is written there.
+const TMP_MIB: u32 = 1;
+
+/// What is logged of what an engine prints, bytes: among it are its workers' own words.
+const WORDS: usize = 4 << 10;
+
+/// An engine that lived for less than this was a failure.
+const SHORT_LIFE: Duration = Duration::from_secs(10);
+
+/// The pause after the second short life; it doubles with each that follows, up to the longest.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// A pause that requests wait out; before the end of a longer one they are refused.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Where the engine's program is seen inside.
+const PROGRAM_FOLDER: &str = "/var/runtime";
+const PROGRAM: &str = "workerd";
+
+/// How engines are run.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The engine.
+    pub program: Program,
+    /// A folder of their own; absolute. Its contents are replaced.
+    pub dir: PathBuf,
+    /// Memory of one engine, MiB: of all isolates of an account together.
+    pub memory_mib: u32,
+    /// How long an engine without requests is kept.
+    pub keep: Duration,
+}
+
+/// The launcher to use for the next sandbox.
+pub type LauncherNow = Arc<dyn Fn() -> Arc<Launcher> + Send + Sync>;
+
+/// The engines of a node. Cheap to clone.
+#[derive(Clone)]
+pub struct Engines(Arc<Inner>);
+
+struct Inner {
+    options: Options,
+    launcher: LauncherNow,
+    /// The folder of the program, once it is there.
+    program: OnceCell<PathBuf>,
+    accounts: Mutex<HashMap<AccountId, Arc<Account>>>,
+    next: AtomicU64,
+    end: CancellationToken,
+    lives: TaskTracker,
+}
+
+/// One account.
+#[derive(Debug)]
+struct Account {
+    id: AccountId,
+    current: ArcSwapOption<Engine>,
+    /// Held while one is started.
+    start: tokio::sync::Mutex<()>,
+    traces: Traces,
+    health: Mutex<Health>,
+}
+
+#[derive(Debug, Default)]
+struct Health {
+    /// Engines in a row that ended soon.
+    failures: u32,
+    /// When another may be started.
+    again: Option<Instant>,
+}
+
+/// A worker that requests can be sent to.
+#[derive(Debug)]
+pub struct Code {
+    account: Arc<Account>,
+    id: String,
+    json: Bytes,
+    serve: HeaderValue,
+    /// The engine that has it.
+    known_to: AtomicU64,
+}
+
+impl Code {
+    /// Waits for the trace of a request from now on; before it is sent.
+    pub fn expect(&self, request: RequestId) -> Expected {
+        self.account.traces.expect(request)
+    }
+}
+
+impl fmt::Debug for Engines {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Engines").field(&self.0.options).finish()
+    }
+}
+
+impl Engines {
+    /// None is started yet.
+    pub fn new(options: Options, launcher: LauncherNow) -> Self {
+        Self(Arc::new(Inner {
+            options,
+            launcher,
+            program: OnceCell::new(),
+            accounts: Mutex::default(),
+            next: AtomicU64::new(1),
+            end: CancellationToken::new(),
+            lives: TaskTracker::new(),
+        }))
+    }
+
+    /// The newest compatibility date that the engine is sure to take.
+    pub fn newest_date(&self) -> &str {
+        &self.0.options.program.version
+    }
+
+    /// A worker of an account. `id` names its code for good; letters and digits alone.
+    pub fn code(&self, account: &AccountId, id: String, json: Bytes) -> Code {
+        let mut accounts = lock(&self.0.accounts);
+        let account = accounts.entry(account.clone()).or_insert_with(|| {
+            Arc::new(Account {
+                id: account.clone(),
+                current: ArcSwapOption::empty(),
+                start: tokio::sync::Mutex::default(),
+                traces: Traces::default(),
+                health: Mutex::default(),
+            })
+        });
+        Code {
+            account: Arc::clone(account),
+            serve: order("serve", &id),
+            id,
+            json,
+            known_to: AtomicU64::new(0),
+        }
+    }
+
+    /// Makes a worker's isolate, and waits until its modules have been evaluated.
+    ///
+    /// # Errors
+    /// Why that can't be.
+    pub async fn load(&self, code: &Code) -> Result<(), Failure> {
+        let engine = self.engine(code).await?;
+        let load = order("load", &code.id);
+        let loaded = engine.send(&load, Request::new(empty()));
+        match tokio::time::timeout(LOAD, loaded).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(Unsent::Failed(failure))) => Err(failure),
+            Ok(Err(Unsent::Whole(_))) => Err(Failure::Crashed {
+                why: "it was ended".to_owned(),
+                alone: false,
+            }),
+            Err(_) => {
+                self.doubt(code);
+                Err(Failure::NotStarted(format!(
+                    "its modules were not evaluated within {} s",
+                    LOAD.as_secs()
+                )))
+            }
+        }
+    }
+
+    /// Sends a request to a worker. If the engine ends meanwhile through another's fault, the request is sent once more
+    /// if that does no harm. When the future is dropped, the request is cancelled.
+    ///
+    /// # Errors
+    /// Why there is no response.
+    pub async fn send(&self, code: &Code, mut request: Request<Body>) -> Result<Response, Failure> {
+        let mut tries = 2;
+        loop {
+            tries -= 1;
+            let again = (tries > 0).then(|| copy(&request)).flatten();
+            let engine = self.engine(code).await?;
+            request = match engine.send(&code.serve, request).await {
+                Ok(response) => return Ok(response),
+                Err(Unsent::Whole(unsent)) if tries > 0 => *unsent,
+                Err(Unsent::Whole(_)) => {
+                    return Err(Failure::Crashed {
+                        why: "it does not take requests".to_owned(),
+                        alone: false,
+                    });
+                }
+                Err(Unsent::Failed(failure @ Failure::Crashed { alone: false, .. })) => {
+                    again.ok_or(failure)?
+                }
+                Err(Unsent::Failed(failure)) => return Err(failure),
+            };
+        }
+    }
+
+    /// A request of this worker has passed its deadline: has the engine replaced if its thread is not free.
+    pub fn doubt(&self, code: &Code) {
+        let Some(engine) = code.account.current.load_full() else {
+            return;
+        };
+        let id = code.account.id.clone();
+        self.0.lives.spawn(async move {
+            if tokio::time::timeout(DOUBT, engine.ping()).await.is_err() {
+                tracing::info!(account = %id, "an engine's thread is held past a request's deadline");
+                engine.condemn_for_another("a worker computed past its deadline".to_owned());
+            }
+        });
+    }
+
+    /// Ends all engines.
+    pub async fn end(&self) {
+        self.0.end.cancel();
+        self.0.lives.close();
+        self.0.lives.wait().await;
+        let dir = self.0.options.dir.clone();
+        let _ = tokio::task::spawn_blocking(move || fs::remove_dir_all(dir)).await;
+    }
+
+    /// The account's engine, which has the code.
+    async fn engine(&self, code: &Code) -> Result<Arc<Engine>, Failure> {
+        let engine = match code.account.usable() {
+            Some(engine) => engine,
+            None => self.start(&code.account).await?,
+        };
+        if code.known_to.load(Ordering::Acquire) != engine.number {
+            let there = engine.room.put(&code.id, &code.json);
+            code.known_to.store(engine.number, Ordering::Release);
+            let most = self.0.options.memory_mib / ISOLATE_MIB;
+            if there > usize::try_from(most).unwrap_or(usize::MAX) {
+                // It never lets go of an isolate: the next one begins with those that are asked for.
+                engine.retired.store(true, Ordering::Release);
+            }
+        }
+        Ok(engine)
+    }
+
+    /// Starts an engine for the account, unless another caller has. Goes on when its caller leaves.
+    async fn start(&self, account: &Arc<Account>) -> Result<Arc<Engine>, Failure> {
+        let (inner, account) = (Arc::clone(&self.0), Arc::clone(account));
+        let lives = inner.lives.clone();
+        let started = lives.spawn(async move {
+            let _turn = account.start.lock().await;
+            if let Some(engine) = account.usable() {
+                return Ok(engine);
+            }
+            tokio::time::sleep(account.pause()?).await;
+            if inner.end.is_cancelled() {
+                return Err(Failure::NoEngine("the node is shutting down".to_owned()));
+            }
+            let began = Instant::now();
+            let (engine, folder) = inner.launch(&account).await.map_err(|why| {
+                tracing::error!(account = %account.id, why, "start an engine");
+                account.ended(Duration::ZERO);
+                Failure::NoEngine("the account's engine can't be started".to_owned())
+            })?;
+            tracing::debug!(account = %account.id, took = ?began.elapsed(), "an engine started");
+            account.current.store(Some(Arc::clone(&engine)));
+            let looked_after = Arc::clone(&account);
+            let live = live(
+                Arc::clone(&inner),
+                looked_after,
+                Arc::clone(&engine),
+                folder,
+            );
+            inner.lives.spawn(live);
+            Ok(engine)
+        });
+        started
+            .await
+            .unwrap_or_else(|error| Err(Failure::NoEngine(error.to_string())))
+    }
+}
+
+impl Inner {
+    /// Starts an engine and waits until it listens.
+    async fn launch(&self, account: &Account) -> Result<(Arc<Engine>, Folder), String> {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let secret = uuid::Uuid::new_v4().simple().to_string();
+        let program = self
+            .program
+            .get_or_try_init(|| blocking(provide(&self.options)))
+            .await
+            .map_err(|error| format!("provide the program: {error}"))?;
+        let folder = Folder(self.options.dir.join(number.to_string()));
+        blocking({
+            let (path, secret) = (folder.0.clone(), secret.clone());
+            move || {
+                make_folder(&path, 0o755)?;
+                config::write(&path, &secret)
+            }
+        })
+        .await
+        .map_err(|error| format!("write its folder: {error}"))?;
+        let spec = Spec {
+            name: format!("engine of {}", account.id),
+            code: folder.0.clone(),
+            layers: None,
+            mounts: vec![Mount {
+                source: program.clone(),
+                target: PathBuf::from(PROGRAM_FOLDER),
+            }],
+            argv: vec![
+                format!("{PROGRAM_FOLDER}/{PROGRAM}"),
+                "serve".to_owned(),
+                // The loader of isolates is behind it.
+                "--experimental".to_owned(),
+                format!("/var/task/{FILE}"),
+            ],
+            env: Vec::new(),
+            memory_mib: self.options.memory_mib,
+            tmp_mib: TMP_MIB,
+            network: Network::None,
+            start_cpu: StartCpu::Boost,
+        };
+        let launched = (self.launcher)().launch(spec).await;
+        let mut sandbox = launched.map_err(|error| error.to_string())?;
+        // The same words come with the traces, by request.
+        tokio::spawn(listen(sandbox.take_stdout(), None));
+        tokio::spawn(listen(sandbox.take_stderr(), Some(account.id.clone())));
+        drop(sandbox.take_runtime_api());
+        let door = sandbox.take_door().ok_or("it has no door")?;
+        self.listens(&sandbox).await?;
+        let room = Room::new(account.traces.clone());
+        let engine = Engine::new(number, sandbox, Arc::clone(&room), secret);
+        room.open(door, engine.gone.clone())
+            .map_err(|error| format!("open its door: {error}"))?;
+        Ok((engine, folder))
+    }
+
+    /// Waits until an engine listens.
+    async fn listens(&self, sandbox: &Sandbox) -> Result<(), String> {
+        let listens = async {
+            while sandbox.connect(PORT).await.is_err() {
+                tokio::time::sleep(TRY).await;
+            }
+        };
+        tokio::select! {
+            listens = tokio::time::timeout(START, listens) => {
+                listens.map_err(|_| "it did not listen in time".to_owned())
+            }
+            exit = sandbox.wait() => Err(sentence(exit, self.options.memory_mib)),
+        }
+    }
+}
+
+/// Looks after an engine until its end. Nothing of it is left then.
+async fn live(inner: Arc<Inner>, account: Arc<Account>, engine: Arc<Engine>, folder: Folder) {
+    let began = Instant::now();
+    let needless = tokio::select! {
+        exit = engine.sandbox.wait() => {
+            engine.ends(sentence(exit, inner.options.memory_mib));
+            false
+        }
+        () = engine.condemned.cancelled() => false,
+        () = unneeded(&inner, &account, &engine) => !engine.condemned.is_cancelled(),
+        () = inner.end.cancelled() => true,
+    };
+    account.forget(&engine);
+    if needless {
+        engine.ends("the node ended it".to_owned());
+    } else {
+        let why = engine.why().unwrap_or_default();
+        tracing::warn!(account = %account.id, why, "an account's engine ended");
+        account.ended(began.elapsed());
+    }
+    engine.gone.cancel();
+    engine.sandbox.kill();
+    engine.sandbox.wait().await;
+    let _ = tokio::task::spawn_blocking(move || drop(folder)).await;
+}
+
+/// Waits until an engine has had no request for long enough, or none after it was retired; condemns one that does not
+/// answer.
+async fn unneeded(inner: &Inner, account: &Account, engine: &Engine) {
+    loop {
+        tokio::time::sleep(TICK).await;
+        let retired = engine.retired.load(Ordering::Acquire);
+        if retired {
+            account.forget(engine);
+        }
+        match engine.idle_for() {
+            // Who got hold of it before it was forgotten has a tick's time to begin.
+            Some(idle) if retired && idle > TICK => return,
+            Some(idle) if idle > inner.options.keep => {
+                engine.retired.store(true, Ordering::Release);
+            }
+            Some(_) => {}
+            None => {
+                if tokio::time::timeout(STUCK, engine.ping()).await.is_err() {
+                    engine.condemn(format!(
+                        "it did not answer for {} s: a worker computed without an end",
+                        STUCK.as_secs()
+                    ));
+                    return;
+                }
+            }
+        }
+    }
+}
+
+impl Account {
+    fn usable(&self) -> Option<Arc<Engine>> {
+        let usable = |engine: &Arc<Engine>| {
+            !engine.retired.load(Ordering::Acquire) && engine.why().is_none()
+        };
+        self.current.load_full().filter(usable)
+    }
+
+    /// Takes an engine out of use, if it is still the one.
+    fn forget(&self, engine: &Engine) {
+        self.current.rcu(|current| {
+            current
+                .as_ref()
+                .filter(|current| current.number != engine.number)
+                .cloned()
+        });
+    }
+
+    /// How long to wait before another is started.
+    ///
+    /// # Errors
+    /// If that is longer than a request waits.
+    fn pause(&self) -> Result<Duration, Failure> {
+        let again = lock(&self.health).again;
+        let pause = again.map_or(Duration::ZERO, |again| {
+            again.saturating_duration_since(Instant::now())
+        });
+        if pause <= PATIENCE {
+            return Ok(pause);
+        }
+        Err(Failure::Crashed {
+            why: "several in a row ended soon after their start, and the next is not started yet"
+                .to_owned(),
+            alone: false,
+        })
+    }
+
+    /// An engine ended badly after this long.
+    fn ended(&self, after: Duration) {
+        let mut health = lock(&self.health);
+        if after >= SHORT_LIFE {
+            *health = Health::default();
+            return;
+        }
+        let pause = FIRST_PAUSE.saturating_mul(1 << health.failures.min(16));
+        health.failures = health.failures.saturating_add(1);
+        // The first is anybody's: only those that follow wait.
+        health.again = (health.failures > 1).then(|| Instant::now() + pause.min(LONGEST_PAUSE));
+    }
+}
+
+/// An order for the dispatcher.
+fn order(what: &str, id: &str) -> HeaderValue {
+    HeaderValue::try_from(format!(r#"{{"{what}":"{id}"}}"#))
+        .unwrap_or(HeaderValue::from_static("{}"))
+}
+
+/// A copy of a request that may reach a worker twice (RFC 9110, section 9.2.2).
+fn copy(request: &Request<Body>) -> Option<Request<Body>> {
+    let idempotent = matches!(
+        *request.method(),
+        Method::GET | Method::HEAD | Method::OPTIONS | Method::TRACE | Method::PUT | Method::DELETE
+    );
+    if !idempotent || !hyper::body::Body::is_end_stream(request.body()) {
+        return None;
+    }
+    let mut copy = Request::new(empty());
+    *copy.method_mut() = request.method().clone();
+    *copy.uri_mut() = request.uri().clone();
+    *copy.headers_mut() = request.headers().clone();
+    Some(copy)
+}
+
+/// How an engine ended.
+fn sentence(exit: Exit, memory_mib: u32) -> String {
+    match exit {
+        Exit::OutOfMemory => format!("it was killed at its memory limit of {memory_mib} MiB"),
+        Exit::Signal(signal) => format!("it was ended by signal {signal}"),
+        Exit::Code(code) => format!("it ended with status {code}"),
+    }
+}
+
+/// Empties an output of an engine; the beginning is logged, if it is to be.
+async fn listen(output: Option<OwnedFd>, account: Option<AccountId>) {
+    let Some(Ok(mut output)) = output.map(Receiver::from_owned_fd) else {
+        return;
+    };
+    let (mut words, mut buffer) = (Vec::new(), vec![0; 16 << 10]);
+    while let Ok(read @ 1..) = output.read(&mut buffer).await {
+        let room = WORDS.saturating_sub(words.len());
+        words.extend_from_slice(&buffer[..read.min(room)]);
+    }
+    if let Some(account) = account
+        && !words.is_empty()
+    {
+        let words = String::from_utf8_lossy(&words);
+        tracing::debug!(%account, words = words.trim_end().escape_debug().to_string(), "an engine said");
+    }
+}
+
+/// A folder; removed when dropped.
+struct Folder(PathBuf);
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_dir_all(&self.0)
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            tracing::warn!(path = %self.0.display(), %error, "remove an engine's folder");
+        }
+    }
+}
+
+/// Puts the program into a folder that holds nothing else, and removes what an earlier node left.
+fn provide(options: &Options) -> impl FnOnce() -> io::Result<PathBuf> + Send + 'static {
+    let (dir, executable) = (options.dir.clone(), options.program.executable.clone());
+    move || {
+        match fs::remove_dir_all(&dir) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        make_folder(&dir, 0o700)?;
+        let folder = dir.join("program");
+        make_folder(&folder, 0o755)?;
+        let program = folder.join(PROGRAM);
+        // 160 MB; the same file where that can be, as others than root read it.
+        let open = fs::metadata(&executable)?.permissions().mode() & 0o005 == 0o005;
+        if !open || fs::hard_link(&executable, &program).is_err() {
+            fs::copy(&executable, &program)?;
+            fs::set_permissions(&program, fs::Permissions::from_mode(0o755))?;
+        }
+        Ok(folder)
+    }
+}
+
+fn make_folder(path: &Path, mode: u32) -> io::Result<()> {
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(mode)
+        .create(path)?;
+    // Whatever the process's mask is.
+    fs::set_permissions(path, fs::Permissions::from_mode(mode))
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(io::Error::other)
+        .flatten()
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Every change is whole.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_does_no_harm_twice_is_sent_again() {
+        let request = |method: Method| {
+            let mut request = Request::new(empty());
+            *request.method_mut() = method;
+            request
+        };
+        assert!(copy(&request(Method::GET)).is_some());
+        assert!(copy(&request(Method::POST)).is_none());
+        let full = http_body_util::Full::new(Bytes::from_static(b"x"));
+        let body = http_body_util::BodyExt::boxed_unsync(http_body_util::BodyExt::map_err(
+            full,
+            |never| match never {},
+        ));
+        let mut with_body = request(Method::PUT);
+        *with_body.body_mut() = body;
+        assert!(copy(&with_body).is_none());
+    }
+
+    #[test]
+    fn engines_that_keep_dying_are_started_ever_later() {
+        let account = Account {
+            id: "000000000000".parse().unwrap(),
+            current: ArcSwapOption::empty(),
+            start: tokio::sync::Mutex::default(),
+            traces: Traces::default(),
+            health: Mutex::default(),
+        };
+        account.ended(Duration::ZERO);
+        assert_eq!(account.pause(), Ok(Duration::ZERO));
+        for _ in 0..20 {
+            account.ended(Duration::ZERO);
+        }
+        assert!(account.pause().is_err());
+        account.ended(SHORT_LIFE);
+        assert_eq!(account.pause(), Ok(Duration::ZERO));
+    }
+}

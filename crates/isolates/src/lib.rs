@@ -1,0 +1,31 @@
+//! The isolate wall: JavaScript workers (`export default { fetch }`) in V8 isolates.
+//!
+//! The engine is `workerd`, an npm package that is found on the host ([`Program`]). Each account has a process of it
+//! behind the process wall ([`Engines`]), without a network; isolates are made in it on demand, of code that it asks
+//! the node for through the door of its sandbox. What a package has to say to the engine is read by [`Source`].
+//!
+//! ```text
+//! Engines::load, Engines::send ─▶ the account's engine: kept, or started now
+//!   engine   a kept connection into the sandbox ─▶ dispatcher (JavaScript, `runtimes/workerd`) ─▶ the function's isolate
+//!   door     ◀─ code that is asked for; ◀─ traces: what a request's isolate wrote, and how it ended
+//! ```
+//!
+//! The engine has one thread for all isolates of an account and no limits of its own: a function that computes without
+//! an end holds the account's others up until the engine is found not to answer, and replaced. Its memory is bounded by
+//! the sandbox. What comes out of an engine is hostile (INV-8).
+
+mod config;
+mod door;
+mod engine;
+mod engines;
+mod failure;
+mod program;
+mod source;
+mod trace;
+
+pub use engine::{Answer, Response};
+pub use engines::{Code, Engines, LauncherNow, Options};
+pub use failure::{Failure, Thrown};
+pub use program::{Program, Search};
+pub use source::{Source, SourceError};
+pub use trace::{Expected, Line, Trace};

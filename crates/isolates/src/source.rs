@@ -1,0 +1,400 @@
+//! From a package's folder to what the engine's loader takes.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// The main module that Hearth puts before a worker's own.
+pub(crate) const ENTRY: &str = "hearth-entry.js";
+
+const ENTRY_TEXT: &str = include_str!("../../../runtimes/workerd/entry.js");
+
+/// What in that text stands for the worker's own main module.
+const MAIN: &str = "HEARTH_MAIN";
+
+/// All modules of a worker together, bytes: ten times what Workers allow after compression, and small beside the
+/// memory of an engine.
+const MOST_BYTES: u64 = 64 << 20;
+
+/// Modules of a worker.
+const MOST_MODULES: usize = 5_000;
+
+/// Main modules that are looked for, if nothing names one.
+const USUAL: [&str; 8] = [
+    "worker.js",
+    "worker.mjs",
+    "index.js",
+    "index.mjs",
+    "src/worker.js",
+    "src/worker.mjs",
+    "src/index.js",
+    "src/index.mjs",
+];
+
+/// A worker as the engine's loader takes it.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Source {
+    compatibility_date: String,
+    compatibility_flags: Vec<String>,
+    main_module: &'static str,
+    modules: BTreeMap<String, Module>,
+    env: BTreeMap<String, Value>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+enum Module {
+    Js(String),
+    Text(String),
+    Json(Value),
+    /// Base64.
+    Wasm(String),
+    /// Base64.
+    Data(String),
+}
+
+/// Why a package is no worker.
+#[derive(Debug)]
+pub enum SourceError {
+    /// Its author must change something; a sentence.
+    Refused(String),
+    /// It can't be read.
+    Io(io::Error),
+}
+
+impl From<io::Error> for SourceError {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+/// What is read of `wrangler.toml`; the rest is for other tools.
+#[derive(Debug, Default, Deserialize)]
+struct Wrangler {
+    main: Option<String>,
+    compatibility_date: Option<String>,
+    #[serde(default)]
+    compatibility_flags: Vec<String>,
+    #[serde(default)]
+    vars: BTreeMap<String, Value>,
+}
+
+impl Source {
+    /// Reads a package. `handler` may name the main module; `environment` adds to, and replaces, the variables of
+    /// `wrangler.toml`; `newest` is the compatibility date of a package that names none.
+    ///
+    /// # Errors
+    /// If it is no worker.
+    pub fn read(
+        folder: &Path,
+        handler: &str,
+        environment: impl IntoIterator<Item = (String, String)>,
+        newest: &str,
+    ) -> Result<Self, SourceError> {
+        let wrangler = wrangler(folder)?;
+        let mut modules = BTreeMap::new();
+        let mut left = MOST_BYTES;
+        collect(folder, folder, &mut modules, &mut left)?;
+        if modules.contains_key(ENTRY) {
+            return Err(refused(format!(
+                "The package has a module {ENTRY}, which is the name of Hearth's own: give it another."
+            )));
+        }
+        let main = main_module(&modules, wrangler.main.as_deref(), handler)?;
+        // As a string of JavaScript, whatever characters its name has.
+        let quoted = Value::from(format!("./{main}")).to_string();
+        let entry = ENTRY_TEXT.replace(&format!("\"./{MAIN}\""), &quoted);
+        modules.insert(ENTRY.to_owned(), Module::Js(entry));
+        let mut env = wrangler.vars;
+        for (name, value) in environment {
+            env.insert(name, Value::from(value));
+        }
+        Ok(Self {
+            compatibility_date: date(wrangler.compatibility_date, newest)?,
+            compatibility_flags: wrangler.compatibility_flags,
+            main_module: ENTRY,
+            modules,
+            env,
+        })
+    }
+
+    /// As the dispatcher reads it.
+    pub fn to_json(&self) -> Bytes {
+        // Strings, lists and maps with strings for keys always have a JSON form.
+        serde_json::to_vec(self)
+            .map(Bytes::from)
+            .unwrap_or_default()
+    }
+}
+
+fn wrangler(folder: &Path) -> Result<Wrangler, SourceError> {
+    let text = match fs::read_to_string(folder.join("wrangler.toml")) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Wrangler::default()),
+        Err(error) => return Err(error.into()),
+    };
+    toml::from_str(&text).map_err(|error| {
+        let line = error.span().map_or(1, |span| {
+            text.as_bytes()[..span.start.min(text.len())]
+                .iter()
+                .filter(|byte| **byte == b'\n')
+                .count()
+                + 1
+        });
+        refused(format!(
+            "wrangler.toml can't be read: line {line}: {}.",
+            error.message()
+        ))
+    })
+}
+
+/// A compatibility date; the engine says whether it is too new for it.
+fn date(asked: Option<String>, newest: &str) -> Result<String, SourceError> {
+    let Some(asked) = asked else {
+        return Ok(newest.to_owned());
+    };
+    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    let fits = match asked.split('-').collect::<Vec<_>>().as_slice() {
+        [year, month, day] => {
+            [year.len(), month.len(), day.len()] == [4, 2, 2]
+                && [year, month, day].iter().all(|part| digits(part))
+                && ("01"..="12").contains(month)
+                && ("01"..="31").contains(day)
+        }
+        _ => false,
+    };
+    if fits {
+        Ok(asked)
+    } else {
+        Err(refused(format!(
+            "The compatibility_date '{}' in wrangler.toml is no date: write it as 2026-01-31.",
+            asked.chars().take(40).collect::<String>()
+        )))
+    }
+}
+
+/// Which module is the worker's own main one.
+fn main_module(
+    modules: &BTreeMap<String, Module>,
+    named: Option<&str>,
+    handler: &str,
+) -> Result<String, SourceError> {
+    let is_code = |name: &str| matches!(modules.get(name), Some(Module::Js(_)));
+    if let Some(named) = named {
+        let name = named.trim_start_matches("./");
+        return if is_code(name) {
+            Ok(name.to_owned())
+        } else {
+            Err(refused(format!(
+                "The main module that wrangler.toml names, '{}', is no JavaScript file of the package. TypeScript must be \
+                 built first.",
+                named.chars().take(200).collect::<String>()
+            )))
+        };
+    }
+    if is_code(handler) {
+        return Ok(handler.to_owned());
+    }
+    if let Some(usual) = USUAL.iter().find(|name| is_code(name)) {
+        return Ok((*usual).to_owned());
+    }
+    let mut at_root = modules
+        .iter()
+        .filter(|(name, module)| !name.contains('/') && matches!(module, Module::Js(_)));
+    match (at_root.next(), at_root.next()) {
+        (Some((only, _)), None) => Ok(only.clone()),
+        (None, _) => Err(refused(
+            "The package has no JavaScript module (.js or .mjs) at its root, and no wrangler.toml whose main names one."
+                .to_owned(),
+        )),
+        (Some(_), Some(_)) => Err(refused(format!(
+            "The package has several JavaScript modules at its root: name the main one as Handler or as main in \
+             wrangler.toml, or call it {}.",
+            USUAL[0]
+        ))),
+    }
+}
+
+/// Reads the modules of `folder` and what is below it; files that are none are left out.
+fn collect(
+    root: &Path,
+    folder: &Path,
+    modules: &mut BTreeMap<String, Module>,
+    left: &mut u64,
+) -> Result<(), SourceError> {
+    let mut entries = fs::read_dir(folder)?.collect::<io::Result<Vec<_>>>()?;
+    entries.sort_by_key(fs::DirEntry::file_name);
+    for entry in entries {
+        let (kind, path) = (entry.file_type()?, entry.path());
+        if kind.is_dir() {
+            collect(root, &path, modules, left)?;
+        } else if kind.is_file()
+            && let Some(name) = path.strip_prefix(root).ok().and_then(Path::to_str)
+            && let Some(read) = reader(name)
+        {
+            *left = left.checked_sub(entry.metadata()?.len()).ok_or_else(|| {
+                refused(format!(
+                    "The modules of the package are larger than {} MiB together.",
+                    MOST_BYTES >> 20
+                ))
+            })?;
+            if modules.len() >= MOST_MODULES {
+                return Err(refused(format!(
+                    "The package has more than {MOST_MODULES} modules."
+                )));
+            }
+            modules.insert(name.to_owned(), read(&path, name)?);
+        }
+    }
+    Ok(())
+}
+
+type Reader = fn(&Path, &str) -> Result<Module, SourceError>;
+
+/// How a file is read, by its name's end: as Wrangler's rules are by default.
+fn reader(name: &str) -> Option<Reader> {
+    let (_, end) = name.rsplit_once('.')?;
+    Some(match end {
+        "js" | "mjs" => |path, name| text(path, name).map(Module::Js),
+        "txt" | "html" | "sql" => |path, name| text(path, name).map(Module::Text),
+        "json" => |path, name| {
+            serde_json::from_str(&text(path, name)?)
+                .map(Module::Json)
+                .map_err(|error| refused(format!("{name} is no JSON: {error}.")))
+        },
+        "wasm" => |path, _| Ok(Module::Wasm(STANDARD.encode(fs::read(path)?))),
+        "bin" => |path, _| Ok(Module::Data(STANDARD.encode(fs::read(path)?))),
+        _ => return None,
+    })
+}
+
+fn text(path: &Path, name: &str) -> Result<String, SourceError> {
+    String::from_utf8(fs::read(path)?).map_err(|_| refused(format!("{name} is not UTF-8.")))
+}
+
+fn refused(why: String) -> SourceError {
+    SourceError::Refused(why)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(files: &[(&str, &[u8])], handler: &str) -> Result<Source, String> {
+        let dir = tempfile::tempdir().unwrap();
+        for (name, content) in files {
+            let file = dir.path().join(name);
+            fs::create_dir_all(file.parent().unwrap()).unwrap();
+            fs::write(file, content).unwrap();
+        }
+        let environment = [("A".to_owned(), "function".to_owned())];
+        Source::read(dir.path(), handler, environment, "2026-11-17").map_err(|error| match error {
+            SourceError::Refused(why) => why,
+            SourceError::Io(error) => panic!("{error}"),
+        })
+    }
+
+    fn main_of(files: &[(&str, &[u8])], handler: &str) -> Result<String, String> {
+        let source = read(files, handler)?;
+        let Module::Js(entry) = &source.modules[ENTRY] else {
+            panic!("the entry is code");
+        };
+        let from = entry.rsplit_once("export * from \"./").unwrap().1;
+        Ok(from.split('"').next().unwrap().to_owned())
+    }
+
+    #[test]
+    fn the_main_module_is_named_or_usual_or_the_only_one() {
+        let one: (&str, &[u8]) = ("hello.mjs", b"");
+        assert_eq!(main_of(&[one], "").unwrap(), "hello.mjs");
+        assert_eq!(
+            main_of(&[one, ("worker.js", b"")], "").unwrap(),
+            "worker.js"
+        );
+        assert_eq!(
+            main_of(&[one, ("worker.js", b"")], "hello.mjs").unwrap(),
+            "hello.mjs"
+        );
+        assert_eq!(
+            main_of(&[("src/index.js", b"")], "").unwrap(),
+            "src/index.js"
+        );
+        let toml: (&str, &[u8]) = ("wrangler.toml", b"main = './lib/a.js'");
+        assert_eq!(
+            main_of(&[one, toml, ("lib/a.js", b"")], "hello.mjs").unwrap(),
+            "lib/a.js"
+        );
+        assert!(main_of(&[one, toml], "").unwrap_err().contains("lib/a.js"));
+        assert!(
+            main_of(&[("a.ts", b"")], "")
+                .unwrap_err()
+                .contains("no JavaScript")
+        );
+        assert!(
+            main_of(&[one, ("b.js", b"")], "")
+                .unwrap_err()
+                .contains("several")
+        );
+        assert!(main_of(&[(ENTRY, b"")], "").unwrap_err().contains(ENTRY));
+    }
+
+    #[test]
+    fn wrangler_toml_names_dates_flags_and_variables() {
+        let toml = b"name = 'x'\ncompatibility_date = '2026-01-31'\ncompatibility_flags = ['nodejs_compat']\n[vars]\nA = 'toml'\nB = 5";
+        let source = read(&[("worker.js", b""), ("wrangler.toml", toml)], "").unwrap();
+        assert_eq!(source.compatibility_date, "2026-01-31");
+        assert_eq!(source.compatibility_flags, ["nodejs_compat"]);
+        assert_eq!(source.env["A"], "function");
+        assert_eq!(source.env["B"], 5);
+        assert_eq!(
+            read(&[("worker.js", b"")], "").unwrap().compatibility_date,
+            "2026-11-17"
+        );
+        for bad in [
+            "compatibility_date = '31.1.2026'",
+            "compatibility_date = '2026-13-01'",
+            "name = 'x'\nmain =",
+        ] {
+            let files = [("worker.js", &b""[..]), ("wrangler.toml", bad.as_bytes())];
+            assert!(
+                read(&files, "").unwrap_err().contains("wrangler.toml"),
+                "{bad}"
+            );
+        }
+    }
+
+    #[test]
+    fn files_are_modules_by_the_ends_of_their_names() {
+        let files: [(&str, &[u8]); 5] = [
+            ("worker.js", b"x"),
+            ("a.txt", b"t"),
+            ("b.json", b"[1]"),
+            ("c.bin", b"\xff"),
+            ("README.md", b""),
+        ];
+        let source: Value = serde_json::from_slice(&read(&files, "").unwrap().to_json()).unwrap();
+        assert_eq!(source["modules"]["a.txt"]["text"], "t");
+        assert_eq!(source["modules"]["b.json"]["json"][0], 1);
+        assert_eq!(source["modules"]["c.bin"]["data"], "/w==");
+        assert_eq!(source["mainModule"], ENTRY);
+        assert!(source["modules"].get("README.md").is_none());
+        assert!(
+            read(&[("worker.js", b"\xff")], "")
+                .unwrap_err()
+                .contains("UTF-8")
+        );
+        assert!(
+            read(&[("a.json", b"{")], "")
+                .unwrap_err()
+                .contains("a.json")
+        );
+    }
+}

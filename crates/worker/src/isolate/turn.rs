@@ -1,0 +1,165 @@
+//! One call on a lane, from START to REPORT.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use hearth_isolates::{Expected, Line, Trace};
+use hearth_types::ApiError;
+use hearth_types::invoke::{Report, RequestId};
+use tokio_util::task::task_tracker::TaskTrackerToken;
+
+use super::fault::{self, Fault};
+use super::guest::Guest;
+use super::lines;
+use super::table::Workers;
+use crate::lanes::Lane;
+use crate::logs::{Conclusion, Event};
+
+/// How long the trace of a request that failed may take to come.
+const NEWS: Duration = Duration::from_secs(1);
+
+/// A call that has begun.
+pub(super) struct Turn {
+    pub(super) guest: Arc<Guest>,
+    pub(super) request_id: RequestId,
+    began: Instant,
+    /// How long the call waited for the worker, if it did.
+    loading: Option<Duration>,
+    lane: Lane,
+    expected: Option<Expected>,
+    _counted: TaskTrackerToken,
+}
+
+/// How a call ended.
+pub(super) struct Ended {
+    pub(super) fault: Option<Fault>,
+    pub(super) report: Report,
+    pub(super) log_tail: Option<Bytes>,
+}
+
+impl Turn {
+    /// Begins: writes START; time runs.
+    ///
+    /// # Errors
+    /// If the worker is shutting down.
+    pub(super) fn begin(
+        workers: &Workers,
+        guest: Arc<Guest>,
+        request_id: RequestId,
+        log_tail: bool,
+        loading: Option<Duration>,
+    ) -> Result<Self, ApiError> {
+        let counted = workers.count()?;
+        let lane = guest.lanes.take();
+        lane.log.begin(&request_id, log_tail);
+        lane.log.platform(&Event::Start {
+            request_id: &request_id,
+            version: guest.deployment.version,
+        });
+        Ok(Self {
+            expected: Some(guest.code.expect(request_id)),
+            guest,
+            request_id,
+            began: Instant::now(),
+            loading,
+            lane,
+            _counted: counted,
+        })
+    }
+
+    /// When it is ended.
+    pub(super) fn deadline(&self) -> Instant {
+        self.began + self.guest.timeout
+    }
+
+    /// What it took until now.
+    fn report(&self) -> Report {
+        let init = self.loading.filter(|_| !self.lane.warm);
+        Report {
+            duration: self.began.elapsed(),
+            init,
+            // The engine does not say what one isolate holds.
+            max_memory_mib: 0,
+        }
+    }
+
+    /// Ends well. What the worker has left to run on may run until the deadline; nobody waits for it, and END is
+    /// written then.
+    pub(super) fn end_later(self) -> Report {
+        let report = self.report();
+        let left = self.deadline().saturating_duration_since(Instant::now());
+        tokio::spawn(async move {
+            self.conclude(report, None, left + NEWS).await;
+        });
+        report
+    }
+
+    /// Ends, and waits for what the worker wrote: after a good end as long as it may still write, after a bad one for a
+    /// moment.
+    pub(super) async fn end(self, fault: Option<Fault>) -> Ended {
+        let report = self.report();
+        let patience = match &fault {
+            None => self.deadline().saturating_duration_since(Instant::now()) + NEWS,
+            Some(_) => NEWS,
+        };
+        self.conclude(report, fault, patience).await
+    }
+
+    async fn conclude(
+        mut self,
+        report: Report,
+        mut fault: Option<Fault>,
+        patience: Duration,
+    ) -> Ended {
+        let trace = match self.expected.take() {
+            Some(expected) => expected.wait(patience).await.unwrap_or_default(),
+            None => Trace::default(),
+        };
+        if let Some(fault) = &mut fault {
+            fault.complete(&trace);
+        }
+        for line in &trace.logs {
+            self.write(line);
+        }
+        for thrown in &trace.exceptions {
+            self.write(&Line {
+                timestamp: trace.logs.last().map_or_else(now, |line| line.timestamp),
+                level: "error".to_owned(),
+                text: format!(
+                    "Uncaught {}: {}\n{}",
+                    fault::name(thrown),
+                    thrown.message,
+                    thrown.stack.as_deref().unwrap_or_default()
+                ),
+            });
+        }
+        let conclusion = match &fault {
+            None => Conclusion::Success,
+            Some(Fault::Function(failure)) => Conclusion::Failure(failure),
+            Some(Fault::Thrown(thrown)) => Conclusion::Error(fault::name(thrown)),
+            Some(Fault::Platform(_)) => Conclusion::Error("Runtime.Unknown"),
+        };
+        self.lane
+            .log
+            .conclude(&self.request_id, &report, conclusion);
+        let log_tail = self.lane.log.end(&self.request_id);
+        self.guest.lanes.give_back(self.lane.clone());
+        Ended {
+            fault,
+            report,
+            log_tail,
+        }
+    }
+
+    fn write(&self, line: &Line) {
+        let logging = &self.guest.deployment.configuration.logging;
+        if let Some(text) = lines::line(line, &self.request_id, logging) {
+            self.lane.log.push(0, text.as_bytes());
+        }
+    }
+}
+
+fn now() -> i64 {
+    hearth_types::time::Timestamp::from(std::time::SystemTime::now()).as_millis()
+}
