@@ -2,7 +2,7 @@
 //!
 //! [`record`] says what is kept, [`contract`] what every store promises, [`sqlite`] is the store of one node.
 //! [`key_value`] is what functions keep, [`events`] what they are to be given, [`queues`] what applications send each
-//! other and [`schedules`] when something is to happen, each apart from that. [`once`] is what keeps an effect of one in
+//! other, [`schedules`] when something is to happen and [`storage`] what is known of buckets' objects, each apart from that. [`once`] is what keeps an effect of one in
 //! another from happening twice.
 //! `conformance` (feature of the same name) is the suite that every implementation must pass.
 //!
@@ -19,11 +19,13 @@ pub mod queues;
 pub mod record;
 pub mod schedules;
 pub mod sqlite;
+pub mod storage;
 
 pub use contract::{Change, Contents, Store, StoreError};
 pub use events::EventStore;
 pub use key_value::KeyValueStore;
 pub use sqlite::{
     EventOptions, KeyValueOptions, QueueBounds, ScheduleBounds, SqliteEventStore,
-    SqliteKeyValueStore, SqliteQueueStore, SqliteScheduleStore, SqliteStore,
+    SqliteKeyValueStore, SqliteQueueStore, SqliteScheduleStore, SqliteStorageStore,
+    SqliteStore, StorageBounds,
 };

@@ -23,6 +23,8 @@ mod row;
 pub mod schedules;
 mod schema;
 mod statement;
+pub mod storage;
+mod task;
 mod watermark;
 mod writer;
 
@@ -37,6 +39,7 @@ pub use events::{EventOptions, SqliteEventStore};
 pub use key_value::{KeyValueOptions, SqliteKeyValueStore};
 pub use queues::{QueueBounds, SqliteQueueStore};
 pub use schedules::{ScheduleBounds, SqliteScheduleStore};
+pub use storage::{SqliteStorageStore, StorageBounds};
 use watermark::Watermark;
 use writer::{Request, Writer};
 

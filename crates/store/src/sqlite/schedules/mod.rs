@@ -5,7 +5,6 @@
 //! [`SqliteScheduleStore::changed`] tells when to look again.
 
 mod rows;
-mod task;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -14,10 +13,10 @@ use hearth_types::time::Timestamp;
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 
-use self::task::{Task, Work};
 use super::file::{self, Kind};
 use super::group::{Group as Writer, gone};
 use super::readers::Readers;
+use super::task::{Task, Work};
 use crate::contract::StoreError;
 use crate::schedules::{
     After, Due, Fate, Firing, Group, MOST_CLEARED, NewSchedule, Place, Schedule,

@@ -1,12 +1,13 @@
-//! One thing that is done to the schedules: a job of the group's, and whether due times change with it.
+//! One thing that is done to what has due times (schedules, deliveries of storage events): a job of the group's, and
+//! whether due times change with it.
 
 use std::sync::Arc;
 
 use rusqlite::Connection;
 use tokio::sync::{Notify, oneshot};
 
+use super::group::{Job, gone};
 use crate::contract::StoreError;
-use crate::sqlite::group::{Job, gone};
 
 /// A transaction, and what is told after it.
 pub(super) struct Work<'a> {
