@@ -9,7 +9,7 @@ mod tests {
 
     /// Every crate with the crates that it may use. `gateway` does not know `worker` or `sandbox`: it speaks to
     /// workers through `types::invoke::Invoker`. Nobody uses `hearth`.
-    const ALLOWED: [(&str, &[&str]); 17] = [
+    const ALLOWED: [(&str, &[&str]); 18] = [
         ("hearth-types", &[]),
         ("hearth-patterns", &[]),
         ("hearth-store", &["hearth-types"]),
@@ -68,6 +68,15 @@ mod tests {
             ],
         ),
         (
+            "hearth-storage",
+            &[
+                "hearth-types",
+                "hearth-store",
+                "hearth-registry",
+                "hearth-queues",
+            ],
+        ),
+        (
             "hearth-gateway",
             &[
                 "hearth-types",
@@ -75,6 +84,7 @@ mod tests {
                 "hearth-events",
                 "hearth-queues",
                 "hearth-schedules",
+                "hearth-storage",
                 "hearth-code",
                 "hearth-telemetry",
             ],
@@ -95,6 +105,7 @@ mod tests {
                 "hearth-queues",
                 "hearth-mappings",
                 "hearth-schedules",
+                "hearth-storage",
                 "hearth-destinations",
                 "hearth-gateway",
             ],

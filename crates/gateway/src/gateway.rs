@@ -14,6 +14,7 @@ use hearth_events::Events;
 use hearth_queues::Queues;
 use hearth_registry::{Registry, Scope};
 use hearth_schedules::Schedules;
+use hearth_storage::Storage;
 use hearth_telemetry::logs::LogStore;
 use hearth_types::invoke::{Invoker, RequestId};
 use hearth_types::time::Timestamp;
@@ -34,7 +35,7 @@ use crate::operation::{CONTROL_BYTES, NoTarget, Target};
 use crate::package_url::{self, PackageLinks};
 use crate::response_body::ResponseBody;
 use crate::routes::{Choice, Tokens};
-use crate::{lambda, logs_api, random, scheduler_api, sqs_api, sts_api};
+use crate::{lambda, logs_api, random, scheduler_api, sqs_api, storage_inbox, sts_api};
 
 /// What the node decides for its front door.
 #[derive(Clone)]
@@ -88,6 +89,7 @@ pub(crate) struct Parted {
     pub(crate) events: Events,
     pub(crate) queues: Queues,
     pub(crate) schedules: Schedules,
+    pub(crate) storage: Storage,
     pub(crate) logs: LogStore,
     pub(crate) packages: Packages,
     pub(crate) links: PackageLinks,
@@ -136,10 +138,10 @@ enum Way {
 }
 
 /// A failure before an operation has begun, with what its response needs besides.
-struct Refusal {
+pub(crate) struct Refusal {
     error: ApiError,
     /// The methods that the path takes.
-    allow: Option<String>,
+    pub(crate) allow: Option<String>,
     /// The rest of the request can't be told from the next one.
     close: bool,
 }
@@ -155,7 +157,8 @@ impl From<ApiError> for Refusal {
 }
 
 impl Gateway {
-    /// A front door to `registry`, whose functions `invoker` runs, at once or as `events`, to `queues` and to `schedules`.
+    /// A front door to `registry`, whose functions `invoker` runs, at once or as `events`, to `queues`, `schedules` and
+    /// `storage`'s notifications.
     /// `packages` must be those of the registry.
     #[allow(
         clippy::too_many_arguments,
@@ -169,6 +172,7 @@ impl Gateway {
         events: Events,
         queues: Queues,
         schedules: Schedules,
+        storage: Storage,
         logs: LogStore,
     ) -> Self {
         let sessions = Sessions::new(&options.node_secret);
@@ -180,6 +184,7 @@ impl Gateway {
             events,
             queues,
             schedules,
+            storage,
             logs,
             packages,
             links: PackageLinks::new(&options.node_secret),
@@ -254,10 +259,17 @@ impl Gateway {
         } else {
             (Service::Lambda, Protocol::RestJson)
         };
-        let answered = self
-            .0
-            .authenticated(&parts, body, service, peer, request_id)
-            .await;
+        let answered = match storage_inbox::bucket(path) {
+            Some(bucket) => {
+                let answer = storage_inbox::answer(&self.0, bucket, &parts, body, request_id);
+                answer.await.map(|answer| answer.map(ResponseBody::Whole))
+            }
+            None => {
+                self.0
+                    .authenticated(&parts, body, service, peer, request_id)
+                    .await
+            }
+        };
         answered.unwrap_or_else(|refusal| {
             let mut response = error_response::of(&refusal.error, protocol, request_id);
             if let Some(allow) = refusal
@@ -453,7 +465,7 @@ pub(crate) fn discard(parts: &Parts, body: Incoming) {
     }
 }
 
-fn unread_refusal(unread: Unread, limit: usize, operation: &str) -> Refusal {
+pub(crate) fn unread_refusal(unread: Unread, limit: usize, operation: &str) -> Refusal {
     // The name that the service gives it in this sentence.
     let operation = if operation == "Invoke" {
         "InvokeFunction"

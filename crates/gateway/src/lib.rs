@@ -34,6 +34,7 @@ mod running;
 mod scheduler_api;
 mod server;
 mod sqs_api;
+mod storage_inbox;
 mod sts_api;
 mod tls;
 mod trace_id;

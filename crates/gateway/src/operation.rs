@@ -80,6 +80,10 @@ pub(crate) enum Operation {
     RedriveDeadEvents,
     PurgeDeadEvents,
     ListScheduleTimes,
+    PutNotification,
+    GetNotification,
+    ListNotifications,
+    DeleteNotification,
 }
 
 /// Bytes of a request that carries a package (the service: "Request must be smaller than 69905067 bytes for the
@@ -114,6 +118,7 @@ impl Operation {
             | Self::DeleteRoute
             | Self::DeleteRouteKey
             | Self::DeleteTopic
+            | Self::DeleteNotification
             | Self::TagResource
             | Self::UntagResource => 204,
             _ => 200,
@@ -230,7 +235,7 @@ const MODEL: [Row; 85] = [
 
 /// Hearth's own operations.
 #[rustfmt::skip]
-const OWN: [Row; 19] = [
+const OWN: [Row; 23] = [
     ("PutRoute", "PUT", "/hearth/2026-11-01/routes/{Name}", Some(Operation::PutRoute)),
     ("GetRoute", "GET", "/hearth/2026-11-01/routes/{Name}", Some(Operation::GetRoute)),
     ("DeleteRoute", "DELETE", "/hearth/2026-11-01/routes/{Name}", Some(Operation::DeleteRoute)),
@@ -250,6 +255,10 @@ const OWN: [Row; 19] = [
     ("RedriveDeadEvents", "POST", "/hearth/2026-11-01/events/{FunctionName}/redrive", Some(Operation::RedriveDeadEvents)),
     ("PurgeDeadEvents", "POST", "/hearth/2026-11-01/events/{FunctionName}/purge", Some(Operation::PurgeDeadEvents)),
     ("ListScheduleTimes", "GET", "/hearth/2026-11-01/schedules", Some(Operation::ListScheduleTimes)),
+    ("PutNotification", "PUT", "/hearth/2026-11-01/notifications/{Name}", Some(Operation::PutNotification)),
+    ("GetNotification", "GET", "/hearth/2026-11-01/notifications/{Name}", Some(Operation::GetNotification)),
+    ("DeleteNotification", "DELETE", "/hearth/2026-11-01/notifications/{Name}", Some(Operation::DeleteNotification)),
+    ("ListNotifications", "GET", "/hearth/2026-11-01/notifications", Some(Operation::ListNotifications)),
 ];
 
 /// What a request asks for.

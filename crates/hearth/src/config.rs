@@ -11,6 +11,17 @@ use hearth_types::name::{AccountId, BucketName};
 use hearth_types::network::Hosts;
 use serde::{Deserialize, Serialize};
 
+/// Fewest characters of a token: 96 bits, if each has six.
+const LEAST_TOKEN: usize = 16;
+/// For how long a file must not have changed: longer than copying programs rest between two writes.
+const DEFAULT_SETTLE_MS: u64 = 1_000;
+/// A look at a whole folder only finds what the kernel has not told.
+const DEFAULT_FOLDER_S: u64 = 300;
+/// A listing costs a request for a thousand objects.
+const DEFAULT_LISTING_S: u64 = 60;
+/// Some ten megabytes of names while a bucket is looked at.
+const DEFAULT_MOST_OBJECTS: usize = 100_000;
+
 /// What `hearth up` and `hearth config show` take.
 #[derive(Args, Clone, Debug, Default)]
 pub(crate) struct NodeArgs {
@@ -66,6 +77,8 @@ struct File {
     isolates: IsolatesFile,
     #[serde(default)]
     destinations: Destinations,
+    #[serde(default)]
+    storage: Storage,
     tls: Option<Tls>,
 }
 
@@ -106,6 +119,122 @@ pub(crate) struct Destinations {
     /// What `arn:aws:s3:::NAME` names: `file:///folder` or `s3://bucket/prefix`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) buckets: BTreeMap<BucketName, ObjectStore>,
+}
+
+/// Buckets whose changes are told of.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Storage {
+    /// By name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) buckets: BTreeMap<BucketName, WatchedBucket>,
+}
+
+/// A bucket whose changes are told of.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(try_from = "WatchedBucketFile", into = "WatchedBucketFile")]
+pub(crate) struct WatchedBucket {
+    /// Where it is.
+    pub(crate) place: Place,
+    /// For how long a file must not have changed.
+    pub(crate) settle: Duration,
+    /// Time between two looks at everything.
+    pub(crate) interval: Duration,
+    /// More objects are not followed.
+    pub(crate) most_objects: usize,
+}
+
+/// Where a bucket is.
+#[derive(Clone, Debug)]
+pub(crate) enum Place {
+    /// A folder of this host.
+    Folder(PathBuf),
+    /// An object store, which is listed.
+    Store(ObjectStore),
+    /// Elsewhere: others tell what changes, with this token.
+    Token(String),
+}
+
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+struct WatchedBucketFile {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    folder: Option<PathBuf>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    url: Option<String>,
+    #[serde(
+        default,
+        skip_serializing_if = "BTreeMap::is_empty",
+        serialize_with = "masked"
+    )]
+    options: BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    settle_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    interval_s: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    most_objects: Option<usize>,
+}
+
+impl TryFrom<WatchedBucketFile> for WatchedBucket {
+    type Error = String;
+
+    fn try_from(file: WatchedBucketFile) -> Result<Self, String> {
+        let place = match (file.folder, file.url, file.token) {
+            (Some(folder), None, None) if folder.is_absolute() => Place::Folder(folder),
+            (Some(folder), None, None) => {
+                return Err(format!("the folder {} must be absolute", folder.display()));
+            }
+            (None, Some(url), None) => Place::Store(ObjectStore {
+                url,
+                options: file.options,
+            }),
+            (None, None, Some(token)) if token.len() >= LEAST_TOKEN => Place::Token(token),
+            (None, None, Some(_)) => {
+                return Err(format!(
+                    "a token must have {LEAST_TOKEN} characters or more"
+                ));
+            }
+            _ => return Err("a bucket needs one of folder, url and token".to_owned()),
+        };
+        let interval_s = match (file.interval_s, &place) {
+            (Some(0), _) => return Err("interval_s must be 1 or more".to_owned()),
+            (Some(interval), _) => interval,
+            (None, Place::Store(_)) => DEFAULT_LISTING_S,
+            (None, _) => DEFAULT_FOLDER_S,
+        };
+        Ok(Self {
+            place,
+            settle: Duration::from_millis(file.settle_ms.unwrap_or(DEFAULT_SETTLE_MS)),
+            interval: Duration::from_secs(interval_s),
+            most_objects: file.most_objects.unwrap_or(DEFAULT_MOST_OBJECTS),
+        })
+    }
+}
+
+impl From<WatchedBucket> for WatchedBucketFile {
+    fn from(bucket: WatchedBucket) -> Self {
+        let mut file = Self::default();
+        if let Place::Folder(_) = bucket.place {
+            file.settle_ms = u64::try_from(bucket.settle.as_millis()).ok();
+        }
+        if !matches!(bucket.place, Place::Token(_)) {
+            file.interval_s = Some(bucket.interval.as_secs());
+            file.most_objects = Some(bucket.most_objects);
+        }
+        match bucket.place {
+            Place::Folder(folder) => file.folder = Some(folder),
+            Place::Store(store) => {
+                file.url = Some(store.url);
+                file.options = store.options;
+            }
+            // It is a secret.
+            Place::Token(_) => file.token = Some("…".to_owned()),
+        }
+        file
+    }
 }
 
 fn masked<S: serde::Serializer>(
@@ -178,6 +307,7 @@ pub(crate) struct Config {
     pub(crate) wasm: Wasm,
     pub(crate) isolates: Isolates,
     pub(crate) destinations: Destinations,
+    pub(crate) storage: Storage,
     /// The TLS listener; absent: none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) tls: Option<Tls>,
@@ -331,6 +461,7 @@ impl Config {
                     .unwrap_or(DEFAULT_ISOLATES_MEMORY_MIB),
             },
             destinations: file.destinations,
+            storage: file.storage,
             packages: file.packages,
             object_store: match &args.object_store {
                 Some(url) => Some(ObjectStore {

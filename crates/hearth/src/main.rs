@@ -19,6 +19,7 @@ mod package;
 mod queues;
 mod samples;
 mod schedules;
+mod storage;
 mod tls;
 mod up;
 

@@ -35,6 +35,7 @@ use crate::events;
 use crate::keys::{self, RootKey, write_private};
 use crate::queues;
 use crate::schedules;
+use crate::storage;
 use crate::tls::CertificateFiles;
 
 /// Bytes of disk that unpacked packages which no environment uses may take: some hundred functions of usual size.
@@ -174,6 +175,8 @@ impl Node {
             queues.clone(),
         )?;
 
+        let storage = storage::open(config, registry.clone(), queues.clone()).await?;
+
         let root = GatewayKey {
             access_key_id: root_key.access_key_id.clone(),
             secret_access_key: root_key.secret_access_key.clone(),
@@ -191,6 +194,7 @@ impl Node {
             Events::new(Arc::clone(&queue), events::clock()),
             queues.clone(),
             schedules.clone(),
+            storage.clone(),
             logs.clone(),
         );
         let front = gateway.get_or_init(|| front).clone();
@@ -202,6 +206,7 @@ impl Node {
             tasks.spawn(async move { front.serve(listener, Some(&shown), until).await });
             tasks.spawn(files.follow(certificates, stop.clone()));
         }
+        storage::start(config, &storage, Arc::clone(&queue), &tasks, &stop)?;
         let scheduler = schedules::dispatcher(
             schedules,
             registry.clone(),

@@ -26,6 +26,6 @@ pub use events::EventStore;
 pub use key_value::KeyValueStore;
 pub use sqlite::{
     EventOptions, KeyValueOptions, QueueBounds, ScheduleBounds, SqliteEventStore,
-    SqliteKeyValueStore, SqliteQueueStore, SqliteScheduleStore, SqliteStorageStore,
-    SqliteStore, StorageBounds,
+    SqliteKeyValueStore, SqliteQueueStore, SqliteScheduleStore, SqliteStorageStore, SqliteStore,
+    StorageBounds,
 };

@@ -11,6 +11,7 @@ mod invoke;
 mod invoke_event;
 mod invoke_stream;
 mod layers;
+mod notifications;
 mod permissions;
 mod recursion;
 mod request;
@@ -111,6 +112,10 @@ pub(crate) async fn answer(call: Call<'_>) -> Result<Response<ResponseBody>, Api
         Operation::RedriveDeadEvents => events::redrive(call).await,
         Operation::PurgeDeadEvents => events::purge(call).await,
         Operation::ListScheduleTimes => schedules::times(call).await,
+        Operation::PutNotification => notifications::put(call).await,
+        Operation::GetNotification => notifications::get(call),
+        Operation::ListNotifications => Ok(notifications::list(&call)),
+        Operation::DeleteNotification => notifications::delete(call).await,
     };
     answer.map(|answer| answer.map(ResponseBody::Whole))
 }

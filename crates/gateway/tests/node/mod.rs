@@ -6,6 +6,7 @@
 mod http_player;
 mod stream_player;
 
+use std::collections::BTreeMap;
 use std::io::{Cursor, Write as _};
 use std::net::SocketAddr;
 use std::path::Path;
@@ -25,9 +26,10 @@ use hearth_gateway::{ConnectionOptions, Gateway, GatewayOptions};
 use hearth_queues::Queues;
 use hearth_registry::{Registry, Scope};
 use hearth_schedules::{Schedules, time_zones};
+use hearth_storage::{Options as StorageOptions, Storage};
 use hearth_store::{
     EventOptions, QueueBounds, ScheduleBounds, SqliteEventStore, SqliteQueueStore,
-    SqliteScheduleStore, SqliteStore,
+    SqliteScheduleStore, SqliteStorageStore, SqliteStore, StorageBounds,
 };
 use hearth_telemetry::logs::{LogOptions, LogStore};
 use hearth_types::ApiError;
@@ -228,7 +230,16 @@ impl Node {
         let queues = Queues::new(Arc::new(queues), clock.clone(), shutdown.clone());
         let schedules = dir.path().join("schedules.db");
         let schedules = SqliteScheduleStore::open(schedules, ScheduleBounds::default()).unwrap();
-        let schedules = Schedules::new(schedules, time_zones(), clock);
+        let schedules = Schedules::new(schedules, time_zones(), clock.clone());
+        let storage = dir.path().join("storage.db");
+        let storage = SqliteStorageStore::open(storage, StorageBounds::default()).unwrap();
+        let options = StorageOptions {
+            buckets: BTreeMap::new(),
+            registry: registry.clone(),
+            queues: queues.clone(),
+            clock,
+        };
+        let storage = Storage::open(storage, options).await.unwrap();
         let gateway = Gateway::new(
             GatewayOptions {
                 connections,
@@ -241,6 +252,7 @@ impl Node {
             events,
             queues,
             schedules,
+            storage,
             logs.clone(),
         );
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

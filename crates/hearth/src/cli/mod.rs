@@ -8,6 +8,7 @@ mod events;
 mod functions;
 mod invoke;
 mod logs;
+mod notification;
 pub(crate) mod output;
 mod replay;
 mod route;
@@ -67,6 +68,8 @@ enum Command {
     Route(OnNode<route::RouteArgs>),
     /// List schedules: when each is due next, and what became of earlier times
     Schedules(OnNode<schedules::SchedulesArgs>),
+    /// Tell functions and queues what changes in buckets
+    Notification(OnNode<notification::NotificationArgs>),
     /// Lists of webhooks that are told of the ends of events
     Topic(OnNode<topic::TopicArgs>),
     /// Say what walls, networks and runtimes this host can offer
@@ -131,6 +134,7 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
         Command::Url(c) => with_client(c, url::run),
         Command::Route(c) => with_client(c, route::run),
         Command::Schedules(c) => with_client(c, schedules::run),
+        Command::Notification(c) => with_client(c, notification::run),
         Command::Topic(c) => with_client(c, topic::run),
         Command::Doctor(args) => doctor::run(args).map_err(CallError::Other),
         Command::Config(ConfigCommand::Show(args)) => show_config(&args).map_err(CallError::Other),

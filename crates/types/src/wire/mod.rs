@@ -6,6 +6,7 @@ pub mod events;
 pub mod function_url;
 pub mod lambda;
 pub mod logs;
+pub mod notification;
 pub mod queue_event;
 pub mod route;
 pub mod topic;
