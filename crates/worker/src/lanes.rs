@@ -4,10 +4,12 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use bytes::Bytes;
 use hearth_telemetry::logs::LogStore;
 use hearth_types::function::Deployment;
+use hearth_types::invoke::{Report, RequestId};
 
-use crate::logs::{EnvironmentLog, Event, Wording, stream_name};
+use crate::logs::{Conclusion, EnvironmentLog, Event, Wording, stream_name};
 
 /// A lane.
 #[derive(Clone, Debug)]
@@ -46,9 +48,34 @@ impl Lanes {
         }
     }
 
-    /// A lane for one call: the one that was used last, or a new one. How many there are is bounded by admission, which
+    /// A lane for one call, with START written.
+    pub(crate) fn begin(&self, request_id: &RequestId, log_tail: bool) -> Lane {
+        let lane = self.take();
+        lane.log.begin(request_id, log_tail);
+        lane.log.platform(&Event::Start {
+            request_id,
+            version: self.deployment.version,
+        });
+        lane
+    }
+
+    /// Takes a lane back from a call that has ended: writes END and REPORT. Gives the log's tail if it was kept.
+    pub(crate) fn end(
+        &self,
+        lane: Lane,
+        request_id: &RequestId,
+        report: &Report,
+        conclusion: Conclusion<'_>,
+    ) -> Option<Bytes> {
+        lane.log.conclude(request_id, report, conclusion);
+        let tail = lane.log.end(request_id);
+        self.give_back(lane);
+        tail
+    }
+
+    /// The one that was used last, or a new one. How many there are is bounded by admission, which
     /// a call has passed.
-    pub(crate) fn take(&self) -> Lane {
+    fn take(&self) -> Lane {
         let idle = {
             let mut lanes = self.lock();
             lanes.busy += 1;
@@ -77,7 +104,7 @@ impl Lanes {
     }
 
     /// Takes a lane back.
-    pub(crate) fn give_back(&self, mut lane: Lane) {
+    fn give_back(&self, mut lane: Lane) {
         lane.warm = true;
         let now = Instant::now();
         let mut lanes = self.lock();

@@ -10,7 +10,8 @@
 //! [`life`] (one environment from start to end), [`environment`] (Init), [`attend`] (one invocation), [`runtime_api`],
 //! [`reply`] (the way back), [`logs`], [`capacity`] and [`reaper`] (bounds of the host), [`runtimes`] (what is installed), [`variables`],
 //! [`door`], [`walls`]; [`web`], with [`event`] and [`stamp`]; and [`wasm`] and [`isolate`], which share with these the
-//! logs, the failures' words and the variables, and with each other [`lanes`].
+//! logs, the failures' words and the variables, and with each other [`lanes`], [`loaded`] and
+//! [`calls`].
 //!
 //! An environment serves one deployment for its whole life (INV-1). Every queue is bounded and every wait ends
 //! (INV-3). A warm invocation takes no lock that another function's takes, and costs the same however many functions
@@ -18,7 +19,9 @@
 //! authenticates.
 
 mod attend;
+mod calls;
 mod capacity;
+mod collect;
 mod door;
 mod environment;
 mod event;
@@ -26,6 +29,7 @@ mod failure;
 mod isolate;
 mod lanes;
 mod life;
+mod loaded;
 mod logs;
 mod meter;
 mod options;

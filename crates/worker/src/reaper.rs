@@ -31,7 +31,7 @@ fn sweep(shared: &Shared, keep_warm: Duration) {
     let now = Instant::now();
     if let Some(idle_since) = now.checked_sub(keep_warm) {
         shared.components.expire(idle_since);
-        shared.workers.expire(idle_since);
+        shared.workers.loaded.expire(idle_since);
     }
     for pool in shared.pools().values() {
         pool.expire(now, now.checked_sub(keep_warm));

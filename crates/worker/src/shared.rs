@@ -178,8 +178,8 @@ impl Shared {
             pool.close(&error);
         }
         self.lives.close();
-        self.components.close();
-        self.workers.close();
+        self.components.calls.close();
+        self.workers.calls.close();
     }
 }
 

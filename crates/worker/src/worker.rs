@@ -94,7 +94,7 @@ impl Worker {
     pub fn stats(&self) -> Stats {
         let pools = self.shared.pools();
         let (environments, memory_mib) = self.shared.capacity.used();
-        let [components, idle_lanes, busy_lanes] = self.shared.components.counts();
+        let [components, idle_lanes, busy_lanes] = self.shared.components.loaded.counts();
         let mut stats = Stats {
             deployments: pools.len(),
             environments,
@@ -123,8 +123,8 @@ impl Worker {
         let ended = async {
             tokio::join!(
                 self.shared.lives.wait(),
-                self.shared.components.finished(),
-                self.shared.workers.finished()
+                self.shared.components.calls.finished(),
+                self.shared.workers.calls.finished()
             );
         };
         if tokio::time::timeout(bound, ended).await.is_err() {
@@ -151,7 +151,7 @@ impl Worker {
             return Ok(Wall::Isolate(guest, waited));
         }
         let components = &self.shared.components;
-        if let Some(guest) = components.loaded(&deployment.id) {
+        if let Some(guest) = components.loaded.get(&deployment.id) {
             return Ok(Wall::Component(guest, None));
         }
         // The package was looked into when its pool was made.
@@ -185,8 +185,8 @@ impl Worker {
 
     async fn run_streaming(&self, invocation: Invocation) -> Result<Streamed, ApiError> {
         match self.wall(&invocation.deployment).await? {
-            // A web server, a component and a worker stream to those who speak HTTP with them; here the response is translated as
-            // a whole.
+            // A web server, a component and a worker stream to those who speak HTTP with them; here the response is
+            // translated as a whole.
             Wall::Process if invocation.deployment.is_web() => {
                 self.run_as_request(invocation).await.map(Streamed::Whole)
             }
@@ -409,8 +409,8 @@ impl Invoker for Worker {
     }
 
     fn retire(&self, key: &FunctionKey, version: Version, keep: Option<DeploymentId>) {
-        self.shared.components.retire(key, version, keep);
-        self.shared.workers.retire(key, version, keep);
+        self.shared.components.loaded.retire(key, version, keep);
+        self.shared.workers.loaded.retire(key, version, keep);
         for (id, pool) in self.shared.pools().iter() {
             if Some(*id) != keep
                 && pool.deployment.key == *key

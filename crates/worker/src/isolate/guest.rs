@@ -7,6 +7,7 @@ use hearth_isolates::{Code, Engines};
 use hearth_types::function::Deployment;
 
 use crate::lanes::Lanes;
+use crate::loaded;
 
 /// One deployment (INV-1).
 pub(crate) struct Guest {
@@ -15,4 +16,10 @@ pub(crate) struct Guest {
     pub(super) engines: Engines,
     pub(super) timeout: Duration,
     pub(super) lanes: Lanes,
+}
+
+impl loaded::Guest for Guest {
+    fn lanes(&self) -> &Lanes {
+        &self.lanes
+    }
 }

@@ -3,8 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
-use hearth_isolates::Answer;
+use bytes::Bytes;
 use hearth_types::ApiError;
 use hearth_types::invoke::{FunctionError, Invocation, Outcome};
 use hearth_types::limits::RESPONSE_PAYLOAD_BYTES;
@@ -14,6 +13,7 @@ use super::fault::Fault;
 use super::guest::Guest;
 use super::table::Workers;
 use super::turn::Turn;
+use crate::collect::{Uncollected, collect};
 use crate::event;
 use crate::failure::Failure;
 use crate::stamp::stamp;
@@ -86,20 +86,11 @@ pub(crate) async fn invoke(
     })
 }
 
-/// All of a body. One that passes the bound is dropped, which cancels the request.
-async fn collect(mut body: Answer) -> Result<Bytes, Fault> {
-    let mut whole = BytesMut::new();
-    while let Some(frame) = body.frame().await {
-        let Ok(frame) = frame else {
-            return Err(Fault::Function(Failure::Truncated));
-        };
-        let Ok(data) = frame.into_data() else {
-            continue;
-        };
-        if whole.len() + data.len() > RESPONSE_PAYLOAD_BYTES {
-            return Err(Fault::Function(Failure::ResponseTooLarge));
-        }
-        whole.extend_from_slice(&data);
+impl From<Uncollected> for Fault {
+    fn from(why: Uncollected) -> Self {
+        Self::Function(match why {
+            Uncollected::Broken => Failure::Truncated,
+            Uncollected::TooLarge => Failure::ResponseTooLarge,
+        })
     }
-    Ok(whole.freeze())
 }

@@ -1,28 +1,20 @@
-//! Which deployments are loaded: a table that is read without a lock (INV-9).
+//! The workers of a node, in the sense of the runtime's name: what they are loaded with, which are, and how that ends.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use arc_swap::ArcSwap;
 use hearth_code::Packages;
 use hearth_isolates::{Engines, Failure, Source, SourceError};
 use hearth_telemetry::logs::LogStore;
-use hearth_types::ApiError;
-use hearth_types::function::{Deployment, DeploymentId};
-use hearth_types::name::{FunctionKey, Version};
-use tokio_util::task::TaskTracker;
-use tokio_util::task::task_tracker::TaskTrackerToken;
+use hearth_types::function::Deployment;
 
 use super::guest::Guest;
+use crate::calls::Calls;
 use crate::environment;
 use crate::lanes::Lanes;
-use crate::shared::shutting_down;
+use crate::loaded::Loaded;
 use crate::variables::component_variables;
 use crate::wasm::Unready;
-
-/// An immutable table that is replaced as a whole.
-type Table = imbl::HashMap<DeploymentId, Arc<Guest>>;
 
 /// The workers of this node, in the sense of the runtime's name.
 pub(crate) struct Workers {
@@ -30,10 +22,8 @@ pub(crate) struct Workers {
     engines: Result<Engines, String>,
     packages: Packages,
     logs: LogStore,
-    table: ArcSwap<Table>,
-    /// Counts calls, so that shutdown can wait for their end.
-    calls: TaskTracker,
-    closing: AtomicBool,
+    pub(crate) loaded: Loaded<Guest>,
+    pub(crate) calls: Calls,
 }
 
 impl Workers {
@@ -46,9 +36,8 @@ impl Workers {
             engines,
             packages,
             logs,
-            table: ArcSwap::default(),
-            calls: TaskTracker::new(),
-            closing: AtomicBool::new(false),
+            loaded: Loaded::default(),
+            calls: Calls::default(),
         }
     }
 
@@ -60,11 +49,12 @@ impl Workers {
         &self,
         deployment: &Arc<Deployment>,
     ) -> Result<(Arc<Guest>, Option<Duration>), Unready> {
-        if let Some(guest) = self.table.load().get(&deployment.id) {
-            return Ok((Arc::clone(guest), None));
+        if let Some(guest) = self.loaded.get(&deployment.id) {
+            return Ok((guest, None));
         }
         let began = Instant::now();
-        let guest = self.load(deployment).await?;
+        // In a box: its state would else be moved about with every call.
+        let guest = Box::pin(self.load(deployment)).await?;
         Ok((guest, Some(began.elapsed())))
     }
 
@@ -73,6 +63,11 @@ impl Workers {
     /// # Errors
     /// Why it can't be called.
     pub(crate) async fn load(&self, deployment: &Arc<Deployment>) -> Result<Arc<Guest>, Unready> {
+        let make = || self.make(deployment);
+        self.loaded.get_or_load(deployment, make).await
+    }
+
+    async fn make(&self, deployment: &Arc<Deployment>) -> Result<Arc<Guest>, Unready> {
         let engines = self
             .engines
             .as_ref()
@@ -93,7 +88,7 @@ impl Workers {
             )),
             other => Unready::Internal(other.to_string()),
         })?;
-        let guest = Arc::new(Guest {
+        Ok(Arc::new(Guest {
             timeout: environment::timeout(deployment),
             lanes: Lanes::new(
                 Arc::clone(deployment),
@@ -103,17 +98,7 @@ impl Workers {
             deployment: Arc::clone(deployment),
             code,
             engines: engines.clone(),
-        });
-        let mut there = Arc::clone(&guest);
-        self.table.rcu(|table| {
-            if let Some(other) = table.get(&deployment.id) {
-                there = Arc::clone(other);
-                return Arc::clone(table);
-            }
-            there = Arc::clone(&guest);
-            Arc::new(table.update(deployment.id, Arc::clone(&guest)))
-        });
-        Ok(there)
+        }))
     }
 
     /// What a deployment's package has to say to the engine.
@@ -143,61 +128,9 @@ impl Workers {
         }
     }
 
-    /// Forgets the deployments of `version` other than `keep`. Calls that run keep theirs until they end.
-    pub(crate) fn retire(&self, key: &FunctionKey, version: Version, keep: Option<DeploymentId>) {
-        self.forget(|guest| {
-            let deployment = &guest.deployment;
-            Some(deployment.id) != keep && deployment.key == *key && deployment.version == version
-        });
-    }
-
-    /// Lets go of lanes, and of deployments, that have been idle since before `idle_since`.
-    pub(crate) fn expire(&self, idle_since: Instant) {
-        self.forget(|guest| {
-            let in_use = guest.lanes.expire(idle_since);
-            let young = || {
-                let idle = guest.lanes.idle_since();
-                idle.is_none_or(|since| since > idle_since)
-            };
-            !in_use && !young()
-        });
-    }
-
-    fn forget(&self, needless: impl Fn(&Guest) -> bool) {
-        for (id, guest) in self.table.load_full().iter() {
-            if needless(guest) {
-                self.table.rcu(|table| Arc::new(table.without(id)));
-            }
-        }
-    }
-
-    /// Counts a call.
-    ///
-    /// # Errors
-    /// If the worker is shutting down.
-    pub(super) fn count(&self) -> Result<TaskTrackerToken, ApiError> {
-        let token = self.calls.token();
-        // Looked at after the call is counted: shutdown either waits for it or is seen here.
-        if self.closing.load(Ordering::SeqCst) {
-            return Err(shutting_down());
-        }
-        Ok(token)
-    }
-
-    /// Nothing new begins from here on.
-    pub(crate) fn close(&self) {
-        self.closing.store(true, Ordering::SeqCst);
-        self.calls.close();
-    }
-
-    /// Waits until no call runs, once it is closed.
-    pub(crate) async fn finished(&self) {
-        self.calls.wait().await;
-    }
-
     /// Forgets everything, and ends the engines.
     pub(crate) async fn end(&self) {
-        self.table.store(Arc::default());
+        self.loaded.clear();
         if let Ok(engines) = &self.engines {
             engines.end().await;
         }

@@ -14,7 +14,7 @@ use super::guest::Guest;
 use super::lines;
 use super::table::Workers;
 use crate::lanes::Lane;
-use crate::logs::{Conclusion, Event};
+use crate::logs::Conclusion;
 
 /// How long the trace of a request that failed may take to come.
 const NEWS: Duration = Duration::from_secs(1);
@@ -50,13 +50,8 @@ impl Turn {
         log_tail: bool,
         loading: Option<Duration>,
     ) -> Result<Self, ApiError> {
-        let counted = workers.count()?;
-        let lane = guest.lanes.take();
-        lane.log.begin(&request_id, log_tail);
-        lane.log.platform(&Event::Start {
-            request_id: &request_id,
-            version: guest.deployment.version,
-        });
+        let counted = workers.calls.count()?;
+        let lane = guest.lanes.begin(&request_id, log_tail);
         Ok(Self {
             expected: Some(guest.code.expect(request_id)),
             guest,
@@ -140,11 +135,8 @@ impl Turn {
             Some(Fault::Thrown(thrown)) => Conclusion::Error(fault::name(thrown)),
             Some(Fault::Platform(_)) => Conclusion::Error("Runtime.Unknown"),
         };
-        self.lane
-            .log
-            .conclude(&self.request_id, &report, conclusion);
-        let log_tail = self.lane.log.end(&self.request_id);
-        self.guest.lanes.give_back(self.lane.clone());
+        let lanes = &self.guest.lanes;
+        let log_tail = lanes.end(self.lane.clone(), &self.request_id, &report, conclusion);
         Ended {
             fault,
             report,

@@ -9,6 +9,7 @@ use hearth_wasm::{Function, Output, OutputStream, Shape};
 
 use crate::environment;
 use crate::lanes::Lanes;
+use crate::loaded;
 use crate::logs::EnvironmentLog;
 
 /// One deployment (INV-1).
@@ -41,6 +42,12 @@ impl Guest {
     /// How it is called.
     pub(crate) fn shape(&self) -> Shape {
         self.function.program().shape()
+    }
+}
+
+impl loaded::Guest for Guest {
+    fn lanes(&self) -> &Lanes {
+        &self.lanes
     }
 }
 

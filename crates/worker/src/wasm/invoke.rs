@@ -3,18 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use hearth_types::ApiError;
 use hearth_types::invoke::{FunctionError, Invocation, Outcome};
 use hearth_types::limits::RESPONSE_PAYLOAD_BYTES;
-use hearth_wasm::{Body, Ending, Shape};
-use http_body_util::BodyExt as _;
+use hearth_wasm::{Ending, Shape};
 
 use super::command;
 use super::fault::Fault;
 use super::guest::Guest;
 use super::table::Components;
 use super::turn::Turn;
+use crate::collect::{Uncollected, collect};
 use crate::event;
 use crate::failure::Failure;
 use crate::stamp::stamp;
@@ -26,6 +26,15 @@ pub(super) enum NoAnswer {
     AsEnded,
     /// What came is not what it should be.
     Failure(Failure),
+}
+
+impl From<Uncollected> for NoAnswer {
+    fn from(why: Uncollected) -> Self {
+        match why {
+            Uncollected::Broken => Self::AsEnded,
+            Uncollected::TooLarge => Self::Failure(Failure::ResponseTooLarge),
+        }
+    }
 }
 
 /// Runs one invocation to its end. `loading` is how long it waited for the program, if it did.
@@ -67,7 +76,7 @@ async fn http(
             let (head, body) = response.into_parts();
             match collect(body).await {
                 Ok(body) => bounded(event::result(form, &head, body)),
-                Err(why) => Err(why),
+                Err(why) => Err(why.into()),
             }
         }
         Err(_) => Err(NoAnswer::AsEnded),
@@ -120,36 +129,6 @@ pub(super) fn bounded(result: Bytes) -> Result<Bytes, NoAnswer> {
     } else {
         Ok(result)
     }
-}
-
-/// All of a body. One that passes the bound is dropped, which ends the guest.
-async fn collect(mut body: Body) -> Result<Bytes, NoAnswer> {
-    let mut first = Bytes::new();
-    let mut rest = BytesMut::new();
-    while let Some(frame) = body.frame().await {
-        let Ok(frame) = frame else {
-            return Err(NoAnswer::AsEnded);
-        };
-        let Ok(data) = frame.into_data() else {
-            continue;
-        };
-        if first.len() + rest.len() + data.len() > RESPONSE_PAYLOAD_BYTES {
-            return Err(NoAnswer::Failure(Failure::ResponseTooLarge));
-        }
-        // Most bodies come in one piece, which need not be copied.
-        if first.is_empty() {
-            first = data;
-        } else {
-            rest.extend_from_slice(&data);
-        }
-    }
-    if rest.is_empty() {
-        return Ok(first);
-    }
-    let mut whole = BytesMut::with_capacity(first.len() + rest.len());
-    whole.extend_from_slice(&first);
-    whole.extend_from_slice(&rest);
-    Ok(whole.freeze())
 }
 
 pub(super) fn lost() -> ApiError {

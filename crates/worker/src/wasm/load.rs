@@ -30,7 +30,7 @@ pub(crate) enum Unready {
 }
 
 /// A deployment that is ready.
-pub(crate) struct Loaded {
+pub(crate) struct Ready {
     pub(crate) guest: Arc<Guest>,
     /// How long the caller waited for it.
     pub(crate) waited: Duration,
@@ -57,7 +57,7 @@ impl Components {
     pub(crate) async fn load(
         &self,
         deployment: &Arc<Deployment>,
-    ) -> Result<Option<Loaded>, Unready> {
+    ) -> Result<Option<Ready>, Unready> {
         let began = Instant::now();
         // What must be a component need not be unpacked, as long as it is compiled.
         let source = match deployment.configuration.runtime.isolation() {
@@ -76,21 +76,12 @@ impl Components {
                 "This node can't run WebAssembly components; its log says why.".to_owned(),
             ));
         };
-        let slot = self.slot(deployment);
-        let made = slot
-            .guest
-            .get_or_try_init(|| self.make(options, deployment, source))
-            .await;
-        match made {
-            Ok(guest) => Ok(Some(Loaded {
-                guest: Arc::clone(guest),
-                waited: began.elapsed(),
-            })),
-            Err(unready) => {
-                self.remove(&slot);
-                Err(unready)
-            }
-        }
+        let make = || self.make(options, deployment, source);
+        let guest = self.loaded.get_or_load(deployment, make).await?;
+        Ok(Some(Ready {
+            guest,
+            waited: began.elapsed(),
+        }))
     }
 
     async fn make(

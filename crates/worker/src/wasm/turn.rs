@@ -15,7 +15,7 @@ use super::guest::Guest;
 use super::table::Components;
 use crate::failure::Failure;
 use crate::lanes::Lane;
-use crate::logs::{Conclusion, EnvironmentLog, Event};
+use crate::logs::{Conclusion, EnvironmentLog};
 
 /// A call that has begun. One that is dropped instead of ended, ends as abandoned by its caller.
 pub(super) struct Turn {
@@ -41,13 +41,8 @@ impl Turn {
         log_tail: bool,
         loading: Option<Duration>,
     ) -> Result<Self, ApiError> {
-        let counted = components.count()?;
-        let lane = guest.lanes.take();
-        lane.log.begin(&request_id, log_tail);
-        lane.log.platform(&Event::Start {
-            request_id: &request_id,
-            version: guest.deployment.version,
-        });
+        let counted = components.calls.count()?;
+        let lane = guest.lanes.begin(&request_id, log_tail);
         Ok(Self {
             guest,
             request_id,
@@ -137,9 +132,8 @@ impl Turn {
             Some(Fault::Function(failure)) => Conclusion::Failure(failure),
             Some(Fault::Platform(_)) => Conclusion::Error("Runtime.Unknown"),
         };
-        lane.log.conclude(&self.request_id, &report, conclusion);
-        let tail = lane.log.end(&self.request_id);
-        self.guest.lanes.give_back(lane.clone());
+        let lanes = &self.guest.lanes;
+        let tail = lanes.end(lane.clone(), &self.request_id, &report, conclusion);
         (report, tail)
     }
 }
