@@ -1,51 +1,39 @@
-//! One thing that is done to what has due times (schedules, deliveries of storage events): a job of the group's, and
-//! whether due times change with it.
-
-use std::sync::Arc;
+//! A job of the group's that answers who asked: its act, and what that changes besides the tables.
 
 use rusqlite::Connection;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::oneshot;
 
 use super::group::{Job, gone};
 use crate::contract::StoreError;
 
-/// A transaction, and what is told after it.
-pub(super) struct Work<'a> {
-    pub(super) connection: &'a Connection,
-    due_changed: &'a mut bool,
-}
+/// What an act changes in memory, and what is told of it.
+pub(super) trait Effects: Send {
+    /// Takes it back, for the transaction was undone. The act may be done again.
+    fn undo(&mut self);
 
-impl Work<'_> {
-    /// Something may be due earlier than before.
-    pub(super) fn due_changed(&mut self) {
-        *self.due_changed = true;
-    }
+    /// Tells of it, once the transaction is on disk.
+    fn tell(self);
 }
 
 /// A task on its way.
-pub(super) struct Task<A, F> {
+pub(super) struct Task<A, E, F> {
     act: F,
-    changed: Arc<Notify>,
-    due_changed: bool,
+    effects: E,
     answer: Option<A>,
     asker: oneshot::Sender<Result<A, StoreError>>,
 }
 
-impl<A, F> Task<A, F>
+impl<A, E, F> Task<A, E, F>
 where
-    F: FnMut(&mut Work<'_>) -> Result<A, StoreError>,
+    F: FnMut(&Connection, i64, &mut E) -> Result<A, StoreError>,
 {
-    /// The task, and where it answers. `act` may be done again if its transaction was undone; what it refuses, it refuses
-    /// before it writes.
-    pub(super) fn new(
-        act: F,
-        changed: Arc<Notify>,
-    ) -> (Self, oneshot::Receiver<Result<A, StoreError>>) {
+    /// The task, and where it answers. `act` gets the transaction and its number, and may be done again if that was
+    /// undone; what it refuses, it refuses before it writes.
+    pub(super) fn new(effects: E, act: F) -> (Self, oneshot::Receiver<Result<A, StoreError>>) {
         let (asker, answered) = oneshot::channel();
         let task = Self {
             act,
-            changed,
-            due_changed: false,
+            effects,
             answer: None,
             asker,
         };
@@ -53,31 +41,27 @@ where
     }
 }
 
-impl<A, F> Job for Task<A, F>
+impl<A, E, F> Job for Task<A, E, F>
 where
     A: Send,
-    F: FnMut(&mut Work<'_>) -> Result<A, StoreError> + Send,
+    E: Effects,
+    F: FnMut(&Connection, i64, &mut E) -> Result<A, StoreError> + Send,
 {
-    fn perform(&mut self, connection: &Connection, _sequence: i64) -> Result<(), StoreError> {
-        let mut work = Work {
-            connection,
-            due_changed: &mut self.due_changed,
-        };
-        self.answer = Some((self.act)(&mut work)?);
+    fn perform(&mut self, connection: &Connection, sequence: i64) -> Result<(), StoreError> {
+        self.answer = Some((self.act)(connection, sequence, &mut self.effects)?);
         Ok(())
     }
 
     fn undo(&mut self) {
-        self.due_changed = false;
+        self.effects.undo();
         self.answer = None;
     }
 
     fn answer(self: Box<Self>, result: Result<(), StoreError>) {
         let task = *self;
         let answer = result.and_then(|()| task.answer.ok_or_else(gone));
-        if answer.is_ok() && task.due_changed {
-            // One dispatcher waits, or will: a permit is kept for it.
-            task.changed.notify_one();
+        if answer.is_ok() {
+            task.effects.tell();
         }
         let _ = task.asker.send(answer);
     }

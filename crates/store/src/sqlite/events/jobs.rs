@@ -21,6 +21,7 @@ use crate::once::Once;
 use crate::sqlite::fault::corrupt;
 use crate::sqlite::group::Job;
 use crate::sqlite::once;
+use crate::sqlite::task::{Effects, Task};
 
 /// What all jobs share.
 #[derive(Debug)]
@@ -55,53 +56,20 @@ pub(super) struct Work<'a> {
 
 /// What is to be undone with the transaction, or told after it.
 #[derive(Debug, Default)]
-pub(super) struct Done {
+struct Done {
     changes: Changes,
     /// Functions that were new.
     new: Vec<i64>,
     news: Vec<(FunctionKey, Timestamp)>,
 }
 
-/// A job on its way.
-pub(super) struct Running<A: Act> {
-    act: A,
+/// What a job does besides the tables, and what with.
+struct Told {
     shared: Arc<Shared>,
     done: Done,
-    answer: Option<A::Answer>,
-    asker: oneshot::Sender<Result<A::Answer, StoreError>>,
 }
 
-impl<A: Act> Running<A> {
-    /// The job, and where it answers.
-    pub(super) fn new(
-        act: A,
-        shared: Arc<Shared>,
-    ) -> (Self, oneshot::Receiver<Result<A::Answer, StoreError>>) {
-        let (asker, answered) = oneshot::channel();
-        let job = Self {
-            act,
-            shared,
-            done: Done::default(),
-            answer: None,
-            asker,
-        };
-        (job, answered)
-    }
-}
-
-impl<A: Act> Job for Running<A> {
-    fn perform(&mut self, connection: &Connection, sequence: i64) -> Result<(), StoreError> {
-        let mut books = self.shared.books();
-        let mut work = Work {
-            connection,
-            sequence,
-            books: &mut books,
-            done: &mut self.done,
-        };
-        self.answer = Some(self.act.act(&mut work)?);
-        Ok(())
-    }
-
+impl Effects for Told {
     fn undo(&mut self) {
         let mut books = self.shared.books();
         books.undo(&mut self.done.changes);
@@ -109,22 +77,33 @@ impl<A: Act> Job for Running<A> {
             books.remove(function);
         }
         self.done.news.clear();
-        self.answer = None;
     }
 
-    fn answer(self: Box<Self>, result: Result<(), StoreError>) {
-        let answer = match (result, self.answer) {
-            (Ok(()), Some(answer)) => Ok(answer),
-            (Ok(()), None) => Err(super::super::group::gone()),
-            (Err(error), _) => Err(error),
-        };
-        if answer.is_ok() {
-            for (function, due) in &self.done.news {
-                self.shared.news.tell(function, *due);
-            }
+    fn tell(self) {
+        for (function, due) in &self.done.news {
+            self.shared.news.tell(function, *due);
         }
-        let _ = self.asker.send(answer);
     }
+}
+
+/// The job that does `act`, and where it answers.
+pub(super) fn job<A: Act>(
+    mut act: A,
+    shared: Arc<Shared>,
+) -> (impl Job, oneshot::Receiver<Result<A::Answer, StoreError>>) {
+    let told = Told {
+        shared,
+        done: Done::default(),
+    };
+    Task::new(told, move |connection, sequence, told: &mut Told| {
+        let mut books = told.shared.books();
+        act.act(&mut Work {
+            connection,
+            sequence,
+            books: &mut books,
+            done: &mut told.done,
+        })
+    })
 }
 
 impl Work<'_> {

@@ -19,7 +19,7 @@ use hearth_types::name::FunctionKey;
 use hearth_types::time::Timestamp;
 
 use self::books::Books;
-use self::jobs::{Accept, Act, Forget, Purge, Reclaim, Redrive, Running, Settle, Shared, Take};
+use self::jobs::{Accept, Act, Forget, Purge, Reclaim, Redrive, Settle, Shared, Take};
 use self::news::News;
 use super::fault::sql;
 use super::file::{self, Kind};
@@ -118,7 +118,7 @@ impl SqliteEventStore {
 
     /// Queues a job that holds `bytes` of memory, and waits for its answer.
     async fn ask<A: Act + 'static>(&self, act: A, bytes: usize) -> Result<A::Answer, StoreError> {
-        let (job, answered) = Running::new(act, Arc::clone(&self.shared));
+        let (job, answered) = jobs::job(act, Arc::clone(&self.shared));
         self.group.queue(Box::new(job), bytes).await?;
         answered.await.map_err(|_| gone())?
     }

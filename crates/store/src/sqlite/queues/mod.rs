@@ -20,7 +20,7 @@ use hearth_types::name::{AccountId, Region};
 use hearth_types::time::Timestamp;
 
 use self::messages::Answer;
-use self::task::{Shared, Task, Work};
+use self::task::{Shared, Work};
 use super::fault::sql;
 use super::file::{self, Kind};
 use super::group::{Group, gone};
@@ -134,7 +134,7 @@ impl SqliteQueueStore {
         bytes: usize,
         act: impl FnMut(&mut Work<'_>) -> Result<A, StoreError> + Send + 'static,
     ) -> Result<A, StoreError> {
-        let (task, answered) = Task::new(act, now, Arc::clone(&self.shared));
+        let (task, answered) = task::task(now, Arc::clone(&self.shared), act);
         self.group.queue(Box::new(task), bytes).await?;
         answered.await.map_err(|_| gone())?
     }

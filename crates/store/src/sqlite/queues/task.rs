@@ -1,4 +1,4 @@
-//! One thing that is done to the queues: a job of the group's, its counts and whom it wakes.
+//! One thing that is done to the queues: its counts, and whom it wakes.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -9,7 +9,8 @@ use tokio::sync::oneshot;
 
 use crate::contract::StoreError;
 use crate::queues::{Delta, Tallies, Waiter};
-use crate::sqlite::group::{Job, gone};
+use crate::sqlite::group::Job;
+use crate::sqlite::task::{Effects, Task};
 
 /// Numbers that one transaction may give: its jobs (512) times the messages of a batch (10), and room.
 const NUMBERS: i64 = 1 << 14;
@@ -103,75 +104,48 @@ impl Work<'_> {
     }
 }
 
-/// A task on its way.
-pub(super) struct Task<A, F> {
-    act: F,
-    now: Timestamp,
+/// What a task does besides the tables, and what with.
+struct Told {
     shared: Arc<Shared>,
+    now: Timestamp,
     done: Done,
-    answer: Option<A>,
-    asker: oneshot::Sender<Result<A, StoreError>>,
 }
 
-impl<A, F> Task<A, F>
-where
-    F: FnMut(&mut Work<'_>) -> Result<A, StoreError>,
-{
-    /// The task, and where it answers. `act` may be done again if its transaction was undone; what it refuses, it refuses
-    /// before it writes.
-    pub(super) fn new(
-        act: F,
-        now: Timestamp,
-        shared: Arc<Shared>,
-    ) -> (Self, oneshot::Receiver<Result<A, StoreError>>) {
-        let (asker, answered) = oneshot::channel();
-        let task = Self {
-            act,
-            now,
-            shared,
-            done: Done::default(),
-            answer: None,
-            asker,
-        };
-        (task, answered)
-    }
-}
-
-impl<A, F> Job for Task<A, F>
-where
-    A: Send,
-    F: FnMut(&mut Work<'_>) -> Result<A, StoreError> + Send,
-{
-    fn perform(&mut self, connection: &Connection, sequence: i64) -> Result<(), StoreError> {
-        let mut state = self.shared.state();
-        let mut work = Work {
-            connection,
-            now: self.now,
-            state: &mut state,
-            sequence,
-            done: &mut self.done,
-        };
-        self.answer = Some((self.act)(&mut work)?);
-        Ok(())
-    }
-
+impl Effects for Told {
     fn undo(&mut self) {
         let mut state = self.shared.state();
         for delta in self.done.deltas.drain(..).rev() {
             state.tallies.apply(delta.inverse(), self.now);
         }
         self.done.wakes.clear();
-        self.answer = None;
     }
 
-    fn answer(self: Box<Self>, result: Result<(), StoreError>) {
-        let task = *self;
-        let answer = result.and_then(|()| task.answer.ok_or_else(gone));
-        if answer.is_ok() {
-            for queue in task.done.wakes {
-                task.shared.wake(queue);
-            }
+    fn tell(self) {
+        for queue in self.done.wakes {
+            self.shared.wake(queue);
         }
-        let _ = task.asker.send(answer);
     }
+}
+
+/// The task that does `act`, and where it answers.
+pub(super) fn task<A: Send>(
+    now: Timestamp,
+    shared: Arc<Shared>,
+    mut act: impl FnMut(&mut Work<'_>) -> Result<A, StoreError> + Send,
+) -> (impl Job, oneshot::Receiver<Result<A, StoreError>>) {
+    let told = Told {
+        shared,
+        now,
+        done: Done::default(),
+    };
+    Task::new(told, move |connection, sequence, told: &mut Told| {
+        let mut state = told.shared.state();
+        act(&mut Work {
+            connection,
+            now: told.now,
+            state: &mut state,
+            sequence,
+            done: &mut told.done,
+        })
+    })
 }

@@ -13,10 +13,10 @@ use hearth_types::time::Timestamp;
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 
+use super::due::{self, Work};
 use super::file::{self, Kind};
 use super::group::{Group as Writer, gone};
 use super::readers::Readers;
-use super::task::{Task, Work};
 use crate::contract::StoreError;
 use crate::schedules::{
     After, Due, Fate, Firing, Group, MOST_CLEARED, NewSchedule, Place, Schedule,
@@ -112,7 +112,7 @@ impl SqliteScheduleStore {
         &self,
         act: impl FnMut(&mut Work<'_>) -> Result<A, StoreError> + Send + 'static,
     ) -> Result<A, StoreError> {
-        let (task, answered) = Task::new(act, Arc::clone(&self.changed));
+        let (task, answered) = due::task(Arc::clone(&self.changed), act);
         self.writer.queue(Box::new(task), 0).await?;
         answered.await.map_err(|_| gone())?
     }

@@ -13,10 +13,10 @@ use hearth_types::time::Timestamp;
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 
+use super::due::{self, Work};
 use super::file::{self, Kind};
 use super::group::{Group as Writer, gone};
 use super::readers::Readers;
-use super::task::{Task, Work};
 use crate::contract::StoreError;
 use crate::storage::{
     Delivery, Knowledge, KnownObject, Notification, NotificationId, ObjectChange, StorageStoreError,
@@ -95,7 +95,7 @@ impl SqliteStorageStore {
         bytes: usize,
         act: impl FnMut(&mut Work<'_>) -> Result<A, StoreError> + Send + 'static,
     ) -> Result<A, StoreError> {
-        let (task, answered) = Task::new(act, Arc::clone(&self.changed));
+        let (task, answered) = due::task(Arc::clone(&self.changed), act);
         self.writer.queue(Box::new(task), bytes).await?;
         answered.await.map_err(|_| gone())?
     }
