@@ -6,15 +6,17 @@ use std::fmt;
 use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
 use bytes::Bytes;
-use hearth_sandbox::{Exit, Launcher, Mount, Network, Sandbox, Spec, StartCpu};
+use hearth_sandbox::{
+    Exit, Launcher, Mount, Network, OwnFolder, Sandbox, Spec, StartCpu, make_folder, program_folder,
+};
 use hearth_types::invoke::{Body, RequestId};
 use hearth_types::name::AccountId;
 use http::{HeaderValue, Method, Request};
@@ -320,7 +322,7 @@ impl Engines {
 
 impl Inner {
     /// Starts an engine and waits until it listens.
-    async fn launch(&self, account: &Account) -> Result<(Arc<Engine>, Folder), String> {
+    async fn launch(&self, account: &Account) -> Result<(Arc<Engine>, OwnFolder), String> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let secret = uuid::Uuid::new_v4().simple().to_string();
         let program = self
@@ -328,9 +330,9 @@ impl Inner {
             .get_or_try_init(|| blocking(provide(&self.options)))
             .await
             .map_err(|error| format!("provide the program: {error}"))?;
-        let folder = Folder(self.options.dir.join(number.to_string()));
+        let folder = OwnFolder::at(self.options.dir.join(number.to_string()));
         blocking({
-            let (path, secret) = (folder.0.clone(), secret.clone());
+            let (path, secret) = (folder.path().to_owned(), secret.clone());
             move || {
                 make_folder(&path, 0o755)?;
                 config::write(&path, &secret)
@@ -340,7 +342,7 @@ impl Inner {
         .map_err(|error| format!("write its folder: {error}"))?;
         let spec = Spec {
             name: format!("engine of {}", account.id),
-            code: folder.0.clone(),
+            code: folder.path().to_owned(),
             layers: None,
             mounts: vec![Mount {
                 source: program.clone(),
@@ -391,7 +393,7 @@ impl Inner {
 }
 
 /// Looks after an engine until its end. Nothing of it is left then.
-async fn live(inner: Arc<Inner>, account: Arc<Account>, engine: Arc<Engine>, folder: Folder) {
+async fn live(inner: Arc<Inner>, account: Arc<Account>, engine: Arc<Engine>, folder: OwnFolder) {
     let began = Instant::now();
     let needless = tokio::select! {
         exit = engine.sandbox.wait() => {
@@ -545,48 +547,20 @@ async fn listen(output: Option<OwnedFd>, account: Option<AccountId>) {
     }
 }
 
-/// A folder; removed when dropped.
-struct Folder(PathBuf);
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        if let Err(error) = fs::remove_dir_all(&self.0)
-            && error.kind() != io::ErrorKind::NotFound
-        {
-            tracing::warn!(path = %self.0.display(), %error, "remove an engine's folder");
-        }
-    }
-}
-
 /// Puts the program into a folder that holds nothing else, and removes what an earlier node left.
 fn provide(options: &Options) -> impl FnOnce() -> io::Result<PathBuf> + Send + 'static {
     let (dir, executable) = (options.dir.clone(), options.program.executable.clone());
     move || {
-        match fs::remove_dir_all(&dir) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        make_folder(&dir, 0o700)?;
-        let folder = dir.join("program");
-        make_folder(&folder, 0o755)?;
-        let program = folder.join(PROGRAM);
-        // 160 MB; the same file where that can be, as others than root read it.
-        let open = fs::metadata(&executable)?.permissions().mode() & 0o005 == 0o005;
-        if !open || fs::hard_link(&executable, &program).is_err() {
-            fs::copy(&executable, &program)?;
-            fs::set_permissions(&program, fs::Permissions::from_mode(0o755))?;
-        }
-        Ok(folder)
+        program_folder(&dir, PROGRAM, |program| {
+            // 160 MB; the same file where that can be, as others than root read it.
+            let open = fs::metadata(&executable)?.permissions().mode() & 0o005 == 0o005;
+            if open && fs::hard_link(&executable, program).is_ok() {
+                return Ok(());
+            }
+            fs::copy(&executable, program)?;
+            fs::set_permissions(program, fs::Permissions::from_mode(0o755))
+        })
     }
-}
-
-fn make_folder(path: &Path, mode: u32) -> io::Result<()> {
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(mode)
-        .create(path)?;
-    // Whatever the process's mask is.
-    fs::set_permissions(path, fs::Permissions::from_mode(mode))
 }
 
 async fn blocking<T: Send + 'static>(

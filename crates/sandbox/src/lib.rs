@@ -20,6 +20,7 @@
 mod cgroup;
 mod channel;
 mod error;
+mod folder;
 mod helper;
 mod inside;
 mod launcher;
@@ -32,6 +33,7 @@ mod spec;
 mod sys;
 
 pub use error::{LaunchError, StartError};
+pub use folder::{OwnFolder, make_folder, program_folder, remove_folder};
 pub use helper::run_launcher_if_asked;
 pub use launcher::{Launcher, LauncherOptions, probe};
 pub use network::Network;

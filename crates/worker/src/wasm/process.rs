@@ -3,11 +3,14 @@
 use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use hearth_sandbox::{DOOR_PORT, Exit, Mount, Network, Sandbox, Spec, StartCpu};
+use hearth_sandbox::{
+    DOOR_PORT, Exit, Mount, Network, OwnFolder, Sandbox, Spec, StartCpu, make_folder,
+    program_folder, remove_folder,
+};
 use hearth_types::name::AccountId;
 use hearth_wasm::process::{ARTEFACTS, Process, Settings};
 use tokio::io::AsyncReadExt as _;
@@ -52,7 +55,7 @@ const GREATEST_INTERVAL: Duration = Duration::from_secs(5);
 pub(super) struct Running {
     process: Process,
     sandbox: Sandbox,
-    folder: Folder,
+    folder: OwnFolder,
     memory_mib: u32,
 }
 
@@ -79,8 +82,8 @@ pub(super) async fn start(inner: &Inner, account: &AccountId) -> Result<Running,
         })
         .await
         .map_err(|error| format!("provide the program: {error}"))?;
-    let folder = Folder(options.dir.join(format!("{account}-{}", inner.number())));
-    make_folder(&folder.0, 0o755).map_err(|error| format!("make a folder: {error}"))?;
+    let folder = OwnFolder::at(options.dir.join(format!("{account}-{}", inner.number())));
+    make_folder(folder.path(), 0o755).map_err(|error| format!("make a folder: {error}"))?;
     let settings = Settings {
         node: ([127, 0, 0, 1], DOOR_PORT).into(),
         instances: INSTANCES,
@@ -90,7 +93,7 @@ pub(super) async fn start(inner: &Inner, account: &AccountId) -> Result<Running,
     let spec = Spec {
         name: format!("components of {account}"),
         // Mounted at `ARTEFACTS`.
-        code: folder.0.clone(),
+        code: folder.path().to_owned(),
         layers: None,
         mounts: vec![Mount {
             source: program.clone(),
@@ -129,7 +132,7 @@ pub(super) async fn start(inner: &Inner, account: &AccountId) -> Result<Running,
     for line in [&line, &way_out] {
         line.set_nodelay(true).map_err(broken)?;
     }
-    let process = Process::connect(line, way_out, folder.0.clone())
+    let process = Process::connect(line, way_out, folder.path().to_owned())
         .await
         .map_err(broken)?;
     Ok(Running {
@@ -224,54 +227,21 @@ async fn listen(output: Option<OwnedFd>, account: AccountId) {
     }
 }
 
-/// A folder of artefacts; removed when dropped.
-struct Folder(PathBuf);
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        if let Err(error) = fs::remove_dir_all(&self.0)
-            && error.kind() != io::ErrorKind::NotFound
-        {
-            tracing::warn!(path = %self.0.display(), %error, "remove an account's artefacts");
-        }
-    }
-}
-
 /// Copies the running program, whatever became of its file, to where processes can be given it; removes what an earlier
 /// node left.
 fn provide_program(dir: &Path) -> io::Result<PathBuf> {
-    match fs::remove_dir_all(dir) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    make_folder(dir, 0o700)?;
-    let folder = dir.join("program");
-    make_folder(&folder, 0o755)?;
-    let program = folder.join(PROGRAM);
-    fs::copy("/proc/self/exe", &program)?;
-    fs::set_permissions(&program, fs::Permissions::from_mode(0o755))?;
-    Ok(folder)
+    program_folder(dir, PROGRAM, |program| {
+        fs::copy("/proc/self/exe", program)?;
+        fs::set_permissions(program, fs::Permissions::from_mode(0o755))
+    })
 }
 
 /// Removes all folders.
 pub(super) async fn clear(dir: &Path) {
     let dir = dir.to_owned();
-    let removed = blocking(move || match fs::remove_dir_all(&dir) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    });
-    if let Err(error) = removed.await {
+    if let Err(error) = blocking(move || remove_folder(&dir)).await {
         tracing::warn!(%error, "remove the folder of accounts' processes");
     }
-}
-
-fn make_folder(path: &Path, mode: u32) -> io::Result<()> {
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(mode)
-        .create(path)?;
-    // Whatever the process's mask is.
-    fs::set_permissions(path, fs::Permissions::from_mode(mode))
 }
 
 async fn blocking<T: Send + 'static>(
