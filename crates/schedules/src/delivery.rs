@@ -16,6 +16,7 @@ use hearth_store::{EventStore, StoreError};
 use hearth_types::ApiError;
 use hearth_types::destination::Destination;
 use hearth_types::invoke::RequestId;
+use hearth_types::lineage;
 use hearth_types::name::{FunctionKey, Qualifier};
 use hearth_types::time::Timestamp;
 use sha2::{Digest as _, Sha256};
@@ -108,15 +109,6 @@ fn digest<const N: usize>(firing: &Firing, what: &str) -> [u8; N] {
     let mut part = [0; N];
     part.copy_from_slice(&whole[..N]);
     part
-}
-
-/// A trace of its own: nobody's request has led to a firing.
-fn trace(firing: &Firing, now: Timestamp) -> String {
-    let (root, parent) = (digest::<12>(firing, "root"), digest::<8>(firing, "parent"));
-    // Four bytes of seconds last until 2106.
-    let seconds = (now.as_millis() / 1_000) as u32;
-    let (root, parent) = (hex::encode(root), hex::encode(parent));
-    format!("Root=1-{seconds:08x}-{root};Parent={parent};Sampled=0")
 }
 
 /// What makes a firing happen once. First attempts of a schedule rise in time and are one series; one that is tried again
@@ -280,7 +272,8 @@ fn event(
         qualifier,
         payload: Bytes::from(payload::of(firing)),
         client_context: None,
-        trace_id: trace(firing, now),
+        // Of its own: nobody's request has led to a firing.
+        trace_id: lineage::new_trace(false, now, digest(firing, "trace")),
         accepted: now,
         due: now,
     }

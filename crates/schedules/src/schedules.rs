@@ -149,6 +149,14 @@ pub(crate) fn state(enabled: bool) -> &'static str {
     if enabled { "ENABLED" } else { "DISABLED" }
 }
 
+/// A request to make or change a schedule, read.
+struct Asked {
+    name: String,
+    group: String,
+    token: Option<Token>,
+    settings: Settings,
+}
+
 impl Schedules {
     /// The schedules of `store`, in the zones of `zones`.
     pub fn new(store: SqliteScheduleStore, zones: TimeZoneDatabase, clock: Clock) -> Self {
@@ -213,25 +221,41 @@ impl Schedules {
         }
     }
 
-    async fn create(&self, place: &Place, call: Call<'_>) -> Result<Value, ScheduleError> {
-        let name = name::check(call.name, "Name")?;
+    /// What a request wants a schedule to be.
+    async fn asked(&self, place: &Place, call: Call<'_>) -> Result<Asked, ScheduleError> {
+        let name = name::check(call.name, "Name")?.to_owned();
         let request: ScheduleRequest = call.read()?;
         let token = call.token(request.client_token.as_deref())?;
         let group = self
             .group_name(place, request.group_name.as_deref())
             .await?;
         let settings = self.settings(place, request)?;
+        Ok(Asked {
+            name,
+            group,
+            token,
+            settings,
+        })
+    }
+
+    async fn create(&self, place: &Place, call: Call<'_>) -> Result<Value, ScheduleError> {
+        let Asked {
+            name,
+            group,
+            token,
+            settings,
+        } = self.asked(place, call).await?;
         let now = self.now();
         self.check_future(&settings, now)?;
         let what = format!("Schedule {name}");
-        let arn = name::arn(place, &group, name);
+        let arn = name::arn(place, &group, &name);
         let zones = Arc::clone(&self.zones);
         let new = move |number| NewSchedule {
             settings: settings.clone(),
             next: first(&settings, &zones, now, number, now),
         };
         self.store
-            .create((place, group.clone(), name.to_owned()), new, token, now)
+            .create((place, group.clone(), name), new, token, now)
             .await
             .map_err(|error| ScheduleError::of(error, &group, &what))?;
         Ok(json!({ "ScheduleArn": arn }))
@@ -255,16 +279,15 @@ impl Schedules {
     }
 
     async fn update(&self, place: &Place, call: Call<'_>) -> Result<Value, ScheduleError> {
-        let name = name::check(call.name, "Name")?;
-        let request: ScheduleRequest = call.read()?;
-        let token = call.token(request.client_token.as_deref())?;
-        let group = self
-            .group_name(place, request.group_name.as_deref())
-            .await?;
-        let settings = self.settings(place, request)?;
+        let Asked {
+            name,
+            group,
+            token,
+            settings,
+        } = self.asked(place, call).await?;
         let now = self.now();
         let what = format!("Schedule {name}");
-        let arn = name::arn(place, &group, name);
+        let arn = name::arn(place, &group, &name);
         let zones = Arc::clone(&self.zones);
         let change = move |schedule: &Schedule| {
             let next = if is_due_alike(&schedule.settings, &settings) {
@@ -278,7 +301,7 @@ impl Schedules {
             (settings.clone(), next)
         };
         self.store
-            .update((place, group.clone(), name.to_owned()), change, token, now)
+            .update((place, group.clone(), name), change, token, now)
             .await
             .map_err(|error| ScheduleError::of(error, &group, &what))?;
         Ok(json!({ "ScheduleArn": arn }))

@@ -99,11 +99,7 @@ pub(super) async fn run(
         }
         NotificationCommand::Rm { name } => {
             client.lambda("DELETE", one(&name), None).await?;
-            if connection.json {
-                output::print_json(&json!({ "Deleted": name }));
-            } else {
-                output::note(&format!("removed notification {name}"));
-            }
+            output::said(connection.json, "removed notification", "Deleted", &name);
         }
     }
     Ok(Done::Ok)

@@ -59,6 +59,15 @@ pub(crate) fn note(text: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{text}");
 }
 
+/// Says what became of `name`: as JSON, a `member` with it, for scripts.
+pub(crate) fn said(json: bool, what: &str, member: &str, name: &str) {
+    if json {
+        print_json(&serde_json::json!({ member: name }));
+    } else {
+        note(&format!("{what} {name}"));
+    }
+}
+
 /// Prints an error, with a hint where there is something to try.
 pub(crate) fn error(error: &CallError) {
     match error {

@@ -244,7 +244,7 @@ pub(super) async fn run(
         }
         RouteCommand::Rm { name } => {
             client.lambda("DELETE", one(ROUTES, &name), None).await?;
-            said(connection, "removed route", "Deleted", &name);
+            output::said(connection.json, "removed route", "Deleted", &name);
         }
         RouteCommand::Key(command) => keys(client, connection, command).await?,
     }
@@ -287,16 +287,16 @@ async fn keys(
         KeyCommand::Enable { name } => {
             let body = json!({ "Enabled": true });
             client.lambda("PUT", one(KEYS, &name), Some(&body)).await?;
-            said(connection, "enabled key", "Enabled", &name);
+            output::said(connection.json, "enabled key", "Enabled", &name);
         }
         KeyCommand::Disable { name } => {
             let body = json!({ "Enabled": false });
             client.lambda("PUT", one(KEYS, &name), Some(&body)).await?;
-            said(connection, "disabled key", "Disabled", &name);
+            output::said(connection.json, "disabled key", "Disabled", &name);
         }
         KeyCommand::Rm { name } => {
             client.lambda("DELETE", one(KEYS, &name), None).await?;
-            said(connection, "deleted key", "Deleted", &name);
+            output::said(connection.json, "deleted key", "Deleted", &name);
         }
     }
     Ok(())
@@ -304,14 +304,6 @@ async fn keys(
 
 fn one(list: &str, name: &str) -> String {
     format!("{list}/{}", encode(name))
-}
-
-fn said(connection: &Connection, what: &str, member: &str, name: &str) {
-    if connection.json {
-        output::print_json(&json!({ member: name }));
-    } else {
-        output::note(&format!("{what} {name}"));
-    }
 }
 
 /// What to do about an error that the API words for everybody.

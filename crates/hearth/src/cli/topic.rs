@@ -92,11 +92,7 @@ pub(super) async fn run(
         }
         TopicCommand::Rm { name } => {
             client.lambda("DELETE", one(&name), None).await?;
-            if connection.json {
-                output::print_json(&json!({ "Deleted": name }));
-            } else {
-                output::note(&format!("removed topic {name}"));
-            }
+            output::said(connection.json, "removed topic", "Deleted", &name);
         }
     }
     Ok(Done::Ok)
