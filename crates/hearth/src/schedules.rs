@@ -5,10 +5,9 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use hearth_queues::Queues;
-use hearth_registry::{Registry, Scope};
+use hearth_registry::Registry;
 use hearth_schedules::{Delivery, Dispatcher, Schedules, time_zones};
 use hearth_store::{EventStore, ScheduleBounds, SqliteScheduleStore};
-use hearth_types::arn::FunctionRef;
 
 use crate::events;
 
@@ -28,24 +27,8 @@ pub(crate) fn dispatcher(
     queues: Queues,
 ) -> Dispatcher {
     let functions = Arc::new(move |key: &_, qualifier: Option<&_>| {
-        let hearth_types::name::FunctionKey {
-            account,
-            region,
-            name,
-        } = key;
-        let scope = Scope {
-            account: account.clone(),
-            region: region.clone(),
-        };
-        let function = FunctionRef {
-            account: None,
-            region: None,
-            name: name.clone(),
-            qualifier: None,
-        };
         // Whichever of an alias's versions: it is drawn anew when the event is run.
-        let found = registry.resolve(&scope, &function, qualifier, 0.0);
-        found.map(drop)
+        registry.resolve_key(key, qualifier, 0.0).map(drop)
     });
     Dispatcher::new(schedules, Delivery::new(queue, queues, functions))
 }

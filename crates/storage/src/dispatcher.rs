@@ -7,15 +7,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::future::join_all;
 use hearth_queues::wire::SendMessage;
-use hearth_registry::Scope;
 use hearth_store::events::Event;
 use hearth_store::once::Once;
 use hearth_store::storage::Delivery;
 use hearth_store::{EventStore, StoreError};
-use hearth_types::arn::FunctionRef;
 use hearth_types::destination::Destination;
 use hearth_types::invoke::RequestId;
-use hearth_types::name::FunctionKey;
+use hearth_types::lineage;
 use hearth_types::time::Timestamp;
 use sha2::{Digest as _, Sha256};
 use tokio_util::sync::CancellationToken;
@@ -134,21 +132,10 @@ impl Dispatcher {
         let once = once(delivery, now);
         match delivery.told.target.parse() {
             Ok(Destination::Function { key, qualifier }) => {
-                let FunctionKey {
-                    account,
-                    region,
-                    name,
-                } = key.clone();
-                let function = FunctionRef {
-                    account: None,
-                    region: None,
-                    name,
-                    qualifier: None,
-                };
+                // Whichever of an alias's versions: it is drawn anew when the event is run.
                 let registry = &self.storage.0.options.registry;
-                let scope = Scope { account, region };
                 registry
-                    .resolve(&scope, &function, qualifier.as_ref(), 0.0)
+                    .resolve_key(&key, qualifier.as_ref(), 0.0)
                     .map_err(|error| error.message.into_owned())?;
                 let event = Event {
                     id: request_id(delivery),
@@ -156,7 +143,8 @@ impl Dispatcher {
                     qualifier,
                     payload: Bytes::from(body),
                     client_context: None,
-                    trace_id: trace(delivery, now),
+                    // Of its own: nobody's request has led to it, as far as anybody knows.
+                    trace_id: lineage::new_trace(false, now, digest(delivery, "trace")),
                     accepted: now,
                     due: now,
                 };
@@ -208,16 +196,4 @@ fn digest<const N: usize>(delivery: &Delivery, what: &str) -> [u8; N] {
 /// A delivery's own number: the same for all its attempts.
 fn request_id(delivery: &Delivery) -> RequestId {
     RequestId::from_random(digest(delivery, "request"))
-}
-
-/// A trace of its own: nobody's request has led to it, as far as anybody knows.
-fn trace(delivery: &Delivery, now: Timestamp) -> String {
-    let (root, parent) = (
-        digest::<12>(delivery, "root"),
-        digest::<8>(delivery, "parent"),
-    );
-    // Four bytes of seconds last until 2106.
-    let seconds = (now.as_millis() / 1_000) as u32;
-    let (root, parent) = (hex::encode(root), hex::encode(parent));
-    format!("Root=1-{seconds:08x}-{root};Parent={parent};Sampled=0")
 }

@@ -8,7 +8,6 @@ use hearth_store::StoreError;
 use hearth_store::storage::{
     Notification, NotificationId, NotificationSettings, StorageStoreError,
 };
-use hearth_types::arn::FunctionRef;
 use hearth_types::destination::Destination;
 use hearth_types::name::BucketName;
 use hearth_types::wire::notification::{
@@ -145,15 +144,9 @@ impl Storage {
                 if (&key.account, &key.region) != (&scope.account, &scope.region) {
                     return Err(invalid(FAR));
                 }
-                let function = FunctionRef {
-                    account: None,
-                    region: None,
-                    name: key.name.clone(),
-                    qualifier: None,
-                };
                 // Whichever of an alias's versions: it is drawn anew when the event is run.
                 let registry = &self.0.options.registry;
-                let found = registry.resolve(scope, &function, qualifier.as_ref(), 0.0);
+                let found = registry.resolve_key(key, qualifier.as_ref(), 0.0);
                 found.map_err(|error| invalid(&error.message))?;
             }
             Destination::Queue(id) => {
