@@ -173,15 +173,19 @@ def test_what_changed_while_no_node_ran_is_told(watched, folder):
     assert sorted(told.events()) == sorted([created("changes"), removed("goes"), created("new")])
 
 
-def test_kills_in_the_middle_lose_nothing(watched, folder):
+def test_kills_in_the_middle_lose_nothing(watched, folder, tmp_path):
     told = Told(watched, "told")
     add(watched, "all")
     names = [f"{i % 7}/{i:03}" for i in range(500)]
 
     def drop():
+        # Each comes whole: this process may pause in the middle of writing one, and a node that has just started can't know
+        # that somebody still writes.
+        whole = tmp_path / "whole"
         for name in names:
             (folder / name).parent.mkdir(exist_ok=True)
-            (folder / name).write_text(name)
+            whole.write_text(name)
+            whole.rename(folder / name)
 
     writer = threading.Thread(target=drop)
     writer.start()
