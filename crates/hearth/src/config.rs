@@ -391,6 +391,9 @@ impl Config {
             Some(data) => data.clone(),
             None => default_data_dir()?,
         };
+        // What sandboxes are given must be named so, and much of it lies in there.
+        let data = std::path::absolute(&data)
+            .with_context(|| format!("find the data folder {}", data.display()))?;
         let file = match &args.config {
             Some(path) => read_file(path)?,
             None => match data.join("hearth.toml") {
@@ -614,6 +617,13 @@ mod tests {
         assert_eq!(config.listen, listen);
         assert_eq!(config.account.as_str(), "111111111111");
         assert_eq!(config.logs.age_days, 7);
+    }
+
+    #[test]
+    fn a_data_folder_is_named_from_the_root_on() {
+        let config = Config::resolve(&args(Path::new("some/folder"))).unwrap();
+        assert_eq!(config.data, std::path::absolute("some/folder").unwrap());
+        assert!(config.data.is_absolute());
     }
 
     #[test]

@@ -62,8 +62,7 @@ impl Shared {
             let walls = Arc::clone(&walls);
             let options = hearth_isolates::Options {
                 program: isolates.program,
-                // What is mounted must be named so.
-                dir: std::path::absolute(&isolates.dir).unwrap_or(isolates.dir),
+                dir: isolates.dir,
                 memory_mib: isolates.memory_mib,
                 keep: options.keep_warm,
             };

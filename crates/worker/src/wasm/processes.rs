@@ -73,9 +73,7 @@ struct Health {
 
 impl Processes {
     /// None is started yet.
-    pub(crate) fn new(mut options: ProcessOptions, walls: Arc<Walls>, keep_warm: Duration) -> Self {
-        // What is mounted must be named so. Without a working folder it was absolute before, or can't be used.
-        options.dir = std::path::absolute(&options.dir).unwrap_or(options.dir);
+    pub(crate) fn new(options: ProcessOptions, walls: Arc<Walls>, keep_warm: Duration) -> Self {
         Self(Arc::new(Inner {
             options,
             walls,
