@@ -48,7 +48,7 @@ def test_hearth_from_deploy_to_rm(node, source, name):
 
 
 def test_logs_can_be_followed(node, source, name):
-    node.hearth("deploy", source, "--name", name)
+    node.hearth("deploy", source, "--name", name, "--memory", "512", "--timeout", "30")
     follower = subprocess.Popen(
         [BINARY, "logs", name, "--follow", "--data-folder", node.data], stdout=subprocess.PIPE, text=True
     )
@@ -64,7 +64,7 @@ def test_logs_can_be_followed(node, source, name):
 
 def test_exit_codes_and_hints(node, source, name, tmp_path):
     (source / "app.py").write_text("def handler(e, c):\n    raise ValueError('no')\n")
-    node.hearth("deploy", source, "--name", name)
+    node.hearth("deploy", source, "--name", name, "--memory", "512", "--timeout", "30")
     failed = node.hearth("invoke", name, check=False)
     assert failed.returncode == 3 and json.loads(failed.stdout)["errorType"] == "ValueError"
     missing = node.hearth("invoke", "none-such", check=False)

@@ -102,14 +102,14 @@ def test_ten_meet_in_one_environment_and_an_eleventh_starts_a_second(node, funct
         assert payload["n"] == n and payload["id"] == answer["ResponseMetadata"]["RequestId"]
         assert payload["most"] == "10" and 0 < payload["left"] <= 20_000
     assert len({payload["me"] for payload, _ in answers}) == 1
-    # Ten that wait for each other fill the first, so that what comes beside them finds no place there.
+    # Ten fill the first, or nine and one of those that come beside them: the eleventh finds no place there.
     with ThreadPoolExecutor(1) as pool:
         beside = pool.submit(all_at_once, node, function, [{"sleep": 3, "n": n} for n in range(10)])
         lam = node.client("lambda", max_pool_connections=64)
         seen = set()
         while not beside.done():
             seen.add(invoke(lam, function, {"n": "other"})[0]["me"])
-        assert len({payload["me"] for payload, _ in beside.result()}) == 1
+        seen |= {payload["me"] for payload, _ in beside.result()}
     assert seen - {answers[0][0]["me"]}, "a second one served what the first had no place for"
 
 

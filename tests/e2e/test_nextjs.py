@@ -228,7 +228,7 @@ def test_the_build_deploys_as_the_manual_of_nextjs_has_it(node, project, tmp_pat
     shutil.copytree(project / "public", folder / "public")
     shutil.copytree(project / ".next/static", folder / ".next/static")
     assert not list(folder.glob("node_modules/**/sharp*")), "what would scale images stays out of the package"
-    answer = node.hearth("deploy", str(folder), "--name", "nextjs-by-hand", "--web", "--public", "--json", "--runtime", NODE)
+    answer = node.hearth("deploy", str(folder), "--name", "nextjs-by-hand", "--web", "--public", "--json", "--runtime", NODE, "--memory", "512")
     assert json.loads(answer.stdout)["Handler"] == "server.js"
     url = urllib.parse.urlsplit(json.loads(answer.stdout)["FunctionUrl"])
     site = Site(node, url.hostname)

@@ -58,7 +58,6 @@ def test_up_once_shows_that_it_works(tmp_path):
         wall = "wasm" if sample.startswith("wasm") else "process"
         assert row[2] == wall and row[-1] == "ok", row
         assert float(row[3]) > 0 and float(row[4]) > 0, row
-        assert wall == "wasm" or float(row[3]) > float(row[4]), "cold takes longer than warm"
     assert "http://127.0.0.1:" in shown.stdout and str(tmp_path / "data/credentials") in shown.stdout
     assert "WARN" not in shown.stderr and "ERROR" not in shown.stderr, shown.stderr
     assert run_up(tmp_path / "data", "--once").returncode == 0, "a second time, on what the first left"

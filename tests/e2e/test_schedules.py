@@ -52,7 +52,7 @@ def queue(node, name, **attributes):
 def make(scheduler, name, target, expression=None, **options):
     request = {
         "Name": name,
-        "ScheduleExpression": expression or at(2),
+        "ScheduleExpression": expression or at(3),
         "FlexibleTimeWindow": OFF,
         "Target": {"RoleArn": ROLE, **target},
         **options,
@@ -66,7 +66,7 @@ def test_a_function_runs_with_its_input_and_the_schedule_goes(node, scheduler, l
     lam.create_alias(FunctionName=name, Name="live", FunctionVersion="1")
     attributes = ["schedule-arn", "scheduled-time", "execution-id", "attempt-number"]
     given = json.dumps({a: f"<aws.scheduler.{a}>" for a in attributes})
-    expression = at(1)
+    expression = at(3)
     arn = make(scheduler, name, {"Arn": f"{function}:live", "Input": given}, expression, ActionAfterCompletion="DELETE")
     assert arn == f"arn:aws:scheduler:us-east-1:000000000000:schedule/default/{name}"
 
@@ -124,7 +124,7 @@ def test_a_firing_that_is_given_up_goes_to_its_dead_letter_queue(new_node, name)
         "RetryPolicy": {"MaximumRetryAttempts": 0},
         "DeadLetterConfig": {"Arn": arn_of("dead")},
     }
-    expression = at(1)
+    expression = at(3)
     arn = make(scheduler, name, target, expression)
     [message] = wait_until(taken, "the dead letter")
     assert message["Body"] == "lost"
@@ -143,7 +143,7 @@ def test_a_firing_that_is_given_up_goes_to_its_dead_letter_queue(new_node, name)
 
 
 def test_a_firing_is_tried_again_until_its_target_is_there(node, scheduler, name):
-    make(scheduler, name, {"Arn": arn_of(name), "Input": "attempt <aws.scheduler.attempt-number>"}, at(1))
+    make(scheduler, name, {"Arn": arn_of(name), "Input": "attempt <aws.scheduler.attempt-number>"}, at(3))
     # The queue is made once the first attempt has failed: the schedule is over then.
     wait_until(lambda: listed(node, name)["Last"], "the first attempt")
     taken = queue(node, name)
@@ -159,7 +159,7 @@ def listed(node, name):
 def test_what_is_due_while_the_node_is_down_is_fired_once_at_its_start(new_node, name):
     node = new_node()
     taken = queue(node, "work", VisibilityTimeout="600")
-    expression = at(2)
+    expression = at(3)
     make(node.client("scheduler"), name, {"Arn": arn_of("work"), "Input": "<aws.scheduler.scheduled-time>"}, expression)
     node.kill()
     due = datetime.fromisoformat(expression[3:-1] + "+00:00")
@@ -329,7 +329,7 @@ def test_the_aws_command_line(new_node):
     assert aws("list-tags-for-resource", "--resource-arn", group)["Tags"] == [{"Key": "team", "Value": "ops"}]
     target = json.dumps({"Arn": arn_of("work"), "RoleArn": ROLE, "Input": "hello"})
     common = ["--flexible-time-window", "Mode=OFF", "--target", target, "--group-name", "nightly"]
-    made = aws("create-schedule", "--name", "job", "--schedule-expression", at(2), *common)
+    made = aws("create-schedule", "--name", "job", "--schedule-expression", at(3), *common)
     assert made["ScheduleArn"].endswith(":schedule/nightly/job")
     [message] = wait_until(taken, "the message")
     assert message["Body"] == "hello"

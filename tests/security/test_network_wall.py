@@ -127,7 +127,7 @@ def node(world, tmp_path_factory):
 @pytest.fixture(scope="module")
 def lam(node):
     lam = node.client("lambda")
-    create(lam, "net", zipped({"probes.py": PROBES}), Handler="probes.handler", Timeout=60, MemorySize=512)
+    create(lam, "net", zipped({"probes.py": PROBES}), Handler="probes.handler", Timeout=60, MemorySize=1769)
     return lam
 
 
@@ -192,7 +192,7 @@ def test_names_of_internal_addresses_do_resolve(lam, canary):
 
 
 def test_other_environments_are_not_reached(lam, canary):
-    create(lam, "net-neighbour", zipped({"probes.py": PROBES}), Handler="probes.handler", Timeout=60, MemorySize=256)
+    create(lam, "net-neighbour", zipped({"probes.py": PROBES}), Handler="probes.handler", Timeout=60, MemorySize=1769)
     addresses, _ = invoke(lam, "net-neighbour", {"ask": "listen", "port": 8080})
     assert addresses
     facts = {**facts_of(canary), "any_answer": True}
@@ -204,7 +204,7 @@ def test_other_environments_are_not_reached(lam, canary):
 
 
 def test_without_a_network_nothing_is_reached(lam, canary):
-    create(lam, "net-none", zipped({"probes.py": PROBES}), Handler="probes.handler", Timeout=60, MemorySize=256, Tags={"hearth:network": "none"})
+    create(lam, "net-none", zipped({"probes.py": PROBES}), Handler="probes.handler", Timeout=60, MemorySize=1769, Tags={"hearth:network": "none"})
     targets = [[host, PORT] for host in [PUBLIC, PUBLIC_6, "public.test", *HOSTS, *METADATA, *PRIVATE] if host != "gateway"]
     for kind in ("connect", "datagram"):
         outcomes = tried(lam, "net-none", kind, targets, facts_of(canary, 1))
@@ -215,7 +215,7 @@ def test_without_a_network_nothing_is_reached(lam, canary):
 def test_allowed_ranges_open_nothing_else(world, tmp_path_factory, canary):
     with network_node(tmp_path_factory.mktemp("allowing"), "allowed_private = ['10.20.30.0/24', '11.99.88.0/24']\n") as node:
         lam = node.client("lambda")
-        create(lam, "net-allowed", zipped({"probes.py": PROBES}), Handler="probes.handler", Timeout=60, MemorySize=256)
+        create(lam, "net-allowed", zipped({"probes.py": PROBES}), Handler="probes.handler", Timeout=60, MemorySize=1769)
         targets = [[host, PORT] for host in ["10.20.30.2", *HOSTS, *METADATA, *PRIVATE[1:]]]
         outcomes = tried(lam, "net-allowed", "connect", targets, facts_of(canary))
         assert reached(outcomes) == [str(targets[0])], outcomes
