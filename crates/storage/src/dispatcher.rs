@@ -97,8 +97,17 @@ impl Dispatcher {
                 return store.next_due().await;
             }
             let ends = join_all(due.into_iter().map(|delivery| async move {
-                let end = self.attempt(&delivery, now).await;
-                (delivery.number, end)
+                match delivery {
+                    Ok(delivery) => (delivery.number, self.attempt(&delivery, now).await),
+                    Err(number) => {
+                        // Nobody knows any more whom to tell of what.
+                        tracing::error!(
+                            number,
+                            "a storage event was damaged on the disk, and is given up"
+                        );
+                        (number, None)
+                    }
+                }
             }));
             store.settle(ends.await).await?;
         }

@@ -218,11 +218,15 @@ impl SqliteStorageStore {
         .await?
     }
 
-    /// Notifications that are due, first those that are due first.
+    /// Notifications that are due, first those that are due first. One that is not what was taken in has only its number.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<Delivery>, StoreError> {
+    pub async fn due(
+        &self,
+        now: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<Result<Delivery, i64>>, StoreError> {
         self.readers
             .read(move |connection| rows::due(connection, now, limit))
             .await

@@ -2,8 +2,9 @@
 
 use hearth_types::name::BucketName;
 use hearth_types::time::Timestamp;
-use rusqlite::Connection;
 use rusqlite::types::Type;
+use rusqlite::{Connection, Row};
+use sha2::{Digest as _, Sha256};
 
 use crate::contract::StoreError;
 use crate::sqlite::fault::corrupt;
@@ -116,7 +117,7 @@ pub(super) fn objects(
     bucket: &BucketName,
     at: &str,
 ) -> Result<Vec<KnownObject>, StoreError> {
-    let read = |row: &rusqlite::Row<'_>| {
+    let read = |row: &Row<'_>| {
         Ok(KnownObject {
             key: row.get(0)?,
             stamp: row.get(1)?,
@@ -216,34 +217,59 @@ pub(super) fn insert_delivery(
 ) -> Result<(), StoreError> {
     execute(
         connection,
-        "INSERT INTO deliveries (accepted, due, failed, target, record) VALUES (?1, ?1, 0, ?2, ?3)",
-        (now.as_millis(), &delivery.target, &delivery.record),
+        "INSERT INTO deliveries (accepted, due, failed, checksum, target, record) VALUES (?1, ?1, 0, ?2, ?3, ?4)",
+        (
+            now.as_millis(),
+            checksum(now, delivery),
+            &delivery.target,
+            &delivery.record,
+        ),
     )
     .map(drop)
 }
 
+/// Those that are due; of one that is not what was written, its number.
 pub(super) fn due(
     connection: &Connection,
     now: Timestamp,
     limit: usize,
-) -> Result<Vec<Delivery>, StoreError> {
+) -> Result<Vec<Result<Delivery, i64>>, StoreError> {
     collect(
         connection,
-        "SELECT number, accepted, failed, target, record FROM deliveries WHERE due <= ?1
+        "SELECT number, accepted, failed, checksum, target, record FROM deliveries WHERE due <= ?1
          ORDER BY due, number LIMIT ?2",
         (now.as_millis(), limit),
         |row| {
-            Ok(Delivery {
-                number: row.get(0)?,
-                accepted: Timestamp::from_millis(row.get(1)?),
-                failed: row.get(2)?,
-                told: NewDelivery {
-                    target: row.get(3)?,
-                    record: row.get(4)?,
-                },
-            })
+            let number = row.get(0)?;
+            // A column of another type, or text that is none: as good as a wrong checksum.
+            Ok(read_delivery(number, row).ok().flatten().ok_or(number))
         },
     )
+}
+
+/// A delivery, if it is what was written.
+fn read_delivery(number: i64, row: &Row<'_>) -> rusqlite::Result<Option<Delivery>> {
+    let delivery = Delivery {
+        number,
+        accepted: Timestamp::from_millis(row.get(1)?),
+        failed: row.get(2)?,
+        told: NewDelivery {
+            target: row.get(4)?,
+            record: row.get(5)?,
+        },
+    };
+    let is_whole = row.get::<_, Vec<u8>>(3)? == checksum(delivery.accepted, &delivery.told);
+    Ok(Some(delivery).filter(|_| is_whole))
+}
+
+/// Over what is told.
+fn checksum(accepted: Timestamp, told: &NewDelivery) -> [u8; 32] {
+    let mut digest = Sha256::new();
+    digest.update(accepted.as_millis().to_le_bytes());
+    digest.update((told.target.len() as u64).to_le_bytes());
+    digest.update(&told.target);
+    digest.update(&told.record);
+    digest.finalize().into()
 }
 
 pub(super) fn next_due(connection: &Connection) -> Result<Option<Timestamp>, StoreError> {

@@ -41,12 +41,13 @@ CREATE TABLE marks (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX marks_by_age ON marks (until);
 
--- Notifications on their way.
+-- Notifications on their way. `checksum` is over what is told: when it was taken in, the target and the record.
 CREATE TABLE deliveries (
     number   INTEGER PRIMARY KEY AUTOINCREMENT,
     accepted INTEGER NOT NULL,
     due      INTEGER NOT NULL,
     failed   INTEGER NOT NULL,
+    checksum BLOB NOT NULL,
     target   TEXT NOT NULL,
     record   TEXT NOT NULL
 ) STRICT;
