@@ -22,6 +22,17 @@ pub(crate) struct Access {
 impl Access {
     /// The bytes of a signed request. The signature holds for five minutes: longer than a measurement.
     pub(crate) fn signed(&self, method: &str, path: &str, body: &[u8]) -> anyhow::Result<Vec<u8>> {
+        self.signed_with(method, path, &[], body)
+    }
+
+    /// The same with headers besides, which are signed as well.
+    pub(crate) fn signed_with(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> anyhow::Result<Vec<u8>> {
         let url = format!("http://{}{path}", self.address);
         let identity = Credentials::new(&self.key_id, &self.secret, None, None, "bench").into();
         let parameters = v4::SigningParams::builder()
@@ -32,15 +43,19 @@ impl Access {
             .settings(SigningSettings::default())
             .build()?
             .into();
-        let request =
-            SignableRequest::new(method, &url, std::iter::empty(), SignableBody::Bytes(body))?;
+        let request = SignableRequest::new(
+            method,
+            &url,
+            headers.iter().copied(),
+            SignableBody::Bytes(body),
+        )?;
         let (instructions, _) = sign(request, &parameters)?.into_parts();
         let mut head = format!(
             "{method} {path} HTTP/1.1\r\nhost: {}\r\ncontent-length: {}\r\n",
             self.address,
             body.len()
         );
-        for (name, value) in instructions.headers() {
+        for (name, value) in headers.iter().copied().chain(instructions.headers()) {
             head += &format!("{name}: {value}\r\n");
         }
         Ok([head.as_bytes(), b"\r\n", body].concat())

@@ -16,7 +16,7 @@ pub(crate) struct Target {
     pub(crate) address: SocketAddr,
     /// The whole request, head and body: the same for every target's every call, so that the caller costs nothing.
     pub(crate) request: Arc<[u8]>,
-    /// A part of every right answer's body.
+    /// A part of every right answer's body; empty where a success says enough.
     pub(crate) expected: Arc<[u8]>,
 }
 
@@ -130,6 +130,39 @@ pub(crate) async fn run_on(
     Ok(sample)
 }
 
+/// Something else than HTTP that sends and waits for an answer, on a connection of its own.
+pub(crate) trait Sender: Send + 'static {
+    /// Sends once, and waits until that is confirmed.
+    fn send(&mut self) -> impl Future<Output = anyhow::Result<()>> + Send;
+}
+
+/// Has each of them send over and over for `duration`.
+pub(crate) async fn run_senders(
+    senders: Vec<impl Sender>,
+    duration: Duration,
+) -> anyhow::Result<Sample> {
+    let start = Instant::now();
+    let tasks: Vec<_> = senders
+        .into_iter()
+        .map(|mut sender| {
+            tokio::spawn(async move {
+                let mut latencies = Vec::new();
+                while start.elapsed() < duration {
+                    let sent = Instant::now();
+                    sender.send().await?;
+                    latencies.push(sent.elapsed());
+                }
+                anyhow::Ok(latencies)
+            })
+        })
+        .collect();
+    let mut latencies = Vec::new();
+    for task in tasks {
+        latencies.extend(task.await.context("run a sender")??);
+    }
+    Ok(Sample::of(latencies, start.elapsed()))
+}
+
 async fn caller(
     until: Until,
     targets: Vec<Target>,
@@ -188,15 +221,12 @@ impl Connection {
     }
 
     /// Asks `target` and checks its answer.
-    async fn call(&mut self, target: &Target) -> anyhow::Result<Answered> {
+    pub(crate) async fn call(&mut self, target: &Target) -> anyhow::Result<Answered> {
         let answer = self.exchange(&target.request).await?;
         let contains = |needle: &[u8]| {
-            answer
-                .body
-                .windows(needle.len().max(1))
-                .any(|part| part == needle)
+            needle.is_empty() || answer.body.windows(needle.len()).any(|part| part == needle)
         };
-        if answer.status != 200 || !contains(&target.expected) {
+        if !(200..300).contains(&answer.status) || !contains(&target.expected) {
             bail!(
                 "answer {}: {}",
                 answer.status,
@@ -255,7 +285,7 @@ pub(crate) struct Answer<'a> {
 }
 
 /// What is left of a checked answer.
-struct Answered {
+pub(crate) struct Answered {
     close: bool,
     first_byte: Instant,
 }

@@ -7,12 +7,14 @@
 //! - [`processes`]: Python, Node.js and programs behind the process wall
 //! - [`wasm`]: components behind the WebAssembly wall
 //! - [`front_door`]: web servers, streams and routes behind the HTTP front door
+//! - [`events`]: asynchronous invocations, accepted and run
 //! - [`load`]: callers and their latencies
 //! - [`hearth`]: a node under test; [`api`]: its control operations, [`function_url`] and [`route`]: two of them
 //! - [`process`]: processes that are measured; [`floor`] and [`peers`]: those that several suites know
 //! - [`report`]: lines of a table, rounds and medians, a plot
 
 mod api;
+mod events;
 mod floor;
 mod front_door;
 mod function_url;
@@ -46,6 +48,8 @@ enum Suite {
     Wasm(wasm::Options),
     /// Web servers, streams and routes behind the front door
     FrontDoor(front_door::Options),
+    /// Asynchronous invocations, accepted and run
+    Events(events::Options),
     /// A floor: a server that says hello, with no platform at all
     #[command(hide = true)]
     HelloServer { address: SocketAddr },
@@ -95,6 +99,7 @@ async fn main() -> anyhow::Result<()> {
         Suite::Processes(options) => processes::run(&options).await,
         Suite::Wasm(options) => wasm::run(&options).await,
         Suite::FrontDoor(options) => front_door::run(&options).await,
+        Suite::Events(options) => events::run(&options).await,
         Suite::HelloServer { address } => floor::serve(address).await,
     }
 }

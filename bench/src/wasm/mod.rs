@@ -5,7 +5,7 @@
 //! has the tables and what is aimed at.
 
 mod cold;
-mod functions;
+pub(crate) mod functions;
 mod instance;
 mod lookup;
 mod memory;
