@@ -266,9 +266,9 @@ pub(super) fn with_segment<T>(
 }
 
 /// Makes records of what waited, and counts them in the segment's index.
-fn frame(
+fn frame<'a>(
     segment: &mut Segment,
-    (lines, lost): (&[u8], Option<&Lost>),
+    (lines, lost): (&'a [u8], Option<&'a Lost>),
     out: &mut Vec<u8>,
     now_ms: i64,
 ) {
@@ -277,12 +277,18 @@ fn frame(
         out.extend_from_slice(HEADER);
     }
     let index = segment.index.get_or_insert_default();
-    let mut push = |stream: &str, timestamp_ms: i64, message: &[u8]| {
-        let stream = index.id(stream).unwrap_or_else(|| {
-            let id = index.name_stream(stream);
-            record::push_stream(out, id, stream);
-            id
-        });
+    // Lines come in runs of one stream: looking for its name costs more than comparing it.
+    let mut last: Option<(&str, u32)> = None;
+    let mut push = |name: &'a str, timestamp_ms: i64, message: &[u8]| {
+        let stream = match last {
+            Some((same, id)) if same == name => id,
+            _ => index.id(name).unwrap_or_else(|| {
+                let id = index.name_stream(name);
+                record::push_stream(out, id, name);
+                id
+            }),
+        };
+        last = Some((name, stream));
         let line = Line {
             stream,
             timestamp_ms,
