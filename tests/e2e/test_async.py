@@ -5,7 +5,7 @@ import re
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 
-from harness import create, error_of, invoke, wait_until
+from harness import create, error_of, invoke, wait_until, zipped
 
 SEES = """
 def handler(event, context):
@@ -107,6 +107,36 @@ def test_a_stopped_functions_event_is_dead_and_can_be_shown_replayed_redriven_an
     node.hearth("dlq", "purge", name)
     assert queue_of(node, name) is None
     assert node.hearth("dlq", "show", second, check=False).returncode == 4
+
+
+def test_a_failure_is_replayed_on_this_machine_with_the_code_that_mends_it(node, lam, name, tmp_path, monkeypatch):
+    word = zipped({"python/word.py": "WORD = 'layered'\n"})
+    layer = lam.publish_layer_version(LayerName=name, Content={"ZipFile": word})["LayerVersionArn"]
+    code = "import os, word\ndef handler(event, context):\n    print('with', word.WORD, os.environ['OWN'])\n    {}\n"
+    broken = code.format("raise ValueError(event['n'])")
+    create(lam, name, broken, Environment={"Variables": {"OWN": "set"}}, Layers=[layer])
+    lam.put_function_event_invoke_config(FunctionName=name, MaximumRetryAttempts=0)
+    event = send(lam, name, {"n": 7})
+    wait_until(lambda: (queue_of(node, name) or {}).get("Dead") == 1, "the event's end")
+
+    places = tmp_path / "temporary"
+    places.mkdir()
+    monkeypatch.setenv("TMPDIR", str(places))
+    failed = node.hearth("replay", event, "--local", check=False)
+    assert failed.returncode == 3, failed.stderr
+    assert json.loads(failed.stdout)["errorType"] == "ValueError" and "with layered set" in failed.stderr
+    mended = tmp_path / "app.py"
+    mended.write_text(code.format("return event"))
+    answer = node.hearth("replay", event, "--local", "--code", mended)
+    assert json.loads(answer.stdout) == {"n": 7} and "with layered set" in answer.stderr
+    assert json.loads(node.hearth("replay", event, "--local", "--code", mended, "--json").stdout)["Payload"] == {"n": 7}
+    assert node.hearth("replay", event, "--code", mended, check=False).returncode == 2
+    unreadable = node.hearth("replay", event, "--local", "--code", tmp_path / "none.py", check=False)
+    assert unreadable.returncode == 1 and "none.py" in unreadable.stderr
+
+    assert list(places.iterdir()) == [], "nothing is left of the nodes"
+    assert len(lines_of(node, name, "START")) == 1, "it did not run on the node"
+    assert queue_of(node, name)["Dead"] == 1
 
 
 def test_what_can_not_be_accepted_is_refused_and_not_queued(node, lam, name):

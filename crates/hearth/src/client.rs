@@ -296,6 +296,18 @@ impl Client {
         }
     }
 
+    /// What is at a URL that the node has signed.
+    pub(crate) async fn download(&self, url: &str) -> Result<Vec<u8>, CallError> {
+        let response = self.http.get(url).send().await;
+        let answer = self
+            .read(response.map_err(|error| self.unreachable(&error))?)
+            .await?;
+        if answer.status >= 400 {
+            return Err(api_error(&answer));
+        }
+        Ok(answer.body)
+    }
+
     /// The account that the credentials are of.
     pub(crate) async fn account(&self) -> Result<String, CallError> {
         let call = Call {

@@ -1,5 +1,6 @@
 //! `hearth logs`: a function's log, through CloudWatch Logs' read operations.
 
+use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
 
 use clap::Args;
@@ -50,55 +51,82 @@ pub(super) async fn run(
     connection: &Connection,
     args: LogsArgs,
 ) -> Result<Done, CallError> {
-    let start = SystemTime::now()
-        .checked_sub(args.since)
-        .and_then(|t| t.duration_since(SystemTime::UNIX_EPOCH).ok());
-    let mut request = json!({
-        "logGroupName": format!("/aws/lambda/{}", args.name),
-        "startTime": start.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX)),
-    });
-    if let Some(pattern) = &args.filter {
-        request["filterPattern"] = json!(pattern);
-    }
-    // Lines of several environments can arrive a little out of order: the last moments are asked for again, and
-    // what was shown of them is remembered.
-    const OVERLAP_MS: u64 = 5_000;
-    let mut newest = 0;
-    let mut shown = std::collections::HashMap::new();
+    let mut follower = Follower::new(&args.name, args.since, args.filter.as_deref());
     loop {
-        let mut token = None::<String>;
-        loop {
-            let mut page = request.clone();
-            if let Some(token) = &token {
-                page["nextToken"] = json!(token);
-            }
-            let page = call(client, "FilterLogEvents", &page).await?;
-            for event in page["events"].as_array().into_iter().flatten() {
-                let (at, id) = (
-                    event["timestamp"].as_u64().unwrap_or(0),
-                    event["eventId"].as_str().unwrap_or_default(),
-                );
-                newest = newest.max(at);
-                if shown.insert(id.to_owned(), at).is_none() {
-                    show(connection, event);
-                }
-            }
-            token = page["nextToken"].as_str().map(str::to_owned);
-            if token.is_none() {
-                break;
-            }
-        }
+        follower
+            .more(client, |event| show(connection, event))
+            .await?;
         if !args.follow {
             return Ok(Done::Ok);
-        }
-        if let Some(overlap) = newest.checked_sub(OVERLAP_MS) {
-            request["startTime"] = json!(request["startTime"].as_u64().unwrap_or(0).max(overlap));
-            shown.retain(|_, at| *at >= overlap);
         }
         tokio::select! {
             () = tokio::time::sleep(POLL) => {}
             _ = tokio::signal::ctrl_c() => return Ok(Done::Ok),
         }
+    }
+}
+
+/// Reads a function's log on and on.
+pub(super) struct Follower {
+    request: Value,
+    newest: u64,
+    /// Lines that were given already, by identifier, with their times.
+    shown: HashMap<String, u64>,
+}
+
+impl Follower {
+    /// From so far back on, only what matches the filter pattern.
+    pub(super) fn new(function: &str, since: Duration, filter: Option<&str>) -> Self {
+        let start = SystemTime::now()
+            .checked_sub(since)
+            .and_then(|t| t.duration_since(SystemTime::UNIX_EPOCH).ok());
+        let mut request = json!({
+            "logGroupName": format!("/aws/lambda/{function}"),
+            "startTime": start.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX)),
+        });
+        if let Some(pattern) = filter {
+            request["filterPattern"] = json!(pattern);
+        }
+        Self {
+            request,
+            newest: 0,
+            shown: HashMap::new(),
+        }
+    }
+
+    /// Gives the lines that have come since it was last asked.
+    pub(super) async fn more(
+        &mut self,
+        client: &Client,
+        mut show: impl FnMut(&Value),
+    ) -> Result<(), CallError> {
+        let mut page = self.request.clone();
+        loop {
+            let answer = call(client, "FilterLogEvents", &page).await?;
+            for event in answer["events"].as_array().into_iter().flatten() {
+                let (at, id) = (
+                    event["timestamp"].as_u64().unwrap_or(0),
+                    event["eventId"].as_str().unwrap_or_default(),
+                );
+                self.newest = self.newest.max(at);
+                if self.shown.insert(id.to_owned(), at).is_none() {
+                    show(event);
+                }
+            }
+            match answer["nextToken"].as_str() {
+                Some(token) => page["nextToken"] = json!(token),
+                None => break,
+            }
+        }
+        // Lines of several environments can arrive a little out of order: the last moments are asked for again, and
+        // what was shown of them is remembered.
+        const OVERLAP_MS: u64 = 5_000;
+        if let Some(overlap) = self.newest.checked_sub(OVERLAP_MS) {
+            let start = self.request["startTime"].as_u64().unwrap_or(0);
+            self.request["startTime"] = json!(start.max(overlap));
+            self.shown.retain(|_, at| *at >= overlap);
+        }
+        Ok(())
     }
 }
 

@@ -7,6 +7,7 @@ mod doctor;
 mod events;
 mod functions;
 mod invoke;
+mod local;
 mod logs;
 mod notification;
 pub(crate) mod output;
@@ -125,7 +126,7 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
         Command::Invoke(c) => with_client(c, invoke::run),
         Command::Events(c) => with_client(c, events::run),
         Command::Dlq(c) => with_client(c, dlq::run),
-        Command::Replay(c) => with_client(c, replay::run),
+        Command::Replay(c) => with_config(c, replay::run),
         Command::List(c) => with_client(c, functions::list),
         Command::Logs(c) => with_client(c, logs::run),
         Command::Rm(c) => with_client(c, functions::rm),
@@ -157,18 +158,27 @@ fn with_client<A: Args>(
     command: OnNode<A>,
     run: impl AsyncFnOnce(&Client, &Connection, A) -> Result<Done, CallError>,
 ) -> Result<Done, CallError> {
+    with_config(command, async |client, connection, args, _| {
+        run(client, connection, args).await
+    })
+}
+
+/// The same for a command that wants to know how the node on the data folder is set up.
+fn with_config<A: Args>(
+    command: OnNode<A>,
+    run: impl AsyncFnOnce(&Client, &Connection, A, &Config) -> Result<Done, CallError>,
+) -> Result<Done, CallError> {
     let node = NodeArgs {
         data: command.data_folder,
         ..NodeArgs::default()
     };
-    let data = Config::resolve(&node)?.data;
-    let client = Client::open(&command.connection, &data)?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build();
+    let config = Config::resolve(&node)?;
+    let client = Client::open(&command.connection, &config.data)?;
+    // Of several threads, as a node's: `hearth replay --local` runs one.
+    let runtime = tokio::runtime::Runtime::new();
     let runtime =
         runtime.map_err(|error| anyhow::Error::new(error).context("start the command"))?;
-    runtime.block_on(run(&client, &command.connection, command.args))
+    runtime.block_on(run(&client, &command.connection, command.args, &config))
 }
 
 fn show_config(args: &NodeArgs) -> anyhow::Result<Done> {
