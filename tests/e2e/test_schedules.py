@@ -181,7 +181,7 @@ def test_kills_neither_lose_nor_repeat_a_firing(new_node):
     scheduler = node.client("scheduler")
     for n in range(count):
         input_ = f"{n}"
-        make(scheduler, f"s{n}", {"Arn": arn_of("work"), "Input": input_}, at(2 + n % 5), ActionAfterCompletion="DELETE")
+        make(scheduler, f"s{n}", {"Arn": arn_of("work"), "Input": input_}, at(4 + n % 5), ActionAfterCompletion="DELETE")
     bodies = []
 
     def drain():

@@ -23,6 +23,8 @@ enum Suite {
     Wasm,
     /// Web servers, streams and routes behind the front door
     FrontDoor,
+    /// Asynchronous invocations, accepted and run
+    Events,
 }
 
 pub(crate) fn run(args: &BenchArgs) -> anyhow::Result<()> {
@@ -50,6 +52,7 @@ pub(crate) fn run(args: &BenchArgs) -> anyhow::Result<()> {
             Suite::Processes => "processes",
             Suite::Wasm => "wasm",
             Suite::FrontDoor => "front-door",
+            Suite::Events => "events",
         };
         let mut bench = command(built.join("hearth-bench"), &[name]);
         bench
@@ -66,6 +69,7 @@ pub(crate) fn run(args: &BenchArgs) -> anyhow::Result<()> {
             Suite::Processes | Suite::FrontDoor => {
                 bench.arg("--python").arg(&tools.python);
             }
+            Suite::Events => {}
             Suite::Wasm => {
                 bench
                     .arg("--wasmtime")
