@@ -65,13 +65,14 @@ pub(crate) fn run(args: &TestArgs) -> anyhow::Result<()> {
             ),
         ));
     }
-    // Of the whole workspace, as above: alone, the package would be built with other features of its dependencies, anew.
+    // With the tests, as above: without them the programs' dependencies would have other features, and be built anew.
     steps.push((
         "build",
         cargo(&[
             "build",
             "--locked",
             "--workspace",
+            "--tests",
             "--bin",
             "hearth",
             "--bin",

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::Options;
 use crate::hearth::Hearth;
@@ -103,9 +103,7 @@ pub(super) async fn emptied(node: &Hearth, function: &str) -> anyhow::Result<()>
         let count = |member: &str| queue.map_or(0, |queue| queue[member].as_u64().unwrap_or(0));
         let failed = count("Dead") + count("Retrying");
         anyhow::ensure!(failed == 0, "events of {function} failed: {queue:?}");
-        if queue.map_or(true, |queue| {
-            queue["Queued"] == Value::from(0) && queue["Running"] == Value::from(0)
-        }) {
+        if count("Queued") + count("Running") == 0 {
             return Ok(());
         }
         tokio::time::sleep(Duration::from_millis(5)).await;

@@ -48,14 +48,14 @@ fn notification(name: &str, prefix: &str) -> Notification {
 
 /// A change of which so many are told.
 fn change(key: &str, knowledge: Knowledge, told: usize) -> ObjectChange {
-    let told = |number| NewDelivery {
+    let delivery = |number| NewDelivery {
         target: format!("target {number}"),
         record: format!("{{\"key\":{key:?}}}"),
     };
     ObjectChange {
         key: key.to_owned(),
         knowledge,
-        deliveries: (0..told as u8).map(told).collect(),
+        deliveries: (0..told).map(delivery).collect(),
     }
 }
 
