@@ -105,7 +105,7 @@ class Node:
 
     def client(self, service, region="us-east-1", **config):
         access, secret = self.key()
-        config = {"retries": {"total_max_attempts": 1}, "read_timeout": 60, **config}
+        config = {"retries": {"total_max_attempts": 1}, "read_timeout": 300, **config}
         return boto3.session.Session().client(
             service,
             region_name=region,
