@@ -135,7 +135,7 @@ def test_a_failure_is_replayed_on_this_machine_with_the_code_that_mends_it(node,
     assert unreadable.returncode == 1 and "none.py" in unreadable.stderr
 
     assert list(places.iterdir()) == [], "nothing is left of the nodes"
-    assert len(lines_of(node, name, "START")) == 1, "it did not run on the node"
+    assert len(lines_of(node, name, "START RequestId")) == 1, "it did not run on the node"
     assert queue_of(node, name)["Dead"] == 1
 
 

@@ -26,23 +26,20 @@ pub(super) struct Backlog {
 }
 
 pub(super) async fn measure(options: &Options) -> anyhow::Result<Backlog> {
-    let nodes = [
-        (EMPTY, queue::node(options).await?),
-        (FULL, queue::node(options).await?),
-    ];
+    let full = queue::node(options).await?;
     let mut filling = Vec::new();
-    let (_, full) = &nodes[1];
     for part in 1..=PARTS {
         eprintln!("backlog: part {part} of {PARTS}");
         let events = options.waiting / PARTS;
         // Signed anew: a signature holds for five minutes.
-        let target = queue::target(full, queue::ASLEEP)?;
+        let target = queue::target(&full, queue::ASLEEP)?;
         let start = Instant::now();
         queue::fill(&target, events, CALLERS).await?;
         let rate = events as f64 / start.elapsed().as_secs_f64();
         filling.push((events * part, rate, process::memory(full.id()?)?));
     }
 
+    let mut nodes = [(EMPTY, queue::node(options).await?), (FULL, full)];
     let mut lines = Lines::default();
     for round in 0..options.rounds {
         eprintln!("backlog: round {} of {}", round + 1, options.rounds);
@@ -54,6 +51,9 @@ pub(super) async fn measure(options: &Options) -> anyhow::Result<Backlog> {
             let run = run::through(options, node, &target, CALLERS).await?;
             lines.add(RUN, name, CALLERS, run);
         }
+        // What the disk still has to do of one meets the other.
+        nodes.reverse();
     }
+    lines.0.sort_by_key(|line| line.group);
     Ok(Backlog { lines, filling })
 }
