@@ -18,6 +18,9 @@ use serde_json::Value;
 
 use crate::keys::RootKey;
 
+/// The region of what does not name one.
+pub(crate) const DEFAULT_REGION: &str = "us-east-1";
+
 /// How commands find their node.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Connection {
@@ -30,7 +33,7 @@ pub(crate) struct Connection {
         global = true,
         env = "HEARTH_REGION",
         value_name = "REGION",
-        default_value = "us-east-1"
+        default_value = DEFAULT_REGION
     )]
     pub(crate) region: String,
     /// Print JSON for scripts
@@ -294,6 +297,28 @@ impl Client {
         } else {
             answer.json()
         }
+    }
+
+    /// A call of a service that speaks JSON 1.1.
+    pub(crate) async fn json11(
+        &self,
+        service: &'static str,
+        operation: &str,
+        body: &Value,
+    ) -> Result<Value, CallError> {
+        let headers = vec![
+            ("content-type", "application/x-amz-json-1.1".to_owned()),
+            ("x-amz-target", operation.to_owned()),
+        ];
+        let call = Call {
+            service,
+            method: "POST",
+            target: "/".to_owned(),
+            headers,
+            body: body.to_string().into_bytes(),
+            progress: None,
+        };
+        self.call(call).await?.json()
     }
 
     /// The account that the credentials are of.
