@@ -67,7 +67,7 @@ impl RuleError {
     /// A store's refusal to keep another of `what`.
     pub(crate) fn of(error: RuleStoreError, what: &str) -> Self {
         match error {
-            RuleStoreError::Full => Self::new(
+            RuleStoreError::Full | RuleStoreError::FullTarget(_) => Self::new(
                 Kind::LimitExceeded,
                 format!(
                     "The node has as many {what} as it may have. Delete those that nobody uses."

@@ -156,6 +156,13 @@ impl Rules {
                 Kind::Throttling,
                 "As many events are on their way to targets as may be. Send it again later.",
             )),
+            Err(RuleStoreError::FullTarget(target)) => Err(RuleError::new(
+                Kind::Throttling,
+                format!(
+                    "As many events are on their way to {target} as may be: it takes none. Look at it, or take it out of its \
+                     rule, and send it again."
+                ),
+            )),
             Err(RuleStoreError::Store(error)) => Err(error.into()),
         }
     }

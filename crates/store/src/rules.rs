@@ -168,6 +168,9 @@ pub enum RuleStoreError {
     /// There are as many as there may be.
     #[error("there are as many as there may be")]
     Full,
+    /// As much is on its way to this target as may be.
+    #[error("as much is on its way to {0} as may be")]
+    FullTarget(String),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),

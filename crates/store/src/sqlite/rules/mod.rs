@@ -5,6 +5,7 @@
 
 mod rows;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -38,6 +39,8 @@ pub struct RuleBounds {
     pub buses: u64,
     /// Most deliveries on their way.
     pub deliveries: u64,
+    /// Most of them to one target: one that takes nothing does not shut the others out.
+    pub to_one_target: u64,
     /// Most bytes that they and their events take.
     pub bytes: u64,
 }
@@ -49,6 +52,7 @@ impl Default for RuleBounds {
             rules: 10_000,
             buses: 1_000,
             deliveries: 1_000_000,
+            to_one_target: 250_000,
             bytes: 4 << 30,
         }
     }
@@ -172,7 +176,8 @@ impl SqliteRuleStore {
     /// Takes events in, all or none: they are on their way to their targets.
     ///
     /// # Errors
-    /// [`RuleStoreError`]: `Full` if more would be on their way than may be, or the store's. Nothing was taken in.
+    /// [`RuleStoreError`]: `Full` or `FullTarget` if more would be on their way than may be, or the store's. Nothing was
+    /// taken in.
     pub async fn accept(
         &self,
         events: Vec<NewRuleEvent>,
@@ -183,14 +188,24 @@ impl SqliteRuleStore {
             .map(rows::Written::new)
             .collect::<Result<Vec<_>, _>>()?;
         let bytes = events.iter().map(rows::Written::bytes).sum::<usize>();
-        let deliveries = events.iter().map(rows::Written::deliveries).sum::<usize>();
+        let mut to = BTreeMap::new();
+        for target in events.iter().flat_map(rows::Written::targets) {
+            *to.entry(target.to_owned()).or_insert(0_u64) += 1;
+        }
+        let deliveries = to.values().sum::<u64>();
         let bounds = self.bounds;
         self.ask(bytes, move |work| {
             let (waiting, taken) = rows::counts(work.connection)?;
-            if waiting.saturating_add(deliveries as u64) > bounds.deliveries
+            if waiting.saturating_add(deliveries) > bounds.deliveries
                 || taken.saturating_add(bytes as u64) > bounds.bytes
             {
                 return Ok(Err(RuleStoreError::Full));
+            }
+            for (target, new) in &to {
+                let waiting = rows::count_to(work.connection, target)?;
+                if waiting.saturating_add(*new) > bounds.to_one_target {
+                    return Ok(Err(RuleStoreError::FullTarget(target.clone())));
+                }
             }
             for event in &events {
                 rows::insert(work.connection, event, now)?;

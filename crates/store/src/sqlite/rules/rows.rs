@@ -198,28 +198,45 @@ pub(super) fn counts(connection: &Connection) -> Result<(u64, u64), StoreError> 
     counts.ok_or_else(|| corrupt("its counts are missing"))
 }
 
+/// How many deliveries there are to a target.
+pub(super) fn count_to(connection: &Connection, target: &str) -> Result<u64, StoreError> {
+    let count = first(
+        connection,
+        "SELECT deliveries FROM waiting WHERE target = ?1",
+        (target,),
+        |row| row.get(0),
+    )?;
+    Ok(count.unwrap_or(0))
+}
+
 /// An event as it is written.
 pub(super) struct Written {
     body: String,
     trace: Option<String>,
-    told: Vec<String>,
+    /// The target of each, and all that is known of it.
+    told: Vec<(String, String)>,
 }
 
 impl Written {
     pub(super) fn new(event: NewRuleEvent) -> Result<Self, StoreError> {
+        let told = event.told.into_iter();
+        let told = told.map(|told| {
+            let text = json(&told)?;
+            Ok((told.target.arn, text))
+        });
         Ok(Self {
             body: event.body,
             trace: event.trace,
-            told: event.told.iter().map(json).collect::<Result<_, _>>()?,
+            told: told.collect::<Result<_, StoreError>>()?,
         })
     }
 
-    pub(super) fn deliveries(&self) -> usize {
-        self.told.len()
+    pub(super) fn targets(&self) -> impl Iterator<Item = &str> {
+        self.told.iter().map(|(target, _)| target.as_str())
     }
 
     pub(super) fn bytes(&self) -> usize {
-        self.body.len() + self.told.iter().map(String::len).sum::<usize>()
+        self.body.len() + self.told.iter().map(|(_, text)| text.len()).sum::<usize>()
     }
 }
 
@@ -252,11 +269,17 @@ pub(super) fn insert(
         ),
     )?;
     let number = connection.last_insert_rowid();
-    for told in &event.told {
+    for (target, told) in &event.told {
         execute(
             connection,
-            "INSERT INTO deliveries (event, due, failed, checksum, told) VALUES (?1, ?2, 0, ?3, ?4)",
-            (number, accepted, delivery_checksum(number, told), told),
+            "INSERT INTO deliveries (event, due, failed, target, checksum, told) VALUES (?1, ?2, 0, ?3, ?4, ?5)",
+            (
+                number,
+                accepted,
+                target,
+                delivery_checksum(number, told),
+                told,
+            ),
         )?;
     }
     Ok(())

@@ -6,12 +6,18 @@ CREATE TABLE head (
 ) STRICT;
 INSERT INTO head VALUES (0);
 
--- How many deliveries there are, and what they and their events take; always one row.
+-- How many deliveries there are, and the bytes that they and their events take; always one row.
 CREATE TABLE counts (
     deliveries INTEGER NOT NULL,
     bytes      INTEGER NOT NULL
 ) STRICT;
 INSERT INTO counts VALUES (0, 0);
+
+-- How many there are to each target.
+CREATE TABLE waiting (
+    target     TEXT PRIMARY KEY,
+    deliveries INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
 
 -- Event buses that were made, or changed.
 CREATE TABLE buses (
@@ -52,6 +58,7 @@ CREATE TABLE deliveries (
     event    INTEGER NOT NULL,
     due      INTEGER NOT NULL,
     failed   INTEGER NOT NULL,
+    target   TEXT NOT NULL,
     checksum BLOB NOT NULL,
     told     TEXT NOT NULL
 ) STRICT;
@@ -66,9 +73,12 @@ CREATE TRIGGER event_goes AFTER DELETE ON events BEGIN
 END;
 CREATE TRIGGER delivery_comes AFTER INSERT ON deliveries BEGIN
     UPDATE counts SET deliveries = deliveries + 1, bytes = bytes + octet_length(NEW.told);
+    INSERT INTO waiting VALUES (NEW.target, 1) ON CONFLICT DO UPDATE SET deliveries = deliveries + 1;
 END;
 -- An event goes with the last of its deliveries.
 CREATE TRIGGER delivery_goes AFTER DELETE ON deliveries BEGIN
     UPDATE counts SET deliveries = deliveries - 1, bytes = bytes - octet_length(OLD.told);
+    UPDATE waiting SET deliveries = deliveries - 1 WHERE target = OLD.target;
+    DELETE FROM waiting WHERE target = OLD.target AND deliveries < 1;
     DELETE FROM events WHERE number = OLD.event AND NOT EXISTS (SELECT 1 FROM deliveries WHERE event = OLD.event);
 END;
