@@ -394,23 +394,33 @@ def test_kills_lose_no_event_that_was_answered(new_node):
     assert set(count.values()) == {2}
 
 
-def test_a_function_that_is_given_its_own_events_is_stopped(new_node, name):
+def test_a_loop_of_events_ends(new_node, name):
     node = new_node()
     node.expected_log.append("an event was stopped")
-    code = """
-import boto3, json
-def handler(event, context):
-    boto3.client("events").put_events(Entries=[{"Source": "again", "DetailType": "d", "Detail": "{}"}])
-    print("ran once")
-"""
-    lam = node.client("lambda")
+    lam, events = node.client("lambda"), node.client("events")
+    code = "import os\ndef handler(event, context):\n    print('trace', os.environ['_X_AMZN_TRACE_ID'])\n"
     function = create(lam, name, code)["FunctionArn"]
-    events = node.client("events")
     rule(events, "r", {"source": ["again"]}, {"Arn": function})
+    traces = []
+
+    def passed_on(params, **_):
+        """What SDKs do in a function: its trace goes with what it sends."""
+        if traces:
+            params["headers"]["X-Amzn-Trace-Id"] = traces[-1]
+
+    events.meta.events.register("before-call.events.PutEvents", passed_on)
+
+    def seen():
+        log = node.hearth("logs", name, check=False).stdout
+        return [line.split("trace ")[1] for line in log.splitlines() if "trace " in line]
+
+    for run in range(1, 17):
+        put(events, "again", {})
+        traces = wait_until(lambda: len(found := seen()) == run and found, "the next round")
     put(events, "again", {})
-    ended = wait_until(lambda: json.loads(node.hearth("dlq", "list", name, "--json").stdout), "the loop's end")
-    assert ended[0]["Condition"] == "RecursiveInvocation"
-    assert node.hearth("logs", name).stdout.count("ran once") == 16
+    (ended,) = wait_until(lambda: json.loads(node.hearth("dlq", "list", name, "--json").stdout), "the loop's end")
+    assert ended["Condition"] == "RecursiveInvocation"
+    assert len(seen()) == 16
 
 
 def test_what_no_target_takes_is_a_dead_letter_and_too_much_is_refused(new_node):

@@ -99,7 +99,7 @@ async fn what_is_given_up_goes_to_the_dead_letter_queue() {
     let dead = json!({ "Arn": queue_arn("dead") });
     let target = |retries| {
         json!({
-            "Arn": FUNCTION.replace(":f", ":gone"),
+            "Arn": format!("{FUNCTION}-gone"),
             "InputPath": "$.detail",
             "RetryPolicy": { "MaximumRetryAttempts": retries, "MaximumEventAgeInSeconds": 60 },
             "DeadLetterConfig": dead,
