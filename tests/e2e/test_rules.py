@@ -48,16 +48,16 @@ def arn_of(queue):
 
 def queue(node, name, **attributes):
     """A queue and a call that takes what it has."""
-    sqs = node.client("sqs")
-    sqs.create_queue(QueueName=name, Attributes={"VisibilityTimeout": "600", **attributes})
+    node.client("sqs").create_queue(QueueName=name, Attributes={"VisibilityTimeout": "600", **attributes})
+    known = {}
 
     def taken():
-        client = node.client("sqs")
-        answer = client.receive_message(
-            QueueUrl=client.get_queue_url(QueueName=name)["QueueUrl"],
-            MaxNumberOfMessages=10,
-            AttributeNames=["All"],
-            MessageAttributeNames=["All"],
+        if node.endpoint not in known:
+            sqs = node.client("sqs")
+            known[node.endpoint] = sqs, sqs.get_queue_url(QueueName=name)["QueueUrl"]
+        sqs, url = known[node.endpoint]
+        answer = sqs.receive_message(
+            QueueUrl=url, MaxNumberOfMessages=10, AttributeNames=["All"], MessageAttributeNames=["All"]
         )
         return answer.get("Messages", [])
 
@@ -349,47 +349,51 @@ def test_attributes_of_a_signed_event_are_signed(shop):
     assert send({"ce-tenant": "put there on the way"}) == 403
 
 
-def test_kills_lose_no_event_that_was_answered(new_node):
+def test_kills_lose_no_event_that_was_answered(new_node, tmp_path):
     """Callers that send, and kills in the midst of them."""
-    node = new_node()
+    config = tmp_path / "shop.toml"
+    config.write_text(f'[events.senders.shop]\ntoken = "{TOKEN}"\n')
+    node = new_node("--config", config)
     taken, chance = queue(node, "work"), random.Random(7)
     rule(node.client("events"), "r", {"source": ["kills"]}, {"Arn": arn_of("work")}, {"Arn": arn_of("work")})
-    answered, next_, over = [], iter(range(1_000_000)), threading.Event()
+    answered, next_, over, turns = [], iter(range(1_000_000)), threading.Event(), threading.Semaphore(0)
 
     def send():
-        while not over.is_set():
+        while turns.acquire() and not over.is_set():
             n = next(next_)
+            event = {"specversion": "1.0", "id": str(n), "source": "kills", "type": "t"}
             try:
-                put(node.client("events"), "kills", {"n": n})
+                assert post(node, event, {"Content-Type": "application/cloudevents+json"})[0] == 202
                 answered.append(n)
-            except Exception:
+            except OSError:
+                # The node is down: what was not answered is no turn.
                 over.wait(0.05)
+                turns.release()
 
     callers = [threading.Thread(target=send) for _ in range(4)]
     for caller in callers:
         caller.start()
-    for _ in range(5):
-        enough = len(answered) + 15
+    for _ in range(4):
+        enough = len(answered) + 20
+        turns.release(30)
         wait_until(lambda: len(answered) >= enough, "answers")
-        over.wait(chance.random() / 10)
+        over.wait(chance.random() / 50)
         node.kill()
         node.start()
     over.set()
+    turns.release(len(callers))
     for caller in callers:
         caller.join()
     count = {}
 
-    def all_there():
-        for message in taken():
-            n = json.loads(message["Body"])["detail"]["n"]
+    def drained():
+        messages = taken()
+        for message in messages:
+            n = int(json.loads(message["Body"])["id"])
             count[n] = count.get(n, 0) + 1
-        return all(count.get(n, 0) >= 2 for n in answered)
+        return not messages and all(count.get(n, 0) >= 2 for n in answered)
 
-    wait_until(all_there, "all events that were answered")
-    while more := taken():
-        for message in more:
-            n = json.loads(message["Body"])["detail"]["n"]
-            count[n] = count.get(n, 0) + 1
+    wait_until(drained, "all events that were answered")
     # Each target once, also of those whose answer nobody got.
     assert set(count.values()) == {2}
 
@@ -469,12 +473,10 @@ def test_the_command_lines(new_node, tmp_path):
         out = node.aws("events", *arguments).stdout
         return json.loads(out) if out.strip() else None
 
-    assert aws("test-event-pattern", "--event-pattern", '{"source": ["s"]}', "--event", meant) == {"Result": True}
     assert [rule["Name"] for rule in aws("list-rules")["Rules"]] == ["r"]
     entry = {"Source": "s", "DetailType": "d", "Detail": '{"state": "run"}'}
     assert aws("put-events", "--entries", json.dumps([entry]))["FailedEntryCount"] == 0
     assert bodies(taken, 1) == [{"state": "run"}]
-    aws("remove-targets", "--rule", "r", "--ids", "1")
     node.hearth("rule", "rm", "r")
-    for command in [["show", "r"], ["rm", "r"], ["enable", "r"], ["test", "r", "--event", meant]]:
+    for command in [["show", "r"], ["rm", "r"], ["enable", "r"]]:
         assert node.hearth("rule", *command, check=False).returncode == 4, command

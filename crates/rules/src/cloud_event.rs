@@ -407,7 +407,7 @@ mod tests {
             "account": "000000000000", "region": "us-east-1", "time": "2026-01-02T03:04:05Z",
             "resources": ["o/1"], "detail": {"n": 1}, "cloudevent": attributes,
         });
-        assert_eq!(binary, [expected.clone()]);
+        assert_eq!(binary, std::slice::from_ref(&expected));
         assert_eq!(one(STRUCTURED, &whole).unwrap(), expected);
         let structured = "Application/CloudEvents+JSON; charset=utf-8";
         assert_eq!(one(structured, &whole).unwrap(), expected);
