@@ -143,7 +143,10 @@ async fn what_was_put_is_there_until_it_is_deleted() {
     rig.store.delete_rule(gone.clone()).await.unwrap();
     rig.store.delete_rule(gone).await.unwrap();
     let rig = rig.reopen();
-    assert_eq!(rig.store.buses().await.unwrap(), [made.clone()]);
+    assert_eq!(
+        rig.store.buses().await.unwrap(),
+        std::slice::from_ref(&made)
+    );
     let rules = rig.store.rules().await.unwrap();
     assert_eq!(rules, [changed, rule("us-east-1", "b")]);
     rig.store.delete_bus(made.id).await.unwrap();

@@ -118,7 +118,7 @@ async fn what_is_given_up_goes_to_the_dead_letter_queue() {
         ("RULE_ARN", "arn:aws:events:us-east-1:000000000000:rule/r"),
         (
             "TARGET_ARN",
-            "arn:aws:lambda:us-east-1:000000000000:function:gone",
+            "arn:aws:lambda:us-east-1:000000000000:function:f-gone",
         ),
         ("ERROR_CODE", "ResourceNotFoundException"),
         ("ERROR_MESSAGE", "Function not found."),
