@@ -427,7 +427,7 @@ def test_a_loop_of_events_ends(new_node, name):
     assert len(seen()) == 16
 
 
-def test_what_no_target_takes_is_a_dead_letter_and_too_much_is_refused(new_node):
+def test_what_no_target_takes_is_counted_and_a_dead_letter(new_node):
     node = new_node()
     node.expected_log.append("an event was given up")
     taken, events = queue(node, "dead"), node.client("events")
@@ -445,6 +445,8 @@ def test_what_no_target_takes_is_a_dead_letter_and_too_much_is_refused(new_node)
         "RULE_ARN": arn,
         "TARGET_ARN": arn_of("missing"),
     }
+    counted = lambda: json.loads(node.hearth("rule", "waiting", "--json").stdout)
+    wait_until(lambda: counted() == [{"TargetArn": arn_of("missing"), "Waiting": 0, "GivenUp": 1}], "the count")
 
 
 def test_the_command_lines(new_node, tmp_path):

@@ -175,6 +175,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn past_a_bound_it_is_said_when_to_come_again() {
+        let full = RuleError {
+            kind: Kind::Throttling,
+            message: "full".to_owned(),
+        };
+        let error = refusal(full);
+        assert_eq!(error.kind.status(), 429);
+        assert!(error.retry_after.is_some());
+        assert_eq!(error.message, "full");
+    }
+
+    #[test]
     fn a_path_names_one_bus_or_none() {
         assert_eq!(bus("/events"), Some(None));
         assert_eq!(bus("/events/"), Some(None));

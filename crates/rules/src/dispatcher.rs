@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use hearth_queues::error::Kind as QueueKind;
 use hearth_store::StoreError;
 use hearth_store::once::Once;
-use hearth_store::rules::{DueDelivery, RuleDelivery};
+use hearth_store::rules::{DeliveryEnd, DueDelivery, RuleDelivery};
 use hearth_targets::policy::{self, Exhausted, Next, Tries};
 use hearth_targets::{Failure, Letter, Parcel, Targets};
 use hearth_types::invoke::RequestId;
@@ -99,8 +99,8 @@ impl Dispatcher {
         }
     }
 
-    /// Makes an attempt; with the delivery's number when the next is, unless it is done with.
-    async fn attempt(&self, delivery: DueDelivery, now: Timestamp) -> (i64, Option<Timestamp>) {
+    /// Makes an attempt; what becomes of the delivery, with its number.
+    async fn attempt(&self, delivery: DueDelivery, now: Timestamp) -> (i64, DeliveryEnd) {
         let delivery = match delivery {
             Ok(delivery) => delivery,
             Err(number) => {
@@ -108,7 +108,7 @@ impl Dispatcher {
                     number,
                     "an event on its way to a rule's target is not what was stored: it is given up"
                 );
-                return (number, None);
+                return (number, DeliveryEnd::GivenUp);
             }
         };
         let target = &delivery.told.target.arn;
@@ -121,20 +121,20 @@ impl Dispatcher {
             root: digest(&delivery, "trace"),
             once: once(&delivery, "rule", now),
         };
-        let again = match self.targets.deliver(target, parcel, now).await {
-            Ok(()) => None,
+        let end = match self.targets.deliver(target, parcel, now).await {
+            Ok(()) => DeliveryEnd::Done,
             Err(failure) => self.failed(&delivery, &failure, now).await,
         };
-        (delivery.number, again)
+        (delivery.number, end)
     }
 
-    /// When a delivery whose attempt has failed is tried again; `None`: it was given up, and its dead letter sent.
+    /// What becomes of a delivery whose attempt has failed. Of one that is given up the dead letter was sent.
     async fn failed(
         &self,
         delivery: &RuleDelivery,
         failure: &Failure,
         now: Timestamp,
-    ) -> Option<Timestamp> {
+    ) -> DeliveryEnd {
         let (rule, target) = (&delivery.told.rule, &delivery.told.target);
         let tries = Tries {
             begun: delivery.accepted,
@@ -143,7 +143,7 @@ impl Dispatcher {
             most_retries: target.most_retries,
         };
         let exhausted = match policy::after_failure(&tries, now) {
-            Next::Again(due) => return Some(due),
+            Next::Again(due) => return DeliveryEnd::Again(due),
             Next::GivenUp(exhausted) => exhausted,
         };
         let buried = match &target.dead_letters {
@@ -165,7 +165,7 @@ impl Dispatcher {
             ),
             Err(error) if matches!(error.kind, QueueKind::Unavailable | QueueKind::Damaged) => {
                 let millis = now.as_millis() + AGAIN.as_millis() as i64;
-                return Some(Timestamp::from_millis(millis));
+                return DeliveryEnd::Again(Timestamp::from_millis(millis));
             }
             Err(error) => tracing::warn!(
                 rule,
@@ -176,7 +176,7 @@ impl Dispatcher {
                 "an event was given up, and its dead letter dropped: the queue does not take it"
             ),
         }
-        None
+        DeliveryEnd::GivenUp
     }
 }
 

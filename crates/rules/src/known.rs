@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use hearth_patterns::Pattern;
 use hearth_store::StoreError;
-use hearth_store::rules::{Bus, BusId, Rule, RuleId, Told};
+use hearth_store::rules::{Address, Bus, BusId, Rule, RuleId, Told};
 use serde_json::Value;
 
 use crate::name::{self, DEFAULT};
@@ -16,6 +16,27 @@ pub(crate) struct KnownRule {
     pub(crate) rule: Rule,
     pub(crate) arn: String,
     pub(crate) pattern: Pattern,
+    /// Its targets, as they are stored with each event.
+    addresses: Vec<Arc<Address>>,
+}
+
+impl KnownRule {
+    pub(crate) fn new(rule: Rule, pattern: Pattern) -> Result<Self, StoreError> {
+        let arn = name::rule_arn(&rule.id);
+        let addresses = rule.settings.targets.values().map(|target| {
+            let address = Address::new(&Told {
+                rule: arn.clone(),
+                target: target.clone(),
+            });
+            address.map(Arc::new)
+        });
+        Ok(Self {
+            addresses: addresses.collect::<Result<_, _>>()?,
+            arn,
+            pattern,
+            rule,
+        })
+    }
 }
 
 /// Buses and rules.
@@ -38,7 +59,7 @@ impl Known {
             let pattern = pattern.map_err(|error| {
                 StoreError::Corrupt(format!("the pattern of rule {name} can't be read: {error}"))
             })?;
-            known.put_rule(rule, pattern);
+            known.put_rule(KnownRule::new(rule, pattern)?);
         }
         Ok(known)
     }
@@ -74,14 +95,10 @@ impl Known {
             .map(|(_, bus)| &**bus)
     }
 
-    pub(crate) fn put_rule(&mut self, rule: Rule, pattern: Pattern) {
-        let rules = self.rules.entry(rule.id.bus.clone()).or_default();
-        let known = KnownRule {
-            arn: name::rule_arn(&rule.id),
-            pattern,
-            rule,
-        };
-        rules.insert(known.rule.id.name.clone(), Arc::new(known));
+    pub(crate) fn put_rule(&mut self, rule: KnownRule) {
+        let id = &rule.rule.id;
+        let rules = self.rules.entry(id.bus.clone()).or_default();
+        rules.insert(id.name.clone(), Arc::new(rule));
     }
 
     pub(crate) fn remove_rule(&mut self, id: &RuleId) {
@@ -103,18 +120,12 @@ impl Known {
     }
 
     /// Who is given an event that comes to a bus.
-    pub(crate) fn told(&self, bus: &BusId, event: &Value) -> Vec<Told> {
+    pub(crate) fn told(&self, bus: &BusId, event: &Value) -> Vec<Arc<Address>> {
         let meant = self
             .rules(bus)
             .filter(|known| known.rule.settings.enabled && known.pattern.matches(event));
         meant
-            .flat_map(|known| {
-                let targets = known.rule.settings.targets.values();
-                targets.map(|target| Told {
-                    rule: known.arn.clone(),
-                    target: target.clone(),
-                })
-            })
+            .flat_map(|known| known.addresses.iter().cloned())
             .collect()
     }
 }

@@ -48,9 +48,10 @@ impl Rules {
 
     /// Stores a rule, then has events meet it.
     pub(crate) async fn store_rule(&self, rule: Rule, pattern: Pattern) -> Result<(), RuleError> {
-        let stored = self.0.store.put_rule(rule.clone()).await;
+        let new = KnownRule::new(rule.clone(), pattern)?;
+        let stored = self.0.store.put_rule(rule).await;
         stored.map_err(|error| RuleError::of(error, "rules"))?;
-        self.learn(|known| known.put_rule(rule, pattern));
+        self.learn(|known| known.put_rule(new));
         Ok(())
     }
 

@@ -7,7 +7,7 @@ use crate::name;
 use crate::page;
 use crate::rules::{Caller, Rules};
 use crate::target;
-use crate::wire::{EntryResult, List, PutTargets, RemoveTargets};
+use crate::wire::{EntryResult, List, PutTargets, RemoveTargets, TargetDeliveries};
 
 /// Most targets of a rule (EventBridge user guide, "Quotas").
 const TARGETS: usize = 5;
@@ -49,6 +49,24 @@ impl Rules {
         let targets = targets.map(|(id, one)| (id.clone(), target::shown(id, one)));
         let (targets, next) = page::page(&request, targets)?;
         Ok(json!({ "Targets": targets, "NextToken": next }))
+    }
+
+    /// How it stands with the targets of a caller: what is on its way to each, and what was given up.
+    ///
+    /// # Errors
+    /// [`RuleError`].
+    pub async fn deliveries(&self, caller: &Caller) -> Result<Vec<TargetDeliveries>, RuleError> {
+        let found = self
+            .0
+            .store
+            .targets(&caller.account, &caller.region)
+            .await?;
+        let shown = found.into_iter().map(|one| TargetDeliveries {
+            target_arn: one.target,
+            waiting: one.waiting,
+            given_up: one.given_up,
+        });
+        Ok(shown.collect())
     }
 
     pub(crate) fn list_names_by_target(

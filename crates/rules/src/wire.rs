@@ -224,3 +224,15 @@ pub struct EntryResult {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error_message: Option<String>,
 }
+
+/// How it stands with a target, as Hearth's own API shows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct TargetDeliveries {
+    /// The function or queue.
+    pub target_arn: String,
+    /// Events that are on their way to it.
+    pub waiting: u64,
+    /// Events that were given up.
+    pub given_up: u64,
+}

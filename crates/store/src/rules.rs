@@ -7,6 +7,7 @@
 //! [`crate::sqlite::SqliteRuleStore`] is the store of one node.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use hearth_types::name::{AccountId, Region};
 use hearth_types::time::Timestamp;
@@ -130,7 +131,38 @@ pub struct NewRuleEvent {
     /// The trace of the request that it came with.
     pub trace: Option<String>,
     /// Who is given it; at least one.
-    pub told: Vec<Told>,
+    pub told: Vec<Arc<Address>>,
+}
+
+impl NewRuleEvent {
+    /// The bytes that it takes.
+    pub(crate) fn bytes(&self) -> usize {
+        let told = self.told.iter().map(|address| address.told.len());
+        self.body.len() + told.sum::<usize>()
+    }
+}
+
+/// A [`Told`] as it is stored: written once for all events that the rule means.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Address {
+    pub(crate) target: String,
+    pub(crate) told: String,
+}
+
+impl Address {
+    /// Writes it.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it can't be written.
+    pub fn new(told: &Told) -> Result<Self, StoreError> {
+        let text = serde_json::to_string(told).map_err(|error| {
+            StoreError::Conflict(format!("it can't be written as JSON: {error}"))
+        })?;
+        Ok(Self {
+            target: told.target.arn.clone(),
+            told: text,
+        })
+    }
 }
 
 /// A rule that meant an event, and one of its targets, both as they were then.
@@ -161,6 +193,28 @@ pub struct RuleDelivery {
 
 /// A delivery that is due; only its number, if it is not what was stored.
 pub type DueDelivery = Result<RuleDelivery, i64>;
+
+/// What becomes of a delivery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeliveryEnd {
+    /// The target has taken it.
+    Done,
+    /// It is tried again then.
+    Again(Timestamp),
+    /// It is not tried any more, and counted.
+    GivenUp,
+}
+
+/// How it stands with a target.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TargetCounts {
+    /// Its ARN.
+    pub target: String,
+    /// Deliveries on their way to it.
+    pub waiting: u64,
+    /// Those that were given up.
+    pub given_up: u64,
+}
 
 /// Why a store of rules could not do it.
 #[derive(Debug, thiserror::Error)]

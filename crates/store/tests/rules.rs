@@ -2,10 +2,11 @@
 #![allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use hearth_store::rules::{
-    Bus, BusId, BusSettings, NewRuleEvent, Rule, RuleId, RuleInput, RuleSettings, RuleStoreError,
-    RuleTarget, Told,
+    Address, Bus, BusId, BusSettings, DeliveryEnd, NewRuleEvent, Rule, RuleId, RuleInput,
+    RuleSettings, RuleStoreError, RuleTarget, TargetCounts, Told,
 };
 use hearth_store::{RuleBounds, SqliteRuleStore, StoreError};
 use hearth_types::time::Timestamp;
@@ -57,9 +58,12 @@ fn rule(region: &str, name: &str) -> Rule {
 }
 
 fn event(body: &str, targets: &[&str]) -> NewRuleEvent {
-    let told = targets.iter().map(|arn| Told {
-        rule: "rule".to_owned(),
-        target: target(arn),
+    let told = targets.iter().map(|arn| {
+        let told = Told {
+            rule: "rule".to_owned(),
+            target: target(arn),
+        };
+        Arc::new(Address::new(&told).unwrap())
     });
     NewRuleEvent {
         body: body.to_owned(),
@@ -170,7 +174,10 @@ async fn an_event_is_there_until_the_last_of_its_targets_has_it() {
     assert_eq!(first.told.target, target("t1"));
     let number = first.number;
     rig.store
-        .settle(vec![(number, None), (number + 1, Some(at(20)))])
+        .settle(vec![
+            (number, DeliveryEnd::Done),
+            (number + 1, DeliveryEnd::Again(at(20))),
+        ])
         .await
         .unwrap();
     assert_eq!(rig.due(10).await, [pair("t1", "two")]);
@@ -178,14 +185,17 @@ async fn an_event_is_there_until_the_last_of_its_targets_has_it() {
     let due = rig.store.due(at(20), 100, usize::MAX).await.unwrap();
     let again = due[1].as_ref().unwrap();
     assert_eq!((again.number, again.failed), (number + 1, 1));
-    let ends = vec![(number + 1, None), (number + 2, None)];
+    let ends = vec![
+        (number + 1, DeliveryEnd::Done),
+        (number + 2, DeliveryEnd::Done),
+    ];
     rig.store.settle(ends.clone()).await.unwrap();
     // Settled twice is settled.
     rig.store.settle(ends).await.unwrap();
     for sql in [
         "SELECT count(*) FROM events",
         "SELECT count(*) FROM deliveries",
-        "SELECT count(*) FROM waiting",
+        "SELECT count(*) FROM targets",
         "SELECT deliveries FROM counts",
         "SELECT bytes FROM counts",
     ] {
@@ -231,7 +241,10 @@ async fn past_a_bound_nothing_is_taken_in() {
     assert!(matches!(full, RuleStoreError::Full));
     let due = rig.store.due(at(0), 1, 0).await.unwrap();
     let number = due[0].as_ref().unwrap().number;
-    rig.store.settle(vec![(number, None)]).await.unwrap();
+    rig.store
+        .settle(vec![(number, DeliveryEnd::Done)])
+        .await
+        .unwrap();
     let full = accept(vec![event(&"x".repeat(10_000), &["c"])])
         .await
         .unwrap_err();
@@ -243,6 +256,49 @@ async fn past_a_bound_nothing_is_taken_in() {
     let full = rig.store.put_rule(rule("us-east-1", "b")).await;
     assert!(matches!(full, Err(RuleStoreError::Full)));
     assert_eq!(rig.store.rules().await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn what_is_given_up_is_counted_for_its_owner() {
+    let rig = Rig::new(RuleBounds::default());
+    let queue =
+        |region: &str, account: &str, name: &str| format!("arn:aws:sqs:{region}:{account}:{name}");
+    let own = queue("us-east-1", "000000000000", "a");
+    let function = "arn:aws:lambda:us-east-1:000000000000:function:f".to_owned();
+    let others = [
+        queue("eu-west-1", "000000000000", "a"),
+        queue("us-east-1", "111111111111", "a"),
+    ];
+    let all = [&own, &function, &others[0], &others[1]].map(String::as_str);
+    rig.store
+        .accept(vec![event("1", &all), event("2", &all)], at(0))
+        .await
+        .unwrap();
+    let ends = vec![
+        (1, DeliveryEnd::GivenUp),
+        (2, DeliveryEnd::Done),
+        (6, DeliveryEnd::Done),
+    ];
+    rig.store.settle(ends).await.unwrap();
+    let rig = rig.reopen();
+    let owner = bus("us-east-1", "b");
+    let counts = async || {
+        rig.store
+            .targets(&owner.account, &owner.region)
+            .await
+            .unwrap()
+    };
+    let counted = |target: &String, waiting, given_up| TargetCounts {
+        target: target.clone(),
+        waiting,
+        given_up,
+    };
+    assert_eq!(counts().await, [counted(&own, 1, 1)]);
+    rig.store
+        .settle(vec![(5, DeliveryEnd::GivenUp)])
+        .await
+        .unwrap();
+    assert_eq!(counts().await, [counted(&own, 0, 2)]);
 }
 
 #[tokio::test]
@@ -302,7 +358,10 @@ async fn a_damaged_delivery_is_told_from_the_others() {
         let found = rig.store.due(at(10), 10, usize::MAX).await.unwrap();
         assert_eq!(found[0], Err(1), "{sql}");
         assert_eq!(found[1].as_ref().unwrap().body, "two", "{sql}");
-        rig.store.settle(vec![(1, None)]).await.unwrap();
+        rig.store
+            .settle(vec![(1, DeliveryEnd::GivenUp)])
+            .await
+            .unwrap();
         assert_eq!(rig.due(10).await, [pair("b", "two")], "{sql}");
     }
 }

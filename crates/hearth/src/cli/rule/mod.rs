@@ -7,6 +7,7 @@ mod test;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
+use super::functions::all_pages;
 use super::{Done, output};
 use crate::client::{CallError, Client, Connection};
 
@@ -38,6 +39,8 @@ enum RuleCommand {
     Disable(Named),
     /// Say whether a rule, or a pattern, means an event: exit code 0 if so, else 1
     Test(test::TestArgs),
+    /// Say how many events are on their way to each target, and how many were given up
+    Waiting,
     /// Send a CloudEvent
     Send(send::SendArgs),
 }
@@ -78,6 +81,7 @@ pub(super) async fn run(
             Ok(Done::Ok)
         }
         RuleCommand::Test(args) => test::run(client, connection, args).await,
+        RuleCommand::Waiting => waiting(client, connection).await,
         RuleCommand::Send(args) => send::run(client, connection, args).await,
     }
 }
@@ -182,4 +186,21 @@ async fn drop_targets(
     }
     let request = json!({ "Rule": name, "EventBusName": bus, "Ids": ids });
     call(client, "RemoveTargets", &request).await.map(drop)
+}
+
+async fn waiting(client: &Client, connection: &Connection) -> Result<Done, CallError> {
+    let targets = all_pages(client, "/hearth/2026-11-01/rule-deliveries?", "Targets").await?;
+    if connection.json {
+        output::print_json(&Value::Array(targets));
+    } else if targets.is_empty() {
+        output::note("nothing is on its way, and nothing was given up");
+    } else {
+        let row = |target: &Value| {
+            let members = ["TargetArn", "Waiting", "GivenUp"];
+            members.map(|member| output::member(target, member)).into()
+        };
+        let header = ["TARGET", "WAITING", "GIVEN UP"];
+        output::print(&output::table(&header, targets.iter().map(row).collect()));
+    }
+    Ok(Done::Ok)
 }

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use hearth_types::name::{AccountId, Region};
 use hearth_types::time::Timestamp;
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
@@ -18,7 +19,9 @@ use super::file::{self, Kind};
 use super::group::{Group as Writer, gone};
 use super::readers::Readers;
 use crate::contract::StoreError;
-use crate::rules::{Bus, BusId, DueDelivery, NewRuleEvent, Rule, RuleId, RuleStoreError};
+use crate::rules::{
+    Bus, BusId, DeliveryEnd, DueDelivery, NewRuleEvent, Rule, RuleId, RuleStoreError, TargetCounts,
+};
 
 /// The file.
 const KIND: Kind = Kind {
@@ -183,14 +186,10 @@ impl SqliteRuleStore {
         events: Vec<NewRuleEvent>,
         now: Timestamp,
     ) -> Result<(), RuleStoreError> {
-        let events = events
-            .into_iter()
-            .map(rows::Written::new)
-            .collect::<Result<Vec<_>, _>>()?;
-        let bytes = events.iter().map(rows::Written::bytes).sum::<usize>();
+        let bytes = events.iter().map(NewRuleEvent::bytes).sum::<usize>();
         let mut to = BTreeMap::new();
-        for target in events.iter().flat_map(rows::Written::targets) {
-            *to.entry(target.to_owned()).or_insert(0_u64) += 1;
+        for address in events.iter().flat_map(|event| &event.told) {
+            *to.entry(address.target.clone()).or_insert(0_u64) += 1;
         }
         let deliveries = to.values().sum::<u64>();
         let bounds = self.bounds;
@@ -241,13 +240,18 @@ impl SqliteRuleStore {
             .await
     }
 
-    /// How many deliveries are on their way.
+    /// How it stands with the targets of an owner.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn waiting(&self) -> Result<u64, StoreError> {
+    pub async fn targets(
+        &self,
+        account: &AccountId,
+        region: &Region,
+    ) -> Result<Vec<TargetCounts>, StoreError> {
+        let prefixes = ["lambda", "sqs"].map(|kind| format!("arn:aws:{kind}:{region}:{account}:"));
         self.readers
-            .read(|connection| rows::counts(connection).map(|(deliveries, _)| deliveries))
+            .read(move |connection| rows::targets(connection, prefixes))
             .await
     }
 
@@ -255,12 +259,13 @@ impl SqliteRuleStore {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn settle(&self, ends: Vec<(i64, Option<Timestamp>)>) -> Result<(), StoreError> {
+    pub async fn settle(&self, ends: Vec<(i64, DeliveryEnd)>) -> Result<(), StoreError> {
         self.ask(0, move |work| {
-            for (number, again) in &ends {
-                match again {
-                    Some(due) => rows::put_off(work.connection, *number, *due)?,
-                    None => rows::delete_delivery(work.connection, *number)?,
+            for (number, end) in &ends {
+                match end {
+                    DeliveryEnd::Done => rows::delete_delivery(work.connection, *number)?,
+                    DeliveryEnd::Again(due) => rows::put_off(work.connection, *number, *due)?,
+                    DeliveryEnd::GivenUp => rows::give_up(work.connection, *number)?,
                 }
             }
             Ok(())

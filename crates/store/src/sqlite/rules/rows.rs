@@ -1,5 +1,7 @@
 //! The tables: rows are read and written here, and nowhere else.
 
+use std::sync::Arc;
+
 use hearth_types::time::Timestamp;
 use rusqlite::types::Type;
 use rusqlite::{Connection, Row};
@@ -7,7 +9,9 @@ use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha256};
 
 use crate::contract::StoreError;
-use crate::rules::{Bus, BusId, DueDelivery, NewRuleEvent, Rule, RuleDelivery, RuleId};
+use crate::rules::{
+    Address, Bus, BusId, DueDelivery, NewRuleEvent, Rule, RuleDelivery, RuleId, TargetCounts,
+};
 use crate::sqlite::fault::{corrupt, sql};
 use crate::sqlite::statement::{collect, execute, first};
 
@@ -202,42 +206,11 @@ pub(super) fn counts(connection: &Connection) -> Result<(u64, u64), StoreError> 
 pub(super) fn count_to(connection: &Connection, target: &str) -> Result<u64, StoreError> {
     let count = first(
         connection,
-        "SELECT deliveries FROM waiting WHERE target = ?1",
+        "SELECT deliveries FROM targets WHERE target = ?1",
         (target,),
         |row| row.get(0),
     )?;
     Ok(count.unwrap_or(0))
-}
-
-/// An event as it is written.
-pub(super) struct Written {
-    body: String,
-    trace: Option<String>,
-    /// The target of each, and all that is known of it.
-    told: Vec<(String, String)>,
-}
-
-impl Written {
-    pub(super) fn new(event: NewRuleEvent) -> Result<Self, StoreError> {
-        let told = event.told.into_iter();
-        let told = told.map(|told| {
-            let text = json(&told)?;
-            Ok((told.target.arn, text))
-        });
-        Ok(Self {
-            body: event.body,
-            trace: event.trace,
-            told: told.collect::<Result<_, StoreError>>()?,
-        })
-    }
-
-    pub(super) fn targets(&self) -> impl Iterator<Item = &str> {
-        self.told.iter().map(|(target, _)| target.as_str())
-    }
-
-    pub(super) fn bytes(&self) -> usize {
-        self.body.len() + self.told.iter().map(|(_, text)| text.len()).sum::<usize>()
-    }
 }
 
 fn event_checksum(accepted: i64, trace: Option<&str>, body: &str) -> [u8; 32] {
@@ -254,7 +227,7 @@ fn delivery_checksum(event: i64, told: &str) -> [u8; 32] {
 
 pub(super) fn insert(
     connection: &Connection,
-    event: &Written,
+    event: &NewRuleEvent,
     now: Timestamp,
 ) -> Result<(), StoreError> {
     let accepted = now.as_millis();
@@ -269,7 +242,7 @@ pub(super) fn insert(
         ),
     )?;
     let number = connection.last_insert_rowid();
-    for (target, told) in &event.told {
+    for Address { target, told } in event.told.iter().map(Arc::as_ref) {
         execute(
             connection,
             "INSERT INTO deliveries (event, due, failed, target, checksum, told) VALUES (?1, ?2, 0, ?3, ?4, ?5)",
@@ -340,6 +313,42 @@ pub(super) fn next_due(connection: &Connection) -> Result<Option<Timestamp>, Sto
             row.get(0)
         })?;
     Ok(due.flatten().map(Timestamp::from_millis))
+}
+
+/// All targets to which something is on its way, or was given up; of those that begin so.
+pub(super) fn targets(
+    connection: &Connection,
+    prefixes: [String; 2],
+) -> Result<Vec<TargetCounts>, StoreError> {
+    let mut all = Vec::new();
+    for prefix in prefixes {
+        // ';' is the character after ':', with which both end.
+        let end = format!("{};", prefix.trim_end_matches(':'));
+        let found = collect(
+            connection,
+            "SELECT target, deliveries, given_up FROM targets WHERE target >= ?1 AND target < ?2 ORDER BY target",
+            (prefix, end),
+            |row| {
+                Ok(TargetCounts {
+                    target: row.get(0)?,
+                    waiting: row.get(1)?,
+                    given_up: row.get(2)?,
+                })
+            },
+        )?;
+        all.extend(found);
+    }
+    Ok(all)
+}
+
+pub(super) fn give_up(connection: &Connection, number: i64) -> Result<(), StoreError> {
+    execute(
+        connection,
+        "UPDATE targets SET given_up = given_up + 1
+         WHERE target = (SELECT target FROM deliveries WHERE number = ?1)",
+        (number,),
+    )?;
+    delete_delivery(connection, number)
 }
 
 pub(super) fn delete_delivery(connection: &Connection, number: i64) -> Result<(), StoreError> {

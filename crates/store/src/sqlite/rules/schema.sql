@@ -13,10 +13,11 @@ CREATE TABLE counts (
 ) STRICT;
 INSERT INTO counts VALUES (0, 0);
 
--- How many there are to each target.
-CREATE TABLE waiting (
+-- How many there are to each target, and how many were given up.
+CREATE TABLE targets (
     target     TEXT PRIMARY KEY,
-    deliveries INTEGER NOT NULL
+    deliveries INTEGER NOT NULL,
+    given_up   INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
 -- Event buses that were made, or changed.
@@ -73,12 +74,12 @@ CREATE TRIGGER event_goes AFTER DELETE ON events BEGIN
 END;
 CREATE TRIGGER delivery_comes AFTER INSERT ON deliveries BEGIN
     UPDATE counts SET deliveries = deliveries + 1, bytes = bytes + octet_length(NEW.told);
-    INSERT INTO waiting VALUES (NEW.target, 1) ON CONFLICT DO UPDATE SET deliveries = deliveries + 1;
+    INSERT INTO targets VALUES (NEW.target, 1, 0) ON CONFLICT DO UPDATE SET deliveries = deliveries + 1;
 END;
 -- An event goes with the last of its deliveries.
 CREATE TRIGGER delivery_goes AFTER DELETE ON deliveries BEGIN
     UPDATE counts SET deliveries = deliveries - 1, bytes = bytes - octet_length(OLD.told);
-    UPDATE waiting SET deliveries = deliveries - 1 WHERE target = OLD.target;
-    DELETE FROM waiting WHERE target = OLD.target AND deliveries < 1;
+    UPDATE targets SET deliveries = deliveries - 1 WHERE target = OLD.target;
+    DELETE FROM targets WHERE target = OLD.target AND deliveries < 1 AND given_up = 0;
     DELETE FROM events WHERE number = OLD.event AND NOT EXISTS (SELECT 1 FROM deliveries WHERE event = OLD.event);
 END;
