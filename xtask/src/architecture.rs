@@ -9,7 +9,7 @@ mod tests {
 
     /// Every crate with the crates that it may use. `gateway` does not know `worker` or `sandbox`: it speaks to
     /// workers through `types::invoke::Invoker`. Nobody uses `hearth`.
-    const ALLOWED: [(&str, &[&str]); 18] = [
+    const ALLOWED: [(&str, &[&str]); 20] = [
         ("hearth-types", &[]),
         ("hearth-patterns", &[]),
         ("hearth-store", &["hearth-types"]),
@@ -44,8 +44,27 @@ mod tests {
         ),
         ("hearth-queues", &["hearth-types", "hearth-store"]),
         (
-            "hearth-schedules",
+            "hearth-targets",
             &["hearth-types", "hearth-store", "hearth-queues"],
+        ),
+        (
+            "hearth-schedules",
+            &[
+                "hearth-types",
+                "hearth-store",
+                "hearth-queues",
+                "hearth-targets",
+            ],
+        ),
+        (
+            "hearth-rules",
+            &[
+                "hearth-types",
+                "hearth-store",
+                "hearth-patterns",
+                "hearth-queues",
+                "hearth-targets",
+            ],
         ),
         (
             "hearth-destinations",
@@ -85,6 +104,7 @@ mod tests {
                 "hearth-queues",
                 "hearth-schedules",
                 "hearth-storage",
+                "hearth-rules",
                 "hearth-code",
                 "hearth-telemetry",
             ],
@@ -106,6 +126,8 @@ mod tests {
                 "hearth-mappings",
                 "hearth-schedules",
                 "hearth-storage",
+                "hearth-rules",
+                "hearth-targets",
                 "hearth-destinations",
                 "hearth-gateway",
             ],

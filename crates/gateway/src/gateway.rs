@@ -13,6 +13,7 @@ use hearth_code::{CodeError, Packages};
 use hearth_events::Events;
 use hearth_queues::Queues;
 use hearth_registry::{Registry, Scope};
+use hearth_rules::Rules;
 use hearth_schedules::Schedules;
 use hearth_storage::Storage;
 use hearth_telemetry::logs::LogStore;
@@ -35,7 +36,10 @@ use crate::operation::{CONTROL_BYTES, NoTarget, Target};
 use crate::package_url::{self, PackageLinks};
 use crate::response_body::ResponseBody;
 use crate::routes::{Choice, Tokens};
-use crate::{lambda, logs_api, random, scheduler_api, sqs_api, storage_inbox, sts_api};
+use crate::{
+    cloud_events, events_api, lambda, logs_api, random, scheduler_api, sqs_api, storage_inbox,
+    sts_api,
+};
 
 /// What the node decides for its front door.
 #[derive(Clone)]
@@ -90,6 +94,7 @@ pub(crate) struct Parted {
     pub(crate) queues: Queues,
     pub(crate) schedules: Schedules,
     pub(crate) storage: Storage,
+    pub(crate) rules: Rules,
     pub(crate) logs: LogStore,
     pub(crate) packages: Packages,
     pub(crate) links: PackageLinks,
@@ -157,8 +162,8 @@ impl From<ApiError> for Refusal {
 }
 
 impl Gateway {
-    /// A front door to `registry`, whose functions `invoker` runs, at once or as `events`, to `queues`, `schedules` and
-    /// `storage`'s notifications.
+    /// A front door to `registry`, whose functions `invoker` runs, at once or as `events`, to `queues`, `schedules`,
+    /// `storage`'s notifications and `rules`.
     /// `packages` must be those of the registry.
     #[allow(
         clippy::too_many_arguments,
@@ -173,6 +178,7 @@ impl Gateway {
         queues: Queues,
         schedules: Schedules,
         storage: Storage,
+        rules: Rules,
         logs: LogStore,
     ) -> Self {
         let sessions = Sessions::new(&options.node_secret);
@@ -185,6 +191,7 @@ impl Gateway {
             queues,
             schedules,
             storage,
+            rules,
             logs,
             packages,
             links: PackageLinks::new(&options.node_secret),
@@ -248,10 +255,14 @@ impl Gateway {
         // Services whose operations aren't in the path share one.
         let (service, protocol) = if scheduler_api::is_path(path) {
             (Service::Scheduler, Protocol::RestJson)
+        } else if cloud_events::is_path(path) {
+            (Service::Events, Protocol::RestJson)
         } else if path != "/" || parts.method != Method::POST {
             (Service::Lambda, Protocol::RestJson)
         } else if sqs_api::operation(&parts).is_some() {
             (Service::Sqs, Protocol::Json10)
+        } else if events_api::operation(&parts).is_some() {
+            (Service::Events, Protocol::Json11)
         } else if parts.headers.contains_key("x-amz-target") {
             (Service::Logs, Protocol::Json11)
         } else if sts_api::is_form(&parts) {
@@ -259,16 +270,16 @@ impl Gateway {
         } else {
             (Service::Lambda, Protocol::RestJson)
         };
-        let answered = match storage_inbox::bucket(path) {
-            Some(bucket) => {
-                let answer = storage_inbox::answer(&self.0, bucket, &parts, body, request_id);
-                answer.await.map(|answer| answer.map(ResponseBody::Whole))
-            }
-            None => {
-                self.0
-                    .authenticated(&parts, body, service, peer, request_id)
-                    .await
-            }
+        let answered = if let Some(bucket) = storage_inbox::bucket(path) {
+            let answer = storage_inbox::answer(&self.0, bucket, &parts, body, request_id);
+            answer.await.map(|answer| answer.map(ResponseBody::Whole))
+        } else if cloud_events::is_path(path) && cloud_events::has_token(&parts) {
+            let answer = cloud_events::from_sender(&self.0, &parts, body, request_id);
+            answer.await.map(|answer| answer.map(ResponseBody::Whole))
+        } else {
+            self.0
+                .authenticated(&parts, body, service, peer, request_id)
+                .await
         };
         answered.unwrap_or_else(|refusal| {
             let mut response = error_response::of(&refusal.error, protocol, request_id);
@@ -315,7 +326,10 @@ impl Parted {
         let query = parts.uri.query().unwrap_or_default();
         let target = Target::find(&parts.method, parts.uri.path(), query);
         let operation = target.as_ref().ok().and_then(|target| target.operation);
+        let is_cloud_event = cloud_events::is_path(parts.uri.path());
         let limit = match service {
+            Service::Events if is_cloud_event => cloud_events::BODY_BYTES,
+            Service::Events => events_api::BODY_BYTES,
             Service::Sqs => sqs_api::BODY_BYTES,
             Service::Scheduler => scheduler_api::BODY_BYTES,
             _ => operation.map_or(CONTROL_BYTES, |operation| operation.body_bytes()),
@@ -352,6 +366,14 @@ impl Parted {
             let base = format!("{}://{}", peer.scheme(), host_of(parts));
             let answer =
                 sqs_api::answer(&self.queues, scope, base, parts, &read.bytes, request_id).await;
+            return Ok(answer.map(ResponseBody::Whole));
+        }
+        if service == Service::Events {
+            let answer = if is_cloud_event {
+                cloud_events::signed(self, scope, parts, &read.bytes, request_id).await?
+            } else {
+                events_api::answer(&self.rules, scope, parts, &read.bytes, request_id).await
+            };
             return Ok(answer.map(ResponseBody::Whole));
         }
         if service == Service::Scheduler {

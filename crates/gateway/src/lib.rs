@@ -4,8 +4,8 @@
 //! request's head is authenticated before its body is read ([`auth`], `body`), its method and path name an
 //! operation (`operation`), which is the registry's (`lambda`), an invocation (`lambda::invoke`, once the registry has
 //! let it in; `lambda::invoke_stream` answers with an `event_stream`), or a look at a function's log (`logs_api`).
-//! `sqs_api` leads to the queues and `sts_api` tells callers who they are. Packages are fetched through links of the
-//! node's own (`package_url`).
+//! `sqs_api` leads to the queues, `events_api` to the rules and `sts_api` tells callers who they are; CloudEvents come in by
+//! HTTP's own means (`cloud_events`). Packages are fetched through links of the node's own (`package_url`).
 //!
 //! Requests at a function URL go their own way (`function_url`): signed or not, and with bodies that stream
 //! (`response_body`). Routes (`routes`) lead requests at hosts and paths of their own to the same way. `running` is common
@@ -16,9 +16,11 @@
 
 pub mod auth;
 mod body;
+mod cloud_events;
 mod connection;
 mod error_response;
 mod event_stream;
+mod events_api;
 mod function_url;
 mod gateway;
 mod head_timer;

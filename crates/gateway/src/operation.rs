@@ -80,6 +80,7 @@ pub(crate) enum Operation {
     RedriveDeadEvents,
     PurgeDeadEvents,
     ListScheduleTimes,
+    ListRuleDeliveries,
     PutNotification,
     GetNotification,
     ListNotifications,
@@ -235,7 +236,7 @@ const MODEL: [Row; 85] = [
 
 /// Hearth's own operations.
 #[rustfmt::skip]
-const OWN: [Row; 23] = [
+const OWN: [Row; 24] = [
     ("PutRoute", "PUT", "/hearth/2026-11-01/routes/{Name}", Some(Operation::PutRoute)),
     ("GetRoute", "GET", "/hearth/2026-11-01/routes/{Name}", Some(Operation::GetRoute)),
     ("DeleteRoute", "DELETE", "/hearth/2026-11-01/routes/{Name}", Some(Operation::DeleteRoute)),
@@ -255,6 +256,7 @@ const OWN: [Row; 23] = [
     ("RedriveDeadEvents", "POST", "/hearth/2026-11-01/events/{FunctionName}/redrive", Some(Operation::RedriveDeadEvents)),
     ("PurgeDeadEvents", "POST", "/hearth/2026-11-01/events/{FunctionName}/purge", Some(Operation::PurgeDeadEvents)),
     ("ListScheduleTimes", "GET", "/hearth/2026-11-01/schedules", Some(Operation::ListScheduleTimes)),
+    ("ListRuleDeliveries", "GET", "/hearth/2026-11-01/rule-deliveries", Some(Operation::ListRuleDeliveries)),
     ("PutNotification", "PUT", "/hearth/2026-11-01/notifications/{Name}", Some(Operation::PutNotification)),
     ("GetNotification", "GET", "/hearth/2026-11-01/notifications/{Name}", Some(Operation::GetNotification)),
     ("DeleteNotification", "DELETE", "/hearth/2026-11-01/notifications/{Name}", Some(Operation::DeleteNotification)),

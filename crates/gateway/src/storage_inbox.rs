@@ -68,7 +68,7 @@ pub(crate) async fn answer(
 }
 
 /// The token, as a bearer's, or as the password of whoever can send no other (a URL with `user:password@`).
-fn token(headers: &HeaderMap) -> Option<String> {
+pub(crate) fn token(headers: &HeaderMap) -> Option<String> {
     let (scheme, rest) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
     let rest = rest.trim();
     if scheme.eq_ignore_ascii_case("bearer") {

@@ -18,6 +18,9 @@ use serde_json::Value;
 
 use crate::keys::RootKey;
 
+/// The region of what does not name one.
+pub(crate) const DEFAULT_REGION: &str = "us-east-1";
+
 /// How commands find their node.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Connection {
@@ -30,7 +33,7 @@ pub(crate) struct Connection {
         global = true,
         env = "HEARTH_REGION",
         value_name = "REGION",
-        default_value = "us-east-1"
+        default_value = DEFAULT_REGION
     )]
     pub(crate) region: String,
     /// Print JSON for scripts
@@ -58,7 +61,11 @@ pub(crate) enum CallError {
 
 impl CallError {
     pub(crate) fn is_not_found(&self) -> bool {
-        matches!(self, Self::Api { status: 404, .. })
+        match self {
+            // Every refusal is a 400 where the protocol is JSON 1.1.
+            Self::Api { status, code, .. } => *status == 404 || code == "ResourceNotFoundException",
+            _ => false,
+        }
     }
 }
 
@@ -306,6 +313,28 @@ impl Client {
             return Err(api_error(&answer));
         }
         Ok(answer.body)
+    }
+
+    /// A call of a service that speaks JSON 1.1.
+    pub(crate) async fn json11(
+        &self,
+        service: &'static str,
+        operation: &str,
+        body: &Value,
+    ) -> Result<Value, CallError> {
+        let headers = vec![
+            ("content-type", "application/x-amz-json-1.1".to_owned()),
+            ("x-amz-target", operation.to_owned()),
+        ];
+        let call = Call {
+            service,
+            method: "POST",
+            target: "/".to_owned(),
+            headers,
+            body: body.to_string().into_bytes(),
+            progress: None,
+        };
+        self.call(call).await?.json()
     }
 
     /// The account that the credentials are of.

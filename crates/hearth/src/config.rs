@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
-use hearth_types::name::{AccountId, BucketName};
+use hearth_types::name::{AccountId, BucketName, Region};
 use hearth_types::network::Hosts;
 use serde::{Deserialize, Serialize};
 
@@ -79,6 +79,8 @@ struct File {
     destinations: Destinations,
     #[serde(default)]
     storage: Storage,
+    #[serde(default)]
+    events: Events,
     tls: Option<Tls>,
 }
 
@@ -119,6 +121,48 @@ pub(crate) struct Destinations {
     /// What `arn:aws:s3:::NAME` names: `file:///folder` or `s3://bucket/prefix`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) buckets: BTreeMap<BucketName, ObjectStore>,
+}
+
+/// Who sends events.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Events {
+    /// By name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) senders: BTreeMap<String, Sender>,
+}
+
+/// Somebody who sends CloudEvents with a token.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Sender {
+    /// The token. Shown masked.
+    #[serde(deserialize_with = "token", serialize_with = "masked_text")]
+    pub(crate) token: String,
+    /// Where the events are, if not in the region that commands use.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) region: Option<Region>,
+    /// The event bus to which they come.
+    #[serde(default = "default_bus")]
+    pub(crate) bus: String,
+}
+
+fn token<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let token = String::deserialize(deserializer)?;
+    if token.len() >= LEAST_TOKEN {
+        return Ok(token);
+    }
+    Err(serde::de::Error::custom(format!(
+        "a token must have {LEAST_TOKEN} characters or more"
+    )))
+}
+
+fn masked_text<S: serde::Serializer>(_: &str, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str("…")
+}
+
+fn default_bus() -> String {
+    "default".to_owned()
 }
 
 /// Buckets whose changes are told of.
@@ -308,6 +352,7 @@ pub(crate) struct Config {
     pub(crate) isolates: Isolates,
     pub(crate) destinations: Destinations,
     pub(crate) storage: Storage,
+    pub(crate) events: Events,
     /// The TLS listener; absent: none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) tls: Option<Tls>,
@@ -465,6 +510,7 @@ impl Config {
             },
             destinations: file.destinations,
             storage: file.storage,
+            events: file.events,
             packages: file.packages,
             object_store: match &args.object_store {
                 Some(url) => Some(ObjectStore {

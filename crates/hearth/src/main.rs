@@ -17,6 +17,7 @@ mod keys;
 mod node;
 mod package;
 mod queues;
+mod rules;
 mod samples;
 mod schedules;
 mod storage;

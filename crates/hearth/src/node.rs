@@ -34,6 +34,7 @@ use crate::config::{Config, ObjectStore, WasmProcess, url_address};
 use crate::events;
 use crate::keys::{self, RootKey, write_private};
 use crate::queues;
+use crate::rules;
 use crate::schedules;
 use crate::storage;
 use crate::tls::CertificateFiles;
@@ -153,6 +154,7 @@ impl Node {
         let queue_store = queues::open(&config.data)?;
         let queues = Queues::new(Arc::clone(&queue_store), events::clock(), stop.clone());
         let schedules = schedules::open(&config.data)?;
+        let rules = rules::open(config).await?;
         let registry = Registry::open(
             Arc::new(store),
             packages.clone(),
@@ -195,6 +197,7 @@ impl Node {
             queues.clone(),
             schedules.clone(),
             storage.clone(),
+            rules.clone(),
             logs.clone(),
         );
         let front = gateway.get_or_init(|| front).clone();
@@ -214,6 +217,8 @@ impl Node {
             queues.clone(),
         );
         tasks.spawn(scheduler.run(stop.clone()));
+        let ruled = rules::dispatcher(rules, registry.clone(), Arc::clone(&queue), queues.clone());
+        tasks.spawn(ruled.run(stop.clone()));
         let dispatcher = events::dispatcher(
             queue,
             registry.clone(),

@@ -8,12 +8,13 @@ use hearth_queues::error::Kind as QueueKind;
 use hearth_store::StoreError;
 use hearth_store::schedules::{After, Due, Fate, Firing, Order, Schedule};
 use hearth_store::sqlite::schedules::{DueFiring, DueSchedule, Left, Unfit};
+use hearth_targets::Failure;
+use hearth_targets::policy::{self, Next, Tries, most_age_ms};
 use hearth_types::time::Timestamp;
 use tokio_util::sync::CancellationToken;
 
-use crate::delivery::{Delivery, Failure};
+use crate::delivery::Delivery;
 use crate::name;
-use crate::policy::{self, Next, most_age_ms};
 use crate::schedules::Schedules;
 use crate::timing::Timing;
 
@@ -203,7 +204,7 @@ impl Dispatcher {
         failure: &Failure,
         now: Timestamp,
     ) -> Result<Option<Timestamp>, StoreError> {
-        let exhausted = match policy::after_failure(firing, now) {
+        let exhausted = match policy::after_failure(&tries(firing), now) {
             Next::Again(due) => return Ok(Some(due)),
             Next::GivenUp(exhausted) => exhausted,
         };
@@ -244,6 +245,17 @@ fn firing(schedule: &Schedule, due: Due) -> Firing {
         },
         failed: 0,
         due: due.at,
+    }
+}
+
+/// Its age counts from when it was due.
+fn tries(firing: &Firing) -> Tries {
+    let target = &firing.order.target;
+    Tries {
+        begun: firing.order.due,
+        failed: firing.failed,
+        most_age_seconds: target.most_age_seconds,
+        most_retries: target.most_retries,
     }
 }
 

@@ -8,8 +8,8 @@
 //!
 //! - [`cron`], [`expression`], [`timing`]: when a schedule is due, as pure functions of times.
 //! - [`Schedules`]: the API's operations on the store; [`wire`] has its shapes, [`error`] what is refused.
-//! - [`delivery`]: how a firing reaches a function or a queue.
-//! - [`policy`]: what becomes of a firing that has failed.
+//! - [`delivery`]: what of a firing a target is given. How it gets there, and what becomes of one that does not, is in
+//!   `hearth-targets`.
 //! - [`Dispatcher`]: the loop that fires what is due; it alone waits.
 //!
 //! It knows neither HTTP nor signatures, which are the gateway's, and runs no function: a firing is an event like any
@@ -24,7 +24,6 @@ mod groups;
 mod inspect;
 mod name;
 mod payload;
-pub mod policy;
 mod request;
 mod schedules;
 pub mod timing;

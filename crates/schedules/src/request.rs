@@ -1,12 +1,11 @@
 //! What a schedule may be: CreateSchedule's and UpdateSchedule's requests, checked.
 
 use hearth_store::schedules::{Place, Settings, Target};
+use hearth_targets::{check, is_allowed};
 use hearth_types::arn::role_account;
 use hearth_types::destination::Destination;
-use hearth_types::name::{AccountId, Region};
 use hearth_types::time::Timestamp;
 
-use crate::delivery::is_allowed;
 use crate::error::ScheduleError;
 use crate::payload;
 use crate::wire::{self, FlexibleTimeWindow, ScheduleRequest};
@@ -17,10 +16,7 @@ const INPUT_BYTES: usize = 256 << 10;
 const EXPRESSION_CHARACTERS: usize = 256;
 const ZONE_CHARACTERS: usize = 50;
 const DESCRIPTION_CHARACTERS: usize = 512;
-const GROUP_ID_CHARACTERS: usize = 128;
 const WINDOW_MINUTES: (i64, i64) = (1, 1440);
-const AGE_SECONDS: (i64, i64) = (60, 86_400);
-const RETRIES: (i64, i64) = (0, 185);
 /// The zone if none was named.
 const UTC: &str = "UTC";
 /// The first millisecond that a date may be, and the last: years 1970 to 9999.
@@ -161,28 +157,16 @@ fn target(target: wire::Target, place: &Place) -> Result<Target, ScheduleError> 
             )));
         }
     }
-    let message_group = target
-        .sqs_parameters
-        .and_then(|parameters| parameters.message_group_id);
-    match destination(&arn, place, "Target.Arn")? {
-        Destination::Function { .. } => {
-            if message_group.is_some() {
-                return Err(ScheduleError::invalid(
-                    "Target.SqsParameters goes with a queue as target.",
-                ));
-            }
-            check_json(target.input.as_deref())?;
-        }
-        Destination::Queue(queue) => match &message_group {
-            Some(group) => length(group, GROUP_ID_CHARACTERS, "SqsParameters.MessageGroupId")?,
-            None if queue.name.as_str().ends_with(".fifo") => {
-                return Err(ScheduleError::invalid(
-                    "A FIFO queue as target needs Target.SqsParameters.MessageGroupId.",
-                ));
-            }
-            None => {}
-        },
-        _ => return Err(no_target(&arn)),
+    let owner = check::Owner {
+        account: &place.account,
+        region: &place.region,
+    };
+    let invalid = |why: String| ScheduleError::invalid(format!("Target is not valid: {why}"));
+    let destination = check::destination(&arn, owner, "Arn").map_err(invalid)?;
+    let message_group =
+        check::message_group(target.sqs_parameters, &destination).map_err(invalid)?;
+    if let Destination::Function { .. } = destination {
+        check_json(target.input.as_deref())?;
     }
     if let Some(input) = &target.input
         && !(1..=INPUT_BYTES).contains(&input.len())
@@ -201,70 +185,17 @@ fn target(target: wire::Target, place: &Place) -> Result<Target, ScheduleError> 
              send other bytes in base64.",
         ));
     }
-    let dead_letters = target.dead_letter_config.and_then(|config| config.arn);
-    if let Some(arn) = &dead_letters {
-        const MEMBER: &str = "Target.DeadLetterConfig.Arn";
-        match destination(arn, place, MEMBER)? {
-            Destination::Queue(queue) if !queue.name.as_str().ends_with(".fifo") => {}
-            _ => {
-                return Err(ScheduleError::invalid(format!(
-                    "{MEMBER} must be the ARN of a standard queue."
-                )));
-            }
-        }
-    }
-    let retry = target.retry_policy.unwrap_or_default();
-    let within = |value: Option<i64>, range, member| {
-        value.map(|value| within(value, range, member)).transpose()
-    };
+    let dead_letters = check::dead_letters(target.dead_letter_config, owner).map_err(invalid)?;
+    let (most_age_seconds, most_retries) = check::retries(target.retry_policy).map_err(invalid)?;
     Ok(Target {
         arn,
         role,
         input: target.input,
         message_group,
         dead_letters,
-        most_age_seconds: within(
-            retry.maximum_event_age_in_seconds,
-            AGE_SECONDS,
-            "RetryPolicy.MaximumEventAgeInSeconds",
-        )?,
-        most_retries: within(
-            retry.maximum_retry_attempts,
-            RETRIES,
-            "RetryPolicy.MaximumRetryAttempts",
-        )?,
+        most_age_seconds,
+        most_retries,
     })
-}
-
-fn no_target(arn: &str) -> ScheduleError {
-    let shown: String = arn.chars().take(200).collect();
-    ScheduleError::invalid(format!(
-        "{shown} can't be fired at: Hearth fires at functions (arn:aws:lambda:…) and queues (arn:aws:sqs:…). For anything \
-         else, fire at a function that does it."
-    ))
-}
-
-fn destination(arn: &str, place: &Place, member: &str) -> Result<Destination, ScheduleError> {
-    let of_service = |service| arn.split(':').nth(2) == Some(service);
-    if !of_service("lambda") && !of_service("sqs") {
-        return Err(no_target(arn));
-    }
-    let found: Destination = arn
-        .parse()
-        .map_err(|error| ScheduleError::invalid(format!("{member} is invalid: {error}.")))?;
-    let is_near =
-        |account: &AccountId, region: &Region| (account, region) == (&place.account, &place.region);
-    let near = match &found {
-        Destination::Function { key, .. } => is_near(&key.account, &key.region),
-        Destination::Queue(queue) => is_near(&queue.account, &queue.region),
-        _ => false,
-    };
-    if near {
-        return Ok(found);
-    }
-    Err(ScheduleError::invalid(format!(
-        "{member} must be of the schedule's account and region."
-    )))
 }
 
 /// A function takes JSON, once the context attributes are filled in.

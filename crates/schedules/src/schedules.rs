@@ -442,11 +442,14 @@ fn shown(schedule: Schedule) -> wire::Schedule {
                 maximum_event_age_in_seconds: Some(
                     target
                         .most_age_seconds
-                        .unwrap_or(crate::policy::AGE_SECONDS)
+                        .unwrap_or(hearth_targets::policy::AGE_SECONDS)
                         .into(),
                 ),
                 maximum_retry_attempts: Some(
-                    target.most_retries.unwrap_or(crate::policy::RETRIES).into(),
+                    target
+                        .most_retries
+                        .unwrap_or(hearth_targets::policy::RETRIES)
+                        .into(),
                 ),
             }),
             sqs_parameters: target.message_group.map(|group| wire::SqsParameters {

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+pub use hearth_targets::wire::{DeadLetterConfig, RetryPolicy, SqsParameters};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -46,35 +47,6 @@ pub struct Target {
     /// Parameters of other targets: each is refused.
     #[serde(flatten)]
     pub others: BTreeMap<String, Value>,
-}
-
-/// `DeadLetterConfig`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "PascalCase", default)]
-#[allow(missing_docs, reason = "the names are the API's own")]
-pub struct DeadLetterConfig {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub arn: Option<String>,
-}
-
-/// `RetryPolicy`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "PascalCase", default)]
-#[allow(missing_docs, reason = "the names are the API's own")]
-pub struct RetryPolicy {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub maximum_event_age_in_seconds: Option<i64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub maximum_retry_attempts: Option<i64>,
-}
-
-/// `SqsParameters`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "PascalCase", default)]
-#[allow(missing_docs, reason = "the names are the API's own")]
-pub struct SqsParameters {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub message_group_id: Option<String>,
 }
 
 /// `FlexibleTimeWindow`.

@@ -40,6 +40,8 @@ pub enum ErrorKind {
     TooManyRequests,
     /// The request is over 6 MB.
     RequestTooLarge,
+    /// The body is of a type that the path does not take.
+    UnsupportedMediaType,
     /// No such path or operation (code of AWS's front end).
     UnknownOperation,
     /// The path is there, with other methods (code of AWS's front end).
@@ -86,6 +88,7 @@ impl ErrorKind {
             Self::PreconditionFailed => "PreconditionFailedException",
             Self::TooManyRequests => "TooManyRequestsException",
             Self::RequestTooLarge => "RequestTooLargeException",
+            Self::UnsupportedMediaType => "UnsupportedMediaTypeException",
             Self::UnknownOperation => "UnknownOperationException",
             Self::MethodNotAllowed => "MethodNotAllowedException",
             Self::MissingAuthenticationToken => "MissingAuthenticationTokenException",
@@ -126,6 +129,7 @@ impl ErrorKind {
             Self::ResourceConflict => 409,
             Self::PreconditionFailed => 412,
             Self::RequestTooLarge => 413,
+            Self::UnsupportedMediaType => 415,
             Self::TooManyRequests => 429,
             Self::NotImplemented => 501,
             Self::InvalidRuntime => 502,

@@ -23,6 +23,8 @@ const LONGEST_SIGNED_HEADERS: usize = 4_096;
 /// A service of AWS's that is spoken here, by its signing name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Service {
+    /// EventBridge.
+    Events,
     /// The Lambda API.
     Lambda,
     /// CloudWatch Logs.
@@ -39,6 +41,7 @@ impl Service {
     /// The name in the credential scope.
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
+            Self::Events => "events",
             Self::Lambda => "lambda",
             Self::Logs => "logs",
             Self::Scheduler => "scheduler",
@@ -215,6 +218,7 @@ impl<'r> Claim<'r> {
             .parse()
             .map_err(|_| invalid("Credential should be scoped to a valid region."))?;
         let service = match service {
+            "events" => Service::Events,
             "lambda" => Service::Lambda,
             "logs" => Service::Logs,
             "scheduler" => Service::Scheduler,
@@ -259,8 +263,8 @@ impl<'r> Claim<'r> {
         }
     }
 
-    /// A signature must cover `host` and every `x-amz-` header that came: what it leaves out, anyone on the way may
-    /// have put there.
+    /// A signature must cover `host` and every `x-amz-` header that came, and those with a CloudEvent's attributes: what
+    /// it leaves out, anyone on the way may have put there.
     fn check_coverage(&self, parts: &Parts) -> Result<(), ApiError> {
         let names = &*self.signed_headers;
         if names.len() > LONGEST_SIGNED_HEADERS {
@@ -287,8 +291,11 @@ impl<'r> Claim<'r> {
                 "'Host' or ':authority' must be a 'SignedHeader' in the AWS Authorization.",
             ));
         }
+        let must_be_signed = |name: &str| {
+            name.starts_with("x-amz-") || self.service == Service::Events && name.starts_with("ce-")
+        };
         for name in parts.headers.keys() {
-            if name.as_str().starts_with("x-amz-") && !signed(name.as_str()) {
+            if must_be_signed(name.as_str()) && !signed(name.as_str()) {
                 return Err(invalid(format!(
                     "'{name}' must be a 'SignedHeader' in the AWS Authorization."
                 )));

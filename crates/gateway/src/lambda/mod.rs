@@ -16,6 +16,7 @@ mod permissions;
 mod recursion;
 mod request;
 mod routes;
+mod rules;
 mod schedules;
 mod tags;
 mod topics;
@@ -112,6 +113,7 @@ pub(crate) async fn answer(call: Call<'_>) -> Result<Response<ResponseBody>, Api
         Operation::RedriveDeadEvents => events::redrive(call).await,
         Operation::PurgeDeadEvents => events::purge(call).await,
         Operation::ListScheduleTimes => schedules::times(call).await,
+        Operation::ListRuleDeliveries => rules::deliveries(call).await,
         Operation::PutNotification => notifications::put(call).await,
         Operation::GetNotification => notifications::get(call),
         Operation::ListNotifications => Ok(notifications::list(&call)),

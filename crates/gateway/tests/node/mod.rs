@@ -25,11 +25,12 @@ use hearth_gateway::auth::{RootKey, Sessions};
 use hearth_gateway::{ConnectionOptions, Gateway, GatewayOptions};
 use hearth_queues::Queues;
 use hearth_registry::{Registry, Scope};
+use hearth_rules::{Options as RuleOptions, Rules};
 use hearth_schedules::{Schedules, time_zones};
 use hearth_storage::{Options as StorageOptions, Storage};
 use hearth_store::{
-    EventOptions, QueueBounds, ScheduleBounds, SqliteEventStore, SqliteQueueStore,
-    SqliteScheduleStore, SqliteStorageStore, SqliteStore, StorageBounds,
+    EventOptions, QueueBounds, RuleBounds, ScheduleBounds, SqliteEventStore, SqliteQueueStore,
+    SqliteRuleStore, SqliteScheduleStore, SqliteStorageStore, SqliteStore, StorageBounds,
 };
 use hearth_telemetry::logs::{LogOptions, LogStore};
 use hearth_types::ApiError;
@@ -237,9 +238,16 @@ impl Node {
             buckets: BTreeMap::new(),
             registry: registry.clone(),
             queues: queues.clone(),
-            clock,
+            clock: clock.clone(),
         };
         let storage = Storage::open(storage, options).await.unwrap();
+        let rules = dir.path().join("rules.db");
+        let rules = SqliteRuleStore::open(rules, RuleBounds::default()).unwrap();
+        let options = RuleOptions {
+            senders: Vec::new(),
+            clock,
+        };
+        let rules = Rules::open(rules, options).await.unwrap();
         let gateway = Gateway::new(
             GatewayOptions {
                 connections,
@@ -253,6 +261,7 @@ impl Node {
             queues,
             schedules,
             storage,
+            rules,
             logs.clone(),
         );
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

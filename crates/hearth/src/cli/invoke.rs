@@ -1,7 +1,5 @@
 //! `hearth invoke`: one invocation, its answer whole or as the function makes it, or none waited for.
 
-use std::io::Read as _;
-
 use anyhow::Context as _;
 use aws_smithy_eventstream::frame::{DecodedFrame, MessageFrameDecoder};
 use base64::Engine as _;
@@ -10,7 +8,7 @@ use clap::Args;
 use hearth_types::wire::lambda::InvokeComplete;
 use serde_json::{Value, json};
 
-use super::{Done, output};
+use super::{Done, output, read_data};
 use crate::client::{Answer, Call, CallError, Client, Connection, encode};
 
 #[derive(Args, Debug)]
@@ -193,18 +191,4 @@ fn complete(connection: &Connection, event: &[u8]) -> Result<Done, CallError> {
     } else {
         Done::Ok
     })
-}
-
-fn read_data(data: &str) -> anyhow::Result<Vec<u8>> {
-    if data == "-" {
-        let mut bytes = Vec::new();
-        std::io::stdin()
-            .read_to_end(&mut bytes)
-            .context("read the event from standard input")?;
-        return Ok(bytes);
-    }
-    match data.strip_prefix('@') {
-        Some(path) => std::fs::read(path).with_context(|| format!("read the event from {path}")),
-        None => Ok(data.as_bytes().to_vec()),
-    }
 }

@@ -7,7 +7,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::{Done, output};
-use crate::client::{Call, CallError, Client, Connection};
+use crate::client::{CallError, Client, Connection};
 
 #[derive(Args, Debug)]
 pub(super) struct LogsArgs {
@@ -147,18 +147,6 @@ fn show(connection: &Connection, event: &Value) {
 }
 
 async fn call(client: &Client, operation: &str, body: &Value) -> Result<Value, CallError> {
-    let headers = vec![
-        ("content-type", "application/x-amz-json-1.1".to_owned()),
-        ("x-amz-target", format!("Logs_20140328.{operation}")),
-    ];
-    let body = body.to_string().into_bytes();
-    let call = Call {
-        service: "logs",
-        method: "POST",
-        target: "/".to_owned(),
-        headers,
-        body,
-        progress: None,
-    };
-    client.call(call).await?.json()
+    let target = format!("Logs_20140328.{operation}");
+    client.json11("logs", &target, body).await
 }

@@ -13,15 +13,18 @@ mod notification;
 pub(crate) mod output;
 mod replay;
 mod route;
+mod rule;
 mod schedules;
 mod topic;
 mod url;
 
 pub(crate) use deploy::wait_until_ready;
 
+use std::io::Read as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
 
 use crate::client::{CallError, Client, Connection};
@@ -69,6 +72,8 @@ enum Command {
     Route(OnNode<route::RouteArgs>),
     /// List schedules: when each is due next, and what became of earlier times
     Schedules(OnNode<schedules::SchedulesArgs>),
+    /// Give events to functions and queues, by rules; send an event
+    Rule(OnNode<rule::RuleArgs>),
     /// Tell functions and queues what changes in buckets
     Notification(OnNode<notification::NotificationArgs>),
     /// Lists of webhooks that are told of the ends of events
@@ -116,6 +121,8 @@ pub(crate) enum Done {
     Ok,
     /// The function was run, and failed.
     FunctionFailed,
+    /// What was asked is not so.
+    No,
 }
 
 /// Runs the command and turns its end into an exit code.
@@ -135,6 +142,7 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
         Command::Url(c) => with_client(c, url::run),
         Command::Route(c) => with_client(c, route::run),
         Command::Schedules(c) => with_client(c, schedules::run),
+        Command::Rule(c) => with_client(c, rule::run),
         Command::Notification(c) => with_client(c, notification::run),
         Command::Topic(c) => with_client(c, topic::run),
         Command::Doctor(args) => doctor::run(args).map_err(CallError::Other),
@@ -143,10 +151,11 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
     match result {
         Ok(Done::Ok) => ExitCode::SUCCESS,
         Ok(Done::FunctionFailed) => ExitCode::from(3),
+        Ok(Done::No) => ExitCode::FAILURE,
         Err(error) => {
             output::error(&error);
             ExitCode::from(match error {
-                CallError::Api { status: 404, .. } => 4,
+                error if error.is_not_found() => 4,
                 CallError::Unreachable { .. } => 5,
                 _ => 1,
             })
@@ -179,6 +188,21 @@ fn with_config<A: Args>(
     let runtime =
         runtime.map_err(|error| anyhow::Error::new(error).context("start the command"))?;
     runtime.block_on(run(&client, &command.connection, command.args, &config))
+}
+
+/// What an option gives: itself, what is in a file, or standard input.
+fn read_data(data: &str) -> anyhow::Result<Vec<u8>> {
+    if data == "-" {
+        let mut bytes = Vec::new();
+        std::io::stdin()
+            .read_to_end(&mut bytes)
+            .context("read standard input")?;
+        return Ok(bytes);
+    }
+    match data.strip_prefix('@') {
+        Some(path) => std::fs::read(path).with_context(|| format!("read {path}")),
+        None => Ok(data.as_bytes().to_vec()),
+    }
 }
 
 fn show_config(args: &NodeArgs) -> anyhow::Result<Done> {

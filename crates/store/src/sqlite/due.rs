@@ -1,4 +1,5 @@
-//! What is done to what has due times (schedules, deliveries of storage events), and whether those change with it.
+//! What is done to what has due times (schedules, deliveries of storage events and of rules), and whether those change
+//! with it.
 
 use std::sync::Arc;
 

@@ -15,13 +15,14 @@ pub use path::PathPattern;
 pub use template::Template;
 
 /// First segments of paths that are the platform's on every host that no route names, besides those that begin with a
-/// digit or an underscore: what is there today, and what APIs that Hearth speaks have elsewhere (EventBridge Scheduler's
-/// `schedules`, `schedule-groups` and `tags`).
-const RESERVED: [&str; 7] = [
+/// digit or an underscore: what is there today (`events` is where CloudEvents come in), and what APIs that Hearth speaks have
+/// elsewhere (EventBridge Scheduler's `schedules`, `schedule-groups` and `tags`).
+const RESERVED: [&str; 8] = [
     "health",
     "metrics",
     "hearth",
     "console",
+    "events",
     "schedules",
     "schedule-groups",
     "tags",

@@ -1,14 +1,26 @@
-//! What becomes of a firing that has failed: a pure function of times and counts.
+//! What becomes of what a target has not taken: a pure function of times and counts.
 
-use hearth_store::schedules::Firing;
 use hearth_types::time::Timestamp;
 
-/// How old a firing may become if nothing was said, seconds (API reference, `RetryPolicy`).
+/// How old it may become if nothing was said, seconds (API references of both services, `RetryPolicy`).
 pub const AGE_SECONDS: u32 = 86_400;
 /// How often it is tried again if nothing was said (the same).
 pub const RETRIES: u32 = 185;
 /// The first wait and the longest, milliseconds: with so many retries they are made within a day.
 const WAITS: (i64, i64) = (1_000, 480_000);
+
+/// What has been tried, and what may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tries {
+    /// From when on its age counts.
+    pub begun: Timestamp,
+    /// Attempts that have failed before this one.
+    pub failed: u32,
+    /// `MaximumEventAgeInSeconds`.
+    pub most_age_seconds: Option<u32>,
+    /// `MaximumRetryAttempts`.
+    pub most_retries: Option<u32>,
+}
 
 /// What becomes of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +41,7 @@ pub enum Exhausted {
 }
 
 impl Exhausted {
-    /// As the API names it.
+    /// As the APIs name it.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Age => "MaximumEventAgeInSeconds",
@@ -38,61 +50,42 @@ impl Exhausted {
     }
 }
 
-/// How old a firing may become, milliseconds.
+/// How old something may become, milliseconds.
 pub fn most_age_ms(seconds: Option<u32>) -> i64 {
     i64::from(seconds.unwrap_or(AGE_SECONDS)) * 1_000
 }
 
-/// What becomes of a firing whose attempt has failed at `now`, after `firing.failed` others.
-pub fn after_failure(firing: &Firing, now: Timestamp) -> Next {
-    let target = &firing.order.target;
-    let ends = firing.order.due.as_millis() + most_age_ms(target.most_age_seconds);
-    if firing.failed >= target.most_retries.unwrap_or(RETRIES) {
+/// What becomes of it after another attempt that has failed at `now`.
+pub fn after_failure(tries: &Tries, now: Timestamp) -> Next {
+    let ends = tries.begun.as_millis() + most_age_ms(tries.most_age_seconds);
+    if tries.failed >= tries.most_retries.unwrap_or(RETRIES) {
         return Next::GivenUp(Exhausted::Attempts);
     }
     if now.as_millis() >= ends {
         return Next::GivenUp(Exhausted::Age);
     }
     // From 9 doublings on it is the longest.
-    let wait = (WAITS.0 << firing.failed.min(9)).min(WAITS.1);
+    let wait = (WAITS.0 << tries.failed.min(9)).min(WAITS.1);
     Next::Again(Timestamp::from_millis((now.as_millis() + wait).min(ends)))
 }
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
-    use hearth_store::schedules::{Order, Target};
-
     use super::*;
 
-    /// When attempts are made that all fail at once, seconds after the due time, and why the last was the last.
+    /// When attempts are made that all fail at once, seconds after the beginning, and why the last was the last.
     fn run(age: Option<u32>, retries: Option<u32>) -> (Vec<i64>, Exhausted) {
-        let mut firing = Firing {
-            schedule: 1,
-            scheduled: Timestamp::from_millis(0),
-            order: Order {
-                arn: String::new(),
-                account: "000000000000".parse().unwrap(),
-                region: "us-east-1".parse().unwrap(),
-                due: Timestamp::from_millis(0),
-                target: Target {
-                    arn: String::new(),
-                    role: String::new(),
-                    input: None,
-                    message_group: None,
-                    dead_letters: None,
-                    most_age_seconds: age,
-                    most_retries: retries,
-                },
-            },
+        let mut tries = Tries {
+            begun: Timestamp::from_millis(0),
             failed: 0,
-            due: Timestamp::from_millis(0),
+            most_age_seconds: age,
+            most_retries: retries,
         };
-        let mut attempts = Vec::new();
+        let (mut attempts, mut now) = (Vec::new(), tries.begun);
         loop {
-            attempts.push(firing.due.as_millis() / 1_000);
-            match after_failure(&firing, firing.due) {
-                Next::Again(due) => (firing.due, firing.failed) = (due, firing.failed + 1),
+            attempts.push(now.as_millis() / 1_000);
+            match after_failure(&tries, now) {
+                Next::Again(due) => (now, tries.failed) = (due, tries.failed + 1),
                 Next::GivenUp(why) => return (attempts, why),
             }
         }
