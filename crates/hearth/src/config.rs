@@ -7,9 +7,11 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
-use hearth_types::name::{AccountId, BucketName};
+use hearth_types::name::{AccountId, BrokerName, BucketName};
 use hearth_types::network::Hosts;
 use serde::{Deserialize, Serialize};
+
+use crate::brokers::Broker;
 
 /// Fewest characters of a token: 96 bits, if each has six.
 const LEAST_TOKEN: usize = 16;
@@ -79,6 +81,8 @@ struct File {
     destinations: Destinations,
     #[serde(default)]
     storage: Storage,
+    #[serde(default)]
+    brokers: BTreeMap<BrokerName, Broker>,
     tls: Option<Tls>,
 }
 
@@ -308,6 +312,9 @@ pub(crate) struct Config {
     pub(crate) isolates: Isolates,
     pub(crate) destinations: Destinations,
     pub(crate) storage: Storage,
+    /// Brokers whose messages call functions, by name.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) brokers: BTreeMap<BrokerName, Broker>,
     /// The TLS listener; absent: none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) tls: Option<Tls>,
@@ -465,6 +472,7 @@ impl Config {
             },
             destinations: file.destinations,
             storage: file.storage,
+            brokers: file.brokers,
             packages: file.packages,
             object_store: match &args.object_store {
                 Some(url) => Some(ObjectStore {
