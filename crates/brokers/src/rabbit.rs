@@ -19,7 +19,7 @@ use lapin::options::{
     BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicGetOptions, BasicNackOptions,
     BasicQosOptions, QueueDeclareOptions,
 };
-use lapin::types::FieldTable;
+use lapin::types::{FieldTable, ShortString};
 use lapin::uri::{AMQPScheme, AMQPUri, SASLMechanism};
 use lapin::{Channel, ConnectionBuilder, ConnectionProperties, Consumer};
 use tokio::sync::Mutex;
@@ -36,7 +36,7 @@ const HEARTBEAT_S: u16 = 30;
 
 pub(crate) struct Rabbit {
     server: Arc<Server>,
-    queue: String,
+    queue: ShortString,
     channel: Channel,
     /// Set while the queue was empty when it was last looked at.
     consumer: Mutex<Option<Consumer>>,
@@ -51,7 +51,11 @@ impl Rabbit {
     ) -> Result<Self, BrokerError> {
         let uri: Result<AMQPUri, String> = server.url.as_str().parse();
         let mut uri = uri.map_err(|error| server.bad(error))?;
-        virtual_host(access).clone_into(&mut uri.vhost);
+        let name = ShortString::try_new(queue);
+        let name = name.map_err(|error| server.bad(error.to_string()))?;
+        let host = ShortString::try_new(virtual_host(access));
+        let host = host.map_err(|error| server.bad(error.to_string()))?;
+        host.as_str().clone_into(&mut uri.vhost);
         uri.query.heartbeat = Some(HEARTBEAT_S);
         if let Some(username) = &server.username {
             uri.authority.userinfo.username.clone_from(username);
@@ -75,17 +79,17 @@ impl Rabbit {
             tls,
         };
         let runtime = Runtime::new(RuntimeParts::new(Tokio::current(), connector));
-        let name = format!("hearth: {queue}");
+        let shown = format!("hearth: {queue}");
         let builder = ConnectionBuilder::new_with_runtime(runtime)
             .with_uri(uri)
-            .with_properties(ConnectionProperties::default().with_connection_name(name.into()));
+            .with_properties(ConnectionProperties::default().with_connection_name(shown.into()));
         let connection = answered(server, "connect to", builder.connect()).await?;
         let channel = answered(server, "open a channel of", connection.create_channel()).await?;
         let qos = channel.basic_qos(1, BasicQosOptions::default());
         answered(server, "ask for single messages of", qos).await?;
         let rabbit = Self {
             server: Arc::clone(server),
-            queue: queue.to_owned(),
+            queue: name,
             channel,
             consumer: Mutex::default(),
             _connection: connection,
@@ -98,7 +102,7 @@ impl Rabbit {
     async fn get(&self) -> Result<Option<Delivery>, BrokerError> {
         let get = self
             .channel
-            .basic_get(self.queue.as_str().into(), BasicGetOptions::default());
+            .basic_get(self.queue.clone(), BasicGetOptions::default());
         let got = answered(&self.server, "get a message of", get).await?;
         Ok(got.map(|got| delivery(got.delivery)))
     }
@@ -116,7 +120,7 @@ impl Rabbit {
             passive: true,
             ..QueueDeclareOptions::default()
         };
-        let name = self.queue.as_str().into();
+        let name = self.queue.clone();
         let declare = self
             .channel
             .queue_declare(name, passive, FieldTable::default());
@@ -133,7 +137,7 @@ impl Connection for Rabbit {
         }
         let mut slot = self.consumer.lock().await;
         let consume = self.channel.basic_consume(
-            self.queue.as_str().into(),
+            self.queue.clone(),
             // The broker makes one up.
             "".into(),
             BasicConsumeOptions::default(),

@@ -66,6 +66,14 @@ impl Subscription {
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Connects, if there is no connection.
+    ///
+    /// # Errors
+    /// [`BrokerError`]; the next call tries again.
+    pub async fn connect(&self) -> Result<(), BrokerError> {
+        self.connected().await.map(|_| ())
+    }
+
     /// Waits until a message is in hand, and connects first if that is needed. One caller at a time; who drops this must
     /// drop the subscription.
     ///

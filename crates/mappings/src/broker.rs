@@ -30,6 +30,11 @@ impl Broker {
         Self(subscription)
     }
 
+    /// Connects, if there is no connection.
+    pub(crate) async fn connect(&self) -> Result<(), Problem> {
+        Ok(self.0.connect().await?)
+    }
+
     pub(crate) async fn due(&self, mapping: &Mapping) -> Result<(), Problem> {
         self.0.first().await?;
         let end = Instant::now() + Duration::from_secs(mapping.window_s.into());

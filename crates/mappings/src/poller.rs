@@ -38,6 +38,9 @@ impl Poller {
     async fn poll(&self) {
         let mut wait = FIRST_WAIT;
         loop {
+            if wait > FIRST_WAIT {
+                self.back().await;
+            }
             match self.round().await {
                 Ok(()) => wait = FIRST_WAIT,
                 Err(Problem(problem)) => {
@@ -50,10 +53,23 @@ impl Poller {
         }
     }
 
-    /// Keeps the registry told of how much waits. It is asked for, so that it is not known to the message.
+    /// Says that a broker is there again, though nothing may come of it for long.
+    async fn back(&self) {
+        if let Source::Broker(broker) = &self.rules.source
+            && broker.connect().await.is_ok()
+        {
+            let nothing = "No records processed";
+            self.work.registry.note_processing(&self.rules.id, nothing);
+        }
+    }
+
+    /// Keeps the registry told of how much waits at a broker. A queue of the node tells by its own API.
     async fn count(&self) {
+        let Source::Broker(broker) = &self.rules.source else {
+            return;
+        };
         loop {
-            if let Some(waiting) = self.rules.source.waiting().await {
+            if let Some(waiting) = broker.waiting().await {
                 self.work.registry.note_lag(&self.rules.id, waiting);
             }
             tokio::time::sleep(COUNT_AGAIN).await;

@@ -116,15 +116,6 @@ impl Source {
         }
     }
 
-    /// Messages that wait, if the source is asked for that.
-    pub(crate) async fn waiting(&self) -> Option<u64> {
-        match self {
-            // Its API tells.
-            Self::Queue(_) => None,
-            Self::Broker(broker) => broker.waiting().await,
-        }
-    }
-
     /// Removes what the source keeps of the mapping, which is gone.
     pub(crate) async fn forget(&self) -> Result<(), Problem> {
         match self {

@@ -5,8 +5,8 @@ use hearth_types::destination::Destination;
 use hearth_types::mapping::{DEFAULT_BATCH_SIZE, DEFAULT_BROKER_BATCH_SIZE, Mapping};
 use hearth_types::name::FunctionKey;
 use hearth_types::source::{
-    AccessKind, BROKER_QUEUE, BrokerArn, BrokerKind, BrokerSource, Origin, SOURCE_ACCESS,
-    SOURCE_ACCESS_URI, Source, SourceAccess, Start,
+    AMQP_NAME, AccessKind, BROKER_QUEUE, BrokerArn, BrokerKind, BrokerSource, Origin,
+    SOURCE_ACCESS, SOURCE_ACCESS_URI, Source, SourceAccess, Start,
 };
 use hearth_types::wire::lambda::{DestinationConfig, EventSourceMappingRequest};
 
@@ -219,6 +219,17 @@ pub(crate) fn check(request: &EventSourceMappingRequest, source: &Source) -> Res
                 "Unsupported parameter for event sources that are {sort}: {member}. Leave it out."
             )));
         }
+    }
+    let names = access
+        .iter()
+        .filter(|one| one.kind.as_deref() == Some(AccessKind::VirtualHost.as_str()));
+    let names = names.filter_map(|one| one.uri.as_deref());
+    let queues = request.queues.iter().flatten().map(String::as_str);
+    if let Some(long) = names.chain(queues).find(|name| name.len() > AMQP_NAME) {
+        let shown: String = long.chars().take(20).collect();
+        return Err(ApiError::invalid(format!(
+            "'{shown}…' is too long: names of RabbitMQ have at most {AMQP_NAME} bytes."
+        )));
     }
     for one in access {
         let kind = one.kind.as_deref().unwrap_or_default();

@@ -14,6 +14,8 @@ pub const SOURCE_ACCESS: usize = 22;
 pub const SOURCE_ACCESS_URI: std::ops::RangeInclusive<usize> = 1..=200;
 /// Characters of the name of a broker's queue (service model, `Queues`).
 pub const BROKER_QUEUE: std::ops::RangeInclusive<usize> = 1..=1_000;
+/// Bytes of a name of RabbitMQ (AMQP 0-9-1, section 4.2.5.3: short strings).
+pub const AMQP_NAME: usize = 255;
 /// The virtual host of RabbitMQ if none was named: its own default.
 const DEFAULT_VIRTUAL_HOST: &str = "/";
 

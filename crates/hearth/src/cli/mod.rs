@@ -9,6 +9,7 @@ mod functions;
 mod invoke;
 mod local;
 mod logs;
+mod mappings;
 mod notification;
 pub(crate) mod output;
 mod replay;
@@ -69,6 +70,8 @@ enum Command {
     Route(OnNode<route::RouteArgs>),
     /// List schedules: when each is due next, and what became of earlier times
     Schedules(OnNode<schedules::SchedulesArgs>),
+    /// List event source mappings: what calls which function, how much waits, and how the last batch ended
+    Mappings(OnNode<mappings::MappingsArgs>),
     /// Tell functions and queues what changes in buckets
     Notification(OnNode<notification::NotificationArgs>),
     /// Lists of webhooks that are told of the ends of events
@@ -135,6 +138,7 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
         Command::Url(c) => with_client(c, url::run),
         Command::Route(c) => with_client(c, route::run),
         Command::Schedules(c) => with_client(c, schedules::run),
+        Command::Mappings(c) => with_client(c, mappings::run),
         Command::Notification(c) => with_client(c, notification::run),
         Command::Topic(c) => with_client(c, topic::run),
         Command::Doctor(args) => doctor::run(args).map_err(CallError::Other),
