@@ -177,8 +177,8 @@ url = "nats://127.0.0.1:{ports.get("nats", 1)}"
 url = "amqp://127.0.0.1:1"
 """
     )
-    # Messages that are given up, and connections that are lost while messages are settled.
-    expected = ["a message of a broker was given up", "settle messages"]
+    # Messages that are given up, brokers that are not there, and connections that are lost while messages are settled.
+    expected = ["a message of a broker was given up", "messages of a broker can't be taken", "settle messages"]
     with Node(data, expected_log=expected) as node:
         yield node
 
@@ -332,15 +332,15 @@ class Nested(pika.BasicProperties):
         return [struct.pack(">H", 1 << 13), struct.pack(">I", len(table)), table]
 
 
-def test_properties_that_are_too_large_end_the_connection_and_not_the_node(broker_node, rabbit, name):
+def test_properties_that_are_nested_too_deep_end_the_connection_and_not_the_node(broker_node, rabbit, name):
     create(broker_node.client("lambda"), name, HANDLER)
     source = rabbit.make(name)
     uuid = mapped(broker_node, name, source)
-    # Nearly as large as they may be, and nearly as large as a frame is.
-    rabbit.send(name, ["deep"], Nested(1_600))
+    # Nearly as deep as they may be, and nearly as deep as fits into a frame.
+    rabbit.send(name, ["deep"], Nested(390))
     wait_until(lambda: bodies(broker_node, name) == [("deep", True)], "what is read")
     rabbit.send(name, ["poison"], Nested(26_000))
-    wait_until(lambda: "properties have" in result(broker_node, uuid), "the reason")
+    wait_until(lambda: "nested deeper" in result(broker_node, uuid), "the reason")
     channel = rabbit.channel()
     channel.queue_purge(name)
     channel.connection.close()

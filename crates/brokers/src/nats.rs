@@ -29,11 +29,11 @@ use crate::error::BrokerError;
 use crate::server::Server;
 use crate::tls;
 
-/// After what time without a word a message is handed out again; the server's own default. A killed node's messages come
-/// again that much later.
-const ACK_WAIT: Duration = Duration::from_secs(30);
-/// How often the server is told that messages are worked on: twice may be lost.
-const PROGRESS: Duration = Duration::from_secs(10);
+/// After what time without a word a message is handed out again: a killed node's messages come again that much later, and a
+/// node that stands still for longer gets them twice.
+const ACK_WAIT: Duration = Duration::from_secs(15);
+/// How often the server is told that messages are worked on: two words may be lost.
+const PROGRESS: Duration = Duration::from_secs(5);
 /// How long one question for a message waits at the server.
 const WAIT: Duration = Duration::from_secs(20);
 /// Longest that messages which wait are waited for: the server answers when it has given what there is.

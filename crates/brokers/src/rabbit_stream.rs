@@ -23,9 +23,12 @@ use tokio_util::either::Either;
 const FRAME_HEADER: usize = 7;
 /// The kind of frames that hold a message's properties.
 const CONTENT_HEADER: u8 = 2;
-/// Most bytes of a message's properties. Tables and lists in them are read by recursion, five bytes a level, on a stack of
-/// 2 MiB: whoever publishes to a queue must not be able to overflow it. A debug build takes 1 KiB a level.
-const MOST_PROPERTIES: u32 = 8_192;
+/// Kinds of values that others are nested in: lists and tables (the same, section 4.2.5.5).
+const NESTING: [u8; 2] = [b'A', b'F'];
+/// How many bytes of a message's properties may be of a kind in which others are nested, for each level takes one. Levels
+/// are read by recursion, on a stack of 2 MiB of which a debug build takes between 1 and 2 KiB a level: whoever publishes to a
+/// queue must not be able to overflow it.
+const MOST_NESTED: u32 = 400;
 
 /// How lapin connects.
 #[derive(Clone)]
@@ -81,9 +84,11 @@ impl Reactor for Connector {
     }
 }
 
-/// A stream of frames, of which those that hold properties are not too large.
+/// A stream of frames, of which those that hold properties can't be nested too deep.
 pub(crate) struct Guarded<S> {
     stream: S,
+    /// Set in a frame that holds properties: how many of its bytes may begin another level.
+    nested: Option<u32>,
     /// What was read of the header of a frame.
     header: [u8; FRAME_HEADER],
     has: usize,
@@ -95,6 +100,7 @@ impl<S> Guarded<S> {
     fn new(stream: S) -> Self {
         Self {
             stream,
+            nested: None,
             header: [0; FRAME_HEADER],
             has: 0,
             left: 0,
@@ -104,11 +110,20 @@ impl<S> Guarded<S> {
     fn check(&mut self, mut bytes: &[u8]) -> io::Result<()> {
         while !bytes.is_empty() {
             if self.left > 0 {
-                let skipped = bytes
-                    .len()
-                    .min(usize::try_from(self.left).unwrap_or(usize::MAX));
-                self.left -= skipped as u64;
-                bytes = &bytes[skipped..];
+                let length = usize::try_from(self.left).unwrap_or(usize::MAX);
+                let (part, rest) = bytes.split_at(bytes.len().min(length));
+                self.left -= part.len() as u64;
+                bytes = rest;
+                if let Some(nested) = &mut self.nested {
+                    let more = part.iter().filter(|byte| NESTING.contains(byte)).count();
+                    *nested = nested.saturating_add(u32::try_from(more).unwrap_or(u32::MAX));
+                    if *nested > MOST_NESTED {
+                        return Err(io::Error::new(
+                            io::ErrorKind::InvalidData,
+                            "a message's properties may be nested deeper than can be read; take it out of the queue",
+                        ));
+                    }
+                }
                 continue;
             }
             self.header[self.has] = bytes[0];
@@ -118,15 +133,7 @@ impl<S> Guarded<S> {
                 self.has = 0;
                 let [kind, _, _, size @ ..] = self.header;
                 let size = u32::from_be_bytes(size);
-                if kind == CONTENT_HEADER && size > MOST_PROPERTIES {
-                    return Err(io::Error::new(
-                        io::ErrorKind::InvalidData,
-                        format!(
-                            "a message's properties have {size} bytes, and at most {MOST_PROPERTIES} are read; take it out of \
-                             the queue"
-                        ),
-                    ));
-                }
+                self.nested = (kind == CONTENT_HEADER).then_some(0);
                 self.left = u64::from(size) + 1;
             }
         }
@@ -181,10 +188,10 @@ pub(crate) fn tls(
 mod tests {
     use super::*;
 
-    fn frame(kind: u8, size: u32) -> Vec<u8> {
+    fn frame(kind: u8, filled: u8, size: u32) -> Vec<u8> {
         let mut frame = vec![kind, 0, 1];
         frame.extend(size.to_be_bytes());
-        frame.extend(std::iter::repeat_n(CONTENT_HEADER, size as usize));
+        frame.extend(std::iter::repeat_n(filled, size as usize));
         frame.push(0xCE);
         frame
     }
@@ -192,13 +199,15 @@ mod tests {
     #[test]
     fn frames_are_told_apart_however_they_come_in() {
         let good = [
-            frame(1, 10),
-            frame(CONTENT_HEADER, MOST_PROPERTIES),
-            frame(3, 100_000),
-            frame(8, 0),
+            frame(1, b'A', 1_000),
+            frame(CONTENT_HEADER, b'A', MOST_NESTED),
+            frame(CONTENT_HEADER, b'F', MOST_NESTED),
+            frame(CONTENT_HEADER, CONTENT_HEADER, 100_000),
+            frame(3, b'F', 100_000),
+            frame(8, 0, 0),
         ]
         .concat();
-        let bad = frame(CONTENT_HEADER, MOST_PROPERTIES + 1);
+        let bad = frame(CONTENT_HEADER, b'A', MOST_NESTED + 1);
         for step in [1, 2, 7, 8, 4_096, usize::MAX] {
             let mut guarded = Guarded::new(());
             let mut parts = good.chunks(step.min(good.len()));

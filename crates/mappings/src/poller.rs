@@ -44,6 +44,10 @@ impl Poller {
             match self.round().await {
                 Ok(()) => wait = FIRST_WAIT,
                 Err(Problem(problem)) => {
+                    if wait == FIRST_WAIT && matches!(self.rules.source, Source::Broker(_)) {
+                        let id = &self.rules.id.uuid;
+                        tracing::warn!(mapping = %id, "messages of a broker can't be taken: {problem}");
+                    }
                     let problem = format!("PROBLEM: {problem}");
                     self.work.registry.note_processing(&self.rules.id, &problem);
                     tokio::time::sleep(wait).await;
