@@ -337,10 +337,10 @@ def test_properties_that_are_nested_too_deep_end_the_connection_and_not_the_node
     source = rabbit.make(name)
     uuid = mapped(broker_node, name, source)
     # Nearly as deep as they may be, and nearly as deep as fits into a frame.
-    rabbit.send(name, ["deep"], Nested(390))
+    rabbit.send(name, ["deep"], Nested(63))
     wait_until(lambda: bodies(broker_node, name) == [("deep", True)], "what is read")
     rabbit.send(name, ["poison"], Nested(26_000))
-    wait_until(lambda: "nested deeper" in result(broker_node, uuid), "the reason")
+    wait_until(lambda: "nested too deep" in result(broker_node, uuid), "the reason")
     channel = rabbit.channel()
     channel.queue_purge(name)
     channel.connection.close()

@@ -18,6 +18,7 @@ mod connection;
 mod error;
 mod nats;
 mod rabbit;
+mod rabbit_nesting;
 mod rabbit_properties;
 mod rabbit_stream;
 mod redis;

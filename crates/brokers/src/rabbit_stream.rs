@@ -19,16 +19,14 @@ use tokio_rustls::client::TlsStream;
 use tokio_util::compat::{Compat, TokioAsyncReadCompatExt as _};
 use tokio_util::either::Either;
 
+use crate::rabbit_nesting::is_readable;
+
 /// Bytes before the payload of a frame: its kind, its channel, its size (AMQP 0-9-1, section 4.2.3).
 const FRAME_HEADER: usize = 7;
 /// The kind of frames that hold a message's properties.
 const CONTENT_HEADER: u8 = 2;
-/// Kinds of values that others are nested in: lists and tables (the same, section 4.2.5.5).
-const NESTING: [u8; 2] = [b'A', b'F'];
-/// How many bytes of a message's properties may be of a kind in which others are nested, for each level takes one. Levels
-/// are read by recursion, on a stack of 2 MiB of which a debug build takes between 1 and 2 KiB a level: whoever publishes to a
-/// queue must not be able to overflow it.
-const MOST_NESTED: u32 = 400;
+/// Most bytes of a frame that is kept to be looked at; RabbitMQ's own bound of frames.
+const MOST_KEPT: u32 = 131_072;
 
 /// How lapin connects.
 #[derive(Clone)]
@@ -84,11 +82,11 @@ impl Reactor for Connector {
     }
 }
 
-/// A stream of frames, of which those that hold properties can't be nested too deep.
+/// A stream of frames, of which those that hold properties were found to be readable.
 pub(crate) struct Guarded<S> {
     stream: S,
-    /// Set in a frame that holds properties: how many of its bytes may begin another level.
-    nested: Option<u32>,
+    /// Set in a frame that holds properties: what was read of it.
+    kept: Option<Vec<u8>>,
     /// What was read of the header of a frame.
     header: [u8; FRAME_HEADER],
     has: usize,
@@ -100,7 +98,7 @@ impl<S> Guarded<S> {
     fn new(stream: S) -> Self {
         Self {
             stream,
-            nested: None,
+            kept: None,
             header: [0; FRAME_HEADER],
             has: 0,
             left: 0,
@@ -114,14 +112,13 @@ impl<S> Guarded<S> {
                 let (part, rest) = bytes.split_at(bytes.len().min(length));
                 self.left -= part.len() as u64;
                 bytes = rest;
-                if let Some(nested) = &mut self.nested {
-                    let more = part.iter().filter(|byte| NESTING.contains(byte)).count();
-                    *nested = nested.saturating_add(u32::try_from(more).unwrap_or(u32::MAX));
-                    if *nested > MOST_NESTED {
-                        return Err(io::Error::new(
-                            io::ErrorKind::InvalidData,
-                            "a message's properties may be nested deeper than can be read; take it out of the queue",
-                        ));
+                if let Some(kept) = &mut self.kept {
+                    kept.extend_from_slice(part);
+                    // The end mark is no part of it.
+                    if self.left == 0
+                        && !is_readable(kept.split_last().map_or(&[], |(_, payload)| payload))
+                    {
+                        return Err(unreadable());
                     }
                 }
                 continue;
@@ -133,12 +130,22 @@ impl<S> Guarded<S> {
                 self.has = 0;
                 let [kind, _, _, size @ ..] = self.header;
                 let size = u32::from_be_bytes(size);
-                self.nested = (kind == CONTENT_HEADER).then_some(0);
+                self.kept = (kind == CONTENT_HEADER).then(Vec::new);
+                if self.kept.is_some() && size > MOST_KEPT {
+                    return Err(unreadable());
+                }
                 self.left = u64::from(size) + 1;
             }
         }
         Ok(())
     }
+}
+
+fn unreadable() -> io::Error {
+    io::Error::new(
+        io::ErrorKind::InvalidData,
+        "a message's properties are nested too deep, or broken; take it out of the queue",
+    )
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
@@ -200,20 +207,23 @@ mod tests {
     fn frames_are_told_apart_however_they_come_in() {
         let good = [
             frame(1, b'A', 1_000),
-            frame(CONTENT_HEADER, b'A', MOST_NESTED),
-            frame(CONTENT_HEADER, b'F', MOST_NESTED),
-            frame(CONTENT_HEADER, CONTENT_HEADER, 100_000),
-            frame(3, b'F', 100_000),
+            // No property is there.
+            frame(CONTENT_HEADER, 0, 14),
+            frame(3, CONTENT_HEADER, 200_000),
             frame(8, 0, 0),
         ]
         .concat();
-        let bad = frame(CONTENT_HEADER, b'A', MOST_NESTED + 1);
-        for step in [1, 2, 7, 8, 4_096, usize::MAX] {
-            let mut guarded = Guarded::new(());
-            let mut parts = good.chunks(step.min(good.len()));
-            assert!(parts.all(|part| guarded.check(part).is_ok()), "{step}");
-            let mut parts = bad.chunks(step.min(bad.len()));
-            assert!(parts.any(|part| guarded.check(part).is_err()), "{step}");
+        for bad in [
+            frame(CONTENT_HEADER, 0xFF, 100),
+            frame(CONTENT_HEADER, 0, MOST_KEPT + 1),
+        ] {
+            for step in [1, 2, 7, 8, 4_096, usize::MAX] {
+                let mut guarded = Guarded::new(());
+                let mut parts = good.chunks(step.min(good.len()));
+                assert!(parts.all(|part| guarded.check(part).is_ok()), "{step}");
+                let mut parts = bad.chunks(step.min(bad.len()));
+                assert!(parts.any(|part| guarded.check(part).is_err()), "{step}");
+            }
         }
     }
 }
