@@ -5,9 +5,10 @@ import uuid
 
 import pytest
 
-from harness import create, error_of, wait_until
+from harness import Node, create, error_of, wait_until
 
 QUEUE = "arn:aws:sqs:us-east-1:000000000000:{}"
+RABBIT = "arn:aws:mq:us-east-1:000000000000:broker:orders:b-1"
 DEAD = {"Filters": [{"Pattern": '{"body": {"n": [{"numeric": [">", 5]}]}}'}]}
 
 
@@ -148,6 +149,12 @@ INVALID, VALIDATION = "InvalidParameterValueException", "ValidationException"
         ({"FilterCriteria": {"Filters": [{"Pattern": "x" * 4097}]}}, VALIDATION, "4096"),
         ({"FilterCriteria": {"Filters": [{"Pattern": '{"body": ["x"]}'}] * 6}}, INVALID, "at most 5"),
         ({"StartingPosition": "LATEST"}, INVALID, "StartingPosition"),
+        ({"Queues": ["q"]}, INVALID, "Queues"),
+        ({"SourceAccessConfigurations": [{"Type": "VIRTUAL_HOST", "URI": "/"}]}, INVALID, "SourceAccessConfigurations"),
+        ({"EventSourceArn": RABBIT, "Queues": ["q"]}, INVALID, "no broker 'orders'. Name it in its configuration"),
+        ({"EventSourceArn": "arn:aws:mq:us-east-1:000000000000:broker:orders"}, INVALID, "Unrecognized event source"),
+        ({"EventSourceArn": "arn:aws:mq:us-east-1:111111111111:broker:orders:b-1"}, INVALID, "account and region"),
+        ({"EventSourceArn": "arn:aws:redis:us-east-1:000000000000:stream:orders/s"}, INVALID, "no broker 'orders'"),
         ({"BisectBatchOnFunctionError": True}, INVALID, "BisectBatchOnFunctionError"),
         ({"ParallelizationFactor": 2}, INVALID, "ParallelizationFactor"),
         ({"DestinationConfig": {"OnFailure": {"Destination": QUEUE.format("q")}}}, INVALID, "RedrivePolicy"),
@@ -172,6 +179,67 @@ def test_what_can_not_be_had_is_refused(node, lam, bad, code, says):
     error = error_of(client.create_event_source_mapping, **{n: v for n, v in request.items() if v is not None})
     assert error[0] == code and says in error[2], error
     assert lam.list_event_source_mappings(FunctionName=name)["EventSourceMappings"] == []
+
+
+@pytest.mark.parametrize(
+    "bad, code, says",
+    [
+        ({"Queues": None}, INVALID, "one queue"),
+        ({"Queues": ["a", "b"]}, INVALID, "one queue"),
+        ({"Queues": ["a" * 256]}, INVALID, "255 bytes"),
+        ({"Queues": [""]}, VALIDATION, "queues"),
+        ({"StartingPosition": "LATEST"}, INVALID, "StartingPosition"),
+        ({"SourceAccessConfigurations": [{"Type": "SASL_SCRAM_256_AUTH", "URI": "x"}]}, INVALID, "SASL_SCRAM_256_AUTH"),
+        ({"SourceAccessConfigurations": [{"Type": "VIRTUAL_HOST"}]}, VALIDATION, "sourceAccessConfigurations"),
+        ({"SourceAccessConfigurations": [{"Type": "VIRTUAL_HOST", "URI": "é" * 200}]}, INVALID, "255 bytes"),
+        ({"MaximumRetryAttempts": 1}, INVALID, "MaximumRetryAttempts"),
+        ({"EventSourceArn": "arn:aws:nats:us-east-1:000000000000:stream:orders/S"}, INVALID, "RabbitMQ"),
+        ({"EventSourceArn": "arn:aws:redis:us-east-1:000000000000:stream:cache/s", "Queues": None}, INVALID, "TRIM_HORIZON"),
+        (
+            {"EventSourceArn": "arn:aws:redis:us-east-1:000000000000:stream:cache/s", "StartingPosition": "LATEST"},
+            INVALID,
+            "Queues",
+        ),
+    ],
+)
+def test_what_a_broker_does_not_have_is_refused(brokers, bad, code, says):
+    client = brokers.client("lambda", parameter_validation=False)
+    request = {"EventSourceArn": RABBIT, "Queues": ["q"], "FunctionName": "f", **bad}
+    error = error_of(client.create_event_source_mapping, **{n: v for n, v in request.items() if v is not None})
+    assert error[0] == code and says in error[2], error
+
+
+def test_a_mapping_of_a_broker_is_changed_and_listed(brokers):
+    lam = brokers.client("lambda")
+    made = lam.create_event_source_mapping(EventSourceArn=RABBIT, Queues=["q"], FunctionName="f", Enabled=False)
+    assert made["Queues"] == ["q"] and made["BatchSize"] == 100 and made["SourceAccessConfigurations"] == []
+    state(lam, made, "Disabled")
+    # Another queue, and another virtual host, are other sources.
+    access = [{"Type": "VIRTUAL_HOST", "URI": "other"}]
+    other = {"SourceAccessConfigurations": access, "Enabled": False, "FunctionName": "f"}
+    second = lam.create_event_source_mapping(EventSourceArn=RABBIT, Queues=["q"], **other)
+    state(lam, second, "Disabled")
+    assert len(lam.list_event_source_mappings(EventSourceArn=RABBIT)["EventSourceMappings"]) == 2
+    same = error_of(lam.update_event_source_mapping, UUID=made["UUID"], SourceAccessConfigurations=access)
+    assert same[0] == "ResourceConflictException"
+    access[0]["URI"] = "third"
+    lam.update_event_source_mapping(UUID=made["UUID"], SourceAccessConfigurations=access, BatchSize=10_000)
+    got = state(lam, made, "Disabled")
+    assert got["SourceAccessConfigurations"] == access and got["BatchSize"] == 10_000
+    for mapping in (made, second):
+        lam.delete_event_source_mapping(UUID=mapping["UUID"])
+
+
+@pytest.fixture(scope="module")
+def brokers(tmp_path_factory):
+    """A node whose configuration names brokers, which are not there, with a function."""
+    data = tmp_path_factory.mktemp("brokers")
+    (data / "hearth.toml").write_text(
+        '[brokers.orders]\nurl = "amqp://127.0.0.1:1"\n[brokers.cache]\nurl = "redis://127.0.0.1:1"\n'
+    )
+    with Node(data) as node:
+        create(node.client("lambda"), "f")
+        yield node
 
 
 def test_an_update_that_can_not_be_had_changes_nothing(lam, name, queue):

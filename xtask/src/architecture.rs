@@ -9,9 +9,10 @@ mod tests {
 
     /// Every crate with the crates that it may use. `gateway` does not know `worker` or `sandbox`: it speaks to
     /// workers through `types::invoke::Invoker`. Nobody uses `hearth`.
-    const ALLOWED: [(&str, &[&str]); 20] = [
+    const ALLOWED: [(&str, &[&str]); 21] = [
         ("hearth-types", &[]),
         ("hearth-patterns", &[]),
+        ("hearth-brokers", &["hearth-types"]),
         ("hearth-store", &["hearth-types"]),
         ("hearth-code", &["hearth-types"]),
         ("hearth-sandbox", &["hearth-types"]),
@@ -84,6 +85,7 @@ mod tests {
                 "hearth-patterns",
                 "hearth-registry",
                 "hearth-queues",
+                "hearth-brokers",
             ],
         ),
         (
@@ -123,6 +125,7 @@ mod tests {
                 "hearth-worker",
                 "hearth-events",
                 "hearth-queues",
+                "hearth-brokers",
                 "hearth-mappings",
                 "hearth-schedules",
                 "hearth-storage",

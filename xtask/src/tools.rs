@@ -20,8 +20,9 @@ pub(crate) struct Tools {
 /// Debian packages with the program that tells whether each is there.
 ///
 /// nftables, passt and iproute2 give functions their network and the tests theirs; cmake, make, g++, autoconf and
-/// libtool build the native part of the npm package `aws-lambda-ric`; strace shows the fsync before the answer.
-const DEBIAN: [(&str, &str); 9] = [
+/// libtool build the native part of the npm package `aws-lambda-ric`; strace shows the fsync before the answer; the rest
+/// are [`SERVERS`].
+const DEBIAN: [(&str, &str); 12] = [
     ("nftables", "nft"),
     ("passt", "pasta"),
     ("iproute2", "ip"),
@@ -31,7 +32,13 @@ const DEBIAN: [(&str, &str); 9] = [
     ("g++", "g++"),
     ("autoconf", "autoconf"),
     ("libtool", "libtoolize"),
+    (SERVERS[0], "rabbitmq-server"),
+    (SERVERS[1], "redis-server"),
+    (SERVERS[2], "nats-server"),
 ];
+
+/// Brokers whose messages call functions, 40 MB to download with Erlang. Tests start their own.
+const SERVERS: [&str; 3] = ["rabbitmq-server", "redis-server", "nats-server"];
 
 /// Programs that show pages to the tests, any of them. The first is also the name of the Debian package that is installed
 /// where there is none: 100 MB to download, 310 MB on the disk.
@@ -52,6 +59,7 @@ pub(crate) fn for_tests() -> anyhow::Result<Tools> {
         .map(|(package, _)| *package)
         .collect();
     debian(&missing, &mut skipped)?;
+    stop_servers(&missing);
     if !BROWSERS.iter().any(|program| on_path(program)) {
         // Debian's relatives have no package of that name.
         let installed = debian(&BROWSERS[..1], &mut skipped);
@@ -112,6 +120,16 @@ fn debian(missing: &[&str], skipped: &mut Vec<String>) -> anyhow::Result<()> {
         missing,
     ]
     .concat())
+}
+
+/// Stops the services of servers that were just installed, where something started them.
+fn stop_servers(installed: &[&str]) {
+    for server in installed.iter().filter(|one| SERVERS.contains(one)) {
+        if Path::new("/run/systemd/system").exists() {
+            // One that has no service, or none that runs, is as it should be.
+            let _ = command("systemctl", &["disable", "--now", server]).status();
+        }
+    }
 }
 
 fn on_path(program: &str) -> bool {

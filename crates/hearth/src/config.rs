@@ -7,9 +7,11 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
-use hearth_types::name::{AccountId, BucketName, Region};
+use hearth_types::name::{AccountId, BrokerName, BucketName, Region};
 use hearth_types::network::Hosts;
 use serde::{Deserialize, Serialize};
+
+use crate::brokers::Broker;
 
 /// Fewest characters of a token: 96 bits, if each has six.
 const LEAST_TOKEN: usize = 16;
@@ -81,6 +83,8 @@ struct File {
     storage: Storage,
     #[serde(default)]
     events: Events,
+    #[serde(default)]
+    brokers: BTreeMap<BrokerName, Broker>,
     tls: Option<Tls>,
 }
 
@@ -353,6 +357,9 @@ pub(crate) struct Config {
     pub(crate) destinations: Destinations,
     pub(crate) storage: Storage,
     pub(crate) events: Events,
+    /// Brokers whose messages call functions, by name.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) brokers: BTreeMap<BrokerName, Broker>,
     /// The TLS listener; absent: none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) tls: Option<Tls>,
@@ -511,6 +518,7 @@ impl Config {
             destinations: file.destinations,
             storage: file.storage,
             events: file.events,
+            brokers: file.brokers,
             packages: file.packages,
             object_store: match &args.object_store {
                 Some(url) => Some(ObjectStore {

@@ -3,11 +3,13 @@
 //! - [`config`], [`keys`]: what a node is told, and the key that it makes
 //! - [`node`]: the composition root: every component, in the order in which they start and stop
 //! - [`buckets`]: what connects components' buckets with the store
+//! - [`brokers`]: how brokers are reached
 //! - [`up`], [`samples`]: the first five minutes
 //! - [`client`], [`package`], [`cli`]: the command line
 //!
 //! No logic of the platform lives here, and nobody imports this crate.
 
+mod brokers;
 mod buckets;
 mod cli;
 mod client;

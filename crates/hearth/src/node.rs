@@ -28,6 +28,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::brokers;
 use crate::buckets;
 use crate::client::endpoint_path;
 use crate::config::{Config, ObjectStore, WasmProcess, url_address};
@@ -155,12 +156,14 @@ impl Node {
         let queues = Queues::new(Arc::clone(&queue_store), events::clock(), stop.clone());
         let schedules = schedules::open(&config.data)?;
         let rules = rules::open(config).await?;
+        let brokers = brokers::of(&config.brokers);
         let registry = Registry::open(
             Arc::new(store),
             packages.clone(),
             Arc::new(worker.clone()),
             hearth_registry::Options {
                 buckets: config.destinations.buckets.keys().cloned().collect(),
+                brokers: brokers.kinds(),
                 loopback_webhooks: config.destinations.loopback_webhooks,
                 queues: Some(queue_store),
                 ..hearth_registry::Options::default()
@@ -230,6 +233,7 @@ impl Node {
             registry.clone(),
             Arc::new(worker.clone()),
             queues.clone(),
+            brokers,
             events::clock(),
         );
         tasks.spawn(mappings.run(stop.clone()));

@@ -8,6 +8,7 @@ use anyhow::Context as _;
 use base64::Engine as _;
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
 
 use crate::cli::{Done, UpArgs, output};
 use crate::client::{Call, CallError, Client, encode};
@@ -22,11 +23,12 @@ const REGION: &str = "us-east-1";
 /// Runs until it is told to stop, or until the table is printed (`--once`).
 pub(crate) fn run(args: UpArgs) -> anyhow::Result<Done> {
     let config = Config::resolve(&args.node)?;
-    let filter = tracing_subscriber::EnvFilter::builder()
+    let filter = EnvFilter::builder()
         .with_env_var("HEARTH_LOG")
         .with_default_directive(tracing::level_filters::LevelFilter::WARN.into())
         .from_env()
         .context("read HEARTH_LOG")?;
+    let filter = without_clients(filter)?;
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(std::io::stderr().is_terminal())
@@ -38,6 +40,16 @@ pub(crate) fn run(args: UpArgs) -> anyhow::Result<Done> {
         .build()
         .context("start the runtime")?;
     runtime.block_on(serve(&config, &args))
+}
+
+/// Libraries that speak with brokers log each lost connection, in words of their own: the node says it once.
+fn without_clients(mut filter: EnvFilter) -> anyhow::Result<EnvFilter> {
+    if std::env::var_os("HEARTH_LOG").is_none() {
+        for quiet in ["lapin=off", "async_nats=off"] {
+            filter = filter.add_directive(quiet.parse()?);
+        }
+    }
+    Ok(filter)
 }
 
 /// As many descriptors as this process may have: an environment takes about ten, a connection one. Functions have a

@@ -61,11 +61,12 @@ fn names(answer: &[u8]) -> Option<Vec<String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::source::Handle;
 
     fn record(id: &str, group: Option<&str>) -> Record {
         Record {
             id: id.to_owned(),
-            handle: String::new(),
+            handle: Handle::Receipt(String::new()),
             group: group.map(str::to_owned),
             text: Vec::new(),
         }

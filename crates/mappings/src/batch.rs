@@ -7,30 +7,29 @@ use hearth_queues::wire::Message;
 use hearth_types::destination::Destination;
 use hearth_types::limits::REQUEST_PAYLOAD_BYTES;
 use hearth_types::name::QueueId;
+use hearth_types::wire::broker_event::Around;
 use hearth_types::wire::queue_event::{QueueRecord, QueueRecordAttribute};
 use serde_json::Value;
 
-/// What is around records.
-const BEFORE: &[u8] = b"{\"Records\":[";
-const AFTER: &[u8] = b"]}";
+use crate::source::Handle;
 
 /// A message as it is handed to a function.
 #[derive(Debug)]
 pub(crate) struct Record {
     /// The message's identifier.
     pub(crate) id: String,
-    pub(crate) handle: String,
+    pub(crate) handle: Handle,
     /// The message group, in a FIFO queue.
     pub(crate) group: Option<String>,
     /// JSON.
     pub(crate) text: Vec<u8>,
 }
 
-/// Writes a message down; `None` if no filter means it.
+/// Writes a queue's message down; `None` if no filter means it.
 ///
 /// # Errors
 /// If it can't be written.
-pub(crate) fn record(
+pub(crate) fn queue_record(
     message: Message,
     queue: &QueueId,
     filters: &[Pattern],
@@ -71,7 +70,7 @@ pub(crate) fn record(
     Ok(Some(Record {
         text: serde_json::to_vec(&record)?,
         id: record.message_id,
-        handle: record.receipt_handle,
+        handle: Handle::Receipt(record.receipt_handle),
         group: group.filter(|_| is_fifo),
     }))
 }
@@ -87,8 +86,8 @@ fn is_meant(record: &QueueRecord, filters: &[Pattern]) -> Result<bool, serde_jso
 }
 
 /// Parts of a batch that each fit into an event, in order.
-pub(crate) fn parts(records: Vec<Record>) -> Vec<Vec<Record>> {
-    let most = REQUEST_PAYLOAD_BYTES - BEFORE.len() - AFTER.len();
+pub(crate) fn parts(records: Vec<Record>, around: &Around) -> Vec<Vec<Record>> {
+    let most = REQUEST_PAYLOAD_BYTES.saturating_sub(around.before.len() + around.after.len());
     let mut parts: Vec<Vec<Record>> = Vec::new();
     let mut bytes = 0;
     for record in records {
@@ -109,17 +108,18 @@ pub(crate) fn parts(records: Vec<Record>) -> Vec<Vec<Record>> {
 }
 
 /// The event of a part.
-pub(crate) fn event(records: &[Record]) -> Vec<u8> {
+pub(crate) fn event(records: &[Record], around: &Around) -> Vec<u8> {
+    let Around { before, after } = around;
     let bytes: usize = records.iter().map(|record| record.text.len() + 1).sum();
-    let mut event = Vec::with_capacity(BEFORE.len() + bytes + AFTER.len());
-    event.extend_from_slice(BEFORE);
+    let mut event = Vec::with_capacity(before.len() + bytes + after.len());
+    event.extend_from_slice(before);
     for (at, record) in records.iter().enumerate() {
         if at > 0 {
             event.push(b',');
         }
         event.extend_from_slice(&record.text);
     }
-    event.extend_from_slice(AFTER);
+    event.extend_from_slice(after);
     event
 }
 
@@ -151,7 +151,7 @@ mod tests {
 
     fn is_meant(body: &str, filters: &[&str]) -> bool {
         let filters: Vec<_> = filters.iter().map(|text| text.parse().unwrap()).collect();
-        let record = record(message(body), &queue(), &filters).unwrap();
+        let record = queue_record(message(body), &queue(), &filters).unwrap();
         record.is_some()
     }
 
@@ -183,18 +183,20 @@ mod tests {
     fn events_hold_what_fits_and_all_of_it_in_order() {
         let body = "\"".repeat(900_000);
         let records = (0..10).map(|_| {
-            let record = record(message(&body), &queue(), &[]).unwrap();
+            let record = queue_record(message(&body), &queue(), &[]).unwrap();
             record.unwrap()
         });
-        let parts = parts(records.collect());
+        let around = Around::queue_records();
+        let parts = parts(records.collect(), &around);
         assert_eq!(parts.iter().map(Vec::len).collect::<Vec<_>>(), [3, 3, 3, 1]);
         for part in &parts {
-            let event = event(part);
+            let event = event(part, &around);
             assert!(event.len() <= REQUEST_PAYLOAD_BYTES);
             let event: Value = serde_json::from_slice(&event).unwrap();
             assert_eq!(event["Records"].as_array().unwrap().len(), part.len());
         }
-        let one = event(&[record(message("x"), &queue(), &[]).unwrap().unwrap()]);
+        let one = queue_record(message("x"), &queue(), &[]).unwrap();
+        let one = event(&[one.unwrap()], &around);
         let one: Value = serde_json::from_slice(&one).unwrap();
         assert_eq!(
             one,

@@ -1,7 +1,7 @@
-//! Event source mappings: the messages of queues, handed to functions in batches.
+//! Event source mappings: the messages of queues and brokers, handed to functions in batches.
 //!
 //! ```text
-//! queue ─▶ poller     looks, and takes nothing: is a batch due?
+//! source ─▶ poller    looks, and takes nothing: is a batch due?
 //!       ─▶ pace       may the mapping have one batch more? is it to rest?
 //!       ─▶ turns      one batch of all that the node runs at the same time; mappings take turns
 //!       ─▶ registry   resolved and admitted, as a request
@@ -10,18 +10,22 @@
 //! ```
 //!
 //! - [`Mappings`]: follows the registry: a poller for each mapping that is enabled.
-//! - `poller`: one mapping; it waits for the queue to tell of itself, and costs nothing until then.
+//! - `poller`: one mapping; it waits for the source to tell of itself, and costs nothing until then.
+//! - `source`: where messages come from: `queue`, of the node, or `broker`, outside.
 //! - `pace`, `answer`, `batch`: rules alone, without waiting.
 //!
 //! Messages are taken only when everything is there that they need, so that a function that is throttled, or not
-//! ready, doesn't use up their receive counts. What a node that was killed has taken is due again by the queue's own
+//! ready, doesn't use up their receive counts. What a node that was killed has taken is due again by the source's own
 //! hand: nothing of it is kept here.
 
 mod answer;
 mod batch;
+mod broker;
 mod mappings;
 mod pace;
 mod poller;
+mod queue;
+mod source;
 mod work;
 
 pub use mappings::Mappings;

@@ -4,31 +4,38 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hearth_brokers::Brokers;
 use hearth_queues::Queues;
 use hearth_registry::Registry;
 use hearth_store::record::MappingRecord;
 use hearth_types::invoke::Invoker;
 use hearth_types::mapping::{Mapping, MappingId, MappingState};
+use hearth_types::source::{self as named, Origin, virtual_host};
 use hearth_types::time::Timestamp;
+use hearth_types::wire::broker_event::Around;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::pace::Places;
+use crate::pace::{Again, Places};
 use crate::poller::Poller;
+use crate::source::{Problem, Source};
 use crate::work::{Rules, Work};
 
 /// Batches that the node runs at the same time. Each may have 6 MB of messages, and as much again as an event.
 const BATCHES: u32 = 128;
 /// Batches of one mapping that says nothing of it: half of all, so that one that floods leaves turns to others.
 const DEFAULT_CONCURRENCY: u32 = BATCHES / 2;
+/// Batches of one mapping of a broker that says nothing of it: as of RabbitMQ (guide, "Amazon MQ"), so that what the broker
+/// has in order is handed over in order.
+const BROKER_CONCURRENCY: u32 = 1;
 /// Batches of one mapping, whatever it says: a batch of the others is always next.
 const MOST_CONCURRENCY: u32 = BATCHES - 16;
 /// Wait before what the store refused is tried again.
 const SETTLE_AGAIN: Duration = Duration::from_secs(1);
 
-/// Hands the messages of queues to functions, as the mappings of a registry say.
+/// Hands the messages of queues and brokers to functions, as the mappings of a registry say.
 pub struct Mappings {
     work: Arc<Work>,
     turns: Arc<Semaphore>,
@@ -45,11 +52,12 @@ struct Polled {
 }
 
 impl Mappings {
-    /// Mappings of `registry`, from `queues` to what `invoker` runs.
+    /// Mappings of `registry`, from `queues` and `brokers` to what `invoker` runs.
     pub fn new(
         registry: Registry,
         invoker: Arc<dyn Invoker>,
         queues: Queues,
+        brokers: Brokers,
         clock: Arc<dyn Fn() -> Timestamp + Send + Sync>,
     ) -> Self {
         Self {
@@ -57,6 +65,7 @@ impl Mappings {
                 registry,
                 invoker,
                 queues,
+                brokers,
                 clock,
             }),
             turns: Arc::new(Semaphore::new(BATCHES as usize)),
@@ -102,6 +111,9 @@ impl Mappings {
             if record.state.is_settled() {
                 continue;
             }
+            if record.state == MappingState::Deleting {
+                self.forget(record);
+            }
             let settled = self
                 .work
                 .registry
@@ -116,13 +128,17 @@ impl Mappings {
 
     async fn poll(&mut self, record: &MappingRecord) {
         let mapping = &record.mapping;
-        let most = mapping.maximum_concurrency.unwrap_or(DEFAULT_CONCURRENCY);
+        let (default, again) = match mapping.source {
+            named::Source::Queue(_) => (DEFAULT_CONCURRENCY, Again::Later),
+            named::Source::Broker(_) => (BROKER_CONCURRENCY, Again::AtOnce),
+        };
+        let most = mapping.maximum_concurrency.unwrap_or(default);
         let most = most.min(MOST_CONCURRENCY);
         let is_wanted = mapping.enabled && record.state != MappingState::Deleting;
         let polled = self.polled.entry(record.id.clone());
         let polled = polled.or_insert_with(|| Polled {
             mapping: mapping.clone(),
-            places: Places::new(most),
+            places: Places::new(most, again),
             poller: None,
         });
         if polled.poller.is_some() == is_wanted && polled.mapping == *mapping {
@@ -131,31 +147,77 @@ impl Mappings {
         end(polled.poller.take()).await;
         polled.mapping = mapping.clone();
         polled.places.set_most(most);
+        let places = Arc::clone(&polled.places);
         if !is_wanted {
             return;
         }
-        // They were read when they were stored; one that a later version wrote and this one can't read means nothing.
-        let filters = mapping.filters.iter().map(|text| text.parse());
-        let filters = match filters.collect::<Result<_, _>>() {
-            Ok(filters) => filters,
-            Err(error) => {
-                tracing::error!(%error, mapping = %record.id.uuid, "read the filters of a mapping");
+        let rules = match self.rules(record) {
+            Ok(rules) => rules,
+            Err(Problem(problem)) => {
+                let result = format!("PROBLEM: {problem}");
+                self.work.registry.note_processing(&record.id, &result);
                 return;
             }
         };
         let poller = Poller {
-            rules: Arc::new(Rules {
-                id: record.id.clone(),
-                queue: (&mapping.queue).into(),
-                mapping: mapping.clone(),
-                filters,
-            }),
+            rules: Arc::new(rules),
             work: Arc::clone(&self.work),
-            places: Arc::clone(&polled.places),
+            places,
             turns: Arc::clone(&self.turns),
             batches: self.batches.clone(),
         };
-        polled.poller = Some(tokio::spawn(poller.run()));
+        if let Some(polled) = self.polled.get_mut(&record.id) {
+            polled.poller = Some(tokio::spawn(poller.run()));
+        }
+    }
+
+    /// What a mapping says, ready to be followed.
+    ///
+    /// # Errors
+    /// If the node has no such broker any more, or a later version stored what this one can't read.
+    fn rules(&self, record: &MappingRecord) -> Result<Rules, Problem> {
+        let mapping = &record.mapping;
+        let filters = mapping.filters.iter().map(|text| text.parse());
+        let filters = filters
+            .collect::<Result<_, _>>()
+            .map_err(|error| Problem(format!("A filter can't be read: {error}")))?;
+        let Work {
+            queues, brokers, ..
+        } = &*self.work;
+        Ok(Rules {
+            id: record.id.clone(),
+            source: Source::new(mapping, &record.id, queues, brokers)?,
+            around: around(mapping).map_err(|error| Problem(error.to_string()))?,
+            mapping: mapping.clone(),
+            filters,
+        })
+    }
+
+    /// Removes what a broker keeps of a mapping that is deleted, while others go on. A broker that can't be reached keeps it.
+    fn forget(&self, record: &MappingRecord) {
+        let (rules, id) = (self.rules(record), record.id.clone());
+        self.batches.spawn(async move {
+            let forgotten = match rules {
+                Ok(rules) => rules.source.forget().await,
+                Err(problem) => Err(problem),
+            };
+            if let Err(Problem(problem)) = forgotten {
+                tracing::warn!(mapping = %id.uuid, "remove what a broker keeps of a mapping: {problem}");
+            }
+        });
+    }
+}
+
+/// What is around the records of a mapping's events.
+fn around(mapping: &Mapping) -> Result<Around, serde_json::Error> {
+    match &mapping.source {
+        named::Source::Queue(_) => Ok(Around::queue_records()),
+        named::Source::Broker(broker) => match &broker.origin {
+            Origin::RabbitMq { queue, access } => {
+                Around::rabbit_records(&broker.arn, queue, virtual_host(access))
+            }
+            Origin::Redis { .. } | Origin::Nats { .. } => Ok(Around::cloud_events()),
+        },
     }
 }
 

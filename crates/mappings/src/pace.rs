@@ -8,30 +8,43 @@ use tokio::time::Instant;
 
 /// Batches that a mapping begins with (guide, "Configuring scaling behavior": five).
 const FIRST: u32 = 5;
-/// Rest after a refusal; twice as long after each that follows.
+/// Rest after a refusal, or after a failure of what is given again at once; twice as long after each that follows.
 const FIRST_REST: Duration = Duration::from_secs(1);
 const LONGEST_REST: Duration = Duration::from_secs(60);
 
-/// How a batch ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How a batch ended; what is worse comes later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Ending {
-    /// The function was run and took it, or a part of it.
+    /// There was nothing to run.
+    Nothing,
+    /// The function was run and took it.
     Good,
+    /// The function took a part, and the rest comes again.
+    Partly,
     /// The function failed.
     Failed,
     /// The platform did not run it.
     Refused,
-    /// There was nothing to run.
-    Nothing,
+}
+
+/// When a source gives again what has failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Again {
+    /// Later, by a rule of its own.
+    Later,
+    /// At once: the mapping has to rest.
+    AtOnce,
 }
 
 #[derive(Debug)]
 struct Pace {
+    again: Again,
     /// What may be reached.
     most: u32,
     allowed: u32,
     running: u32,
-    refusals: u32,
+    /// Refusals and failures that came one after another and were followed by a rest.
+    rests: u32,
     rests_until: Option<Instant>,
 }
 
@@ -59,27 +72,42 @@ impl Pace {
     }
 
     /// A success lets one more begin, a failure half as many. After a refusal there are as many as run; if none does, a
-    /// rest.
+    /// rest. So is there after what is given again at once: a longer one each time that nothing was taken.
     fn end(&mut self, ending: Ending, now: Instant) {
         self.running = self.running.saturating_sub(1);
         match ending {
-            Ending::Good => {
-                self.refusals = 0;
-                self.allowed = (self.allowed + 1).min(self.most);
+            Ending::Good => self.more(),
+            Ending::Partly => {
+                self.more();
+                if self.again == Again::AtOnce {
+                    self.rests_until = Some(now + FIRST_REST);
+                }
             }
             Ending::Failed => {
-                self.refusals = 0;
                 self.allowed = (self.allowed / 2).max(1);
+                match self.again {
+                    Again::Later => self.rests = 0,
+                    Again::AtOnce => self.rest(now),
+                }
             }
             Ending::Refused if self.running > 0 => self.allowed = self.running,
             Ending::Refused => {
-                let rest = FIRST_REST * 2_u32.saturating_pow(self.refusals.min(10));
-                self.refusals = self.refusals.saturating_add(1);
                 self.allowed = 1;
-                self.rests_until = Some(now + rest.min(LONGEST_REST));
+                self.rest(now);
             }
             Ending::Nothing => {}
         }
+    }
+
+    fn more(&mut self) {
+        self.rests = 0;
+        self.allowed = (self.allowed + 1).min(self.most);
+    }
+
+    fn rest(&mut self, now: Instant) {
+        let rest = FIRST_REST * 2_u32.saturating_pow(self.rests.min(10));
+        self.rests = self.rests.saturating_add(1);
+        self.rests_until = Some(now + rest.min(LONGEST_REST));
     }
 }
 
@@ -91,13 +119,14 @@ pub(crate) struct Places {
 }
 
 impl Places {
-    pub(crate) fn new(most: u32) -> Arc<Self> {
+    pub(crate) fn new(most: u32, again: Again) -> Arc<Self> {
         Arc::new(Self {
             pace: Mutex::new(Pace {
+                again,
                 most,
                 allowed: FIRST,
                 running: 0,
-                refusals: 0,
+                rests: 0,
                 rests_until: None,
             }),
             ended: Notify::new(),
@@ -162,10 +191,11 @@ mod tests {
 
     fn pace(most: u32) -> Pace {
         Pace {
+            again: Again::Later,
             most,
             allowed: FIRST,
             running: 0,
-            refusals: 0,
+            rests: 0,
             rests_until: None,
         }
     }
@@ -237,5 +267,34 @@ mod tests {
         assert_eq!(pace.begin(now), Turn::Go);
         pace.end(Ending::Good, now);
         assert_eq!(begun(&mut pace, now), 2, "it begins anew");
+    }
+
+    #[test]
+    fn what_is_given_again_at_once_has_to_wait() {
+        let start = Instant::now();
+        let mut pace = pace(1);
+        pace.again = Again::AtOnce;
+        let mut now = start;
+        let mut rests = Vec::new();
+        for ending in [
+            Ending::Failed,
+            Ending::Failed,
+            Ending::Failed,
+            Ending::Partly,
+            Ending::Partly,
+            Ending::Failed,
+        ] {
+            assert_eq!(pace.begin(now), Turn::Go);
+            pace.end(ending, now);
+            let Turn::At(until) = pace.begin(now) else {
+                panic!("it rests");
+            };
+            rests.push((until - now).as_secs());
+            now = until;
+        }
+        assert_eq!(rests, [1, 2, 4, 1, 1, 1]);
+        assert_eq!(pace.begin(now), Turn::Go);
+        pace.end(Ending::Good, now);
+        assert_eq!(pace.begin(now), Turn::Go, "after a success it goes on");
     }
 }

@@ -3,21 +3,21 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use hearth_queues::{Outlook, QueueError};
 use hearth_registry::{Permit, Resolved};
-use hearth_store::queues::RECEIVE_BYTES;
 use hearth_types::ApiError;
 use tokio::sync::{Semaphore, oneshot};
-use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 use crate::pace::{Ending, Places};
+use crate::source::{Problem, Source};
 use crate::work::{Ready, Rules, Work};
 
-/// Waits for a queue that can't be asked: it is gone, or its store is in trouble.
+/// Waits for a source that can't be asked: it is gone, or in trouble.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
-const LONGEST_WAIT: Duration = Duration::from_secs(30);
-/// Pause after a queue gave nothing though something was due: somebody else has it, or it was given up.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+/// How often it is asked how much waits: often enough for a person who looks.
+const COUNT_AGAIN: Duration = Duration::from_secs(5);
+/// Pause after a source gave nothing though something was due: somebody else has it, or it was given up.
 const EMPTY_PAUSE: Duration = Duration::from_millis(50);
 
 pub(crate) struct Poller {
@@ -32,12 +32,23 @@ pub(crate) struct Poller {
 impl Poller {
     /// Polls for ever. Dropped at any moment, it leaves nothing behind: batches are worked on in tasks of their own.
     pub(crate) async fn run(self) {
+        tokio::join!(self.poll(), self.count());
+    }
+
+    async fn poll(&self) {
         let mut wait = FIRST_WAIT;
         loop {
+            if wait > FIRST_WAIT {
+                self.back().await;
+            }
             match self.round().await {
                 Ok(()) => wait = FIRST_WAIT,
-                Err(error) => {
-                    let problem = format!("PROBLEM: {}", error.message);
+                Err(Problem(problem)) => {
+                    if wait == FIRST_WAIT && matches!(self.rules.source, Source::Broker(_)) {
+                        let id = &self.rules.id.uuid;
+                        tracing::warn!(mapping = %id, "messages of a broker can't be taken: {problem}");
+                    }
+                    let problem = format!("PROBLEM: {problem}");
                     self.work.registry.note_processing(&self.rules.id, &problem);
                     tokio::time::sleep(wait).await;
                     wait = (wait * 2).min(LONGEST_WAIT);
@@ -46,10 +57,44 @@ impl Poller {
         }
     }
 
+    /// Says that a broker is there again, though nothing may come of it for long.
+    async fn back(&self) {
+        if let Source::Broker(broker) = &self.rules.source
+            && broker.connect().await.is_ok()
+        {
+            let nothing = "No records processed";
+            self.work.registry.note_processing(&self.rules.id, nothing);
+        }
+    }
+
+    /// Keeps the registry told of how much waits at a broker. A queue of the node tells by its own API.
+    async fn count(&self) {
+        let Source::Broker(broker) = &self.rules.source else {
+            return;
+        };
+        loop {
+            if let Some(waiting) = broker.waiting().await {
+                self.work.registry.note_lag(&self.rules.id, waiting);
+            }
+            tokio::time::sleep(COUNT_AGAIN).await;
+        }
+    }
+
     /// One batch, from its being due to its being taken.
-    async fn round(&self) -> Result<(), QueueError> {
-        self.due().await?;
-        let mut place = self.places.take().await;
+    async fn round(&self) -> Result<(), Problem> {
+        let source = &self.rules.source;
+        let mut place = match source {
+            Source::Queue(_) => {
+                source.due(&self.rules.mapping).await?;
+                self.places.take().await
+            }
+            // What is due is in hand, and held back from others: not while the mapping rests.
+            Source::Broker(_) => {
+                let place = self.places.take().await;
+                source.due(&self.rules.mapping).await?;
+                place
+            }
+        };
         let Ok(turn) = Arc::clone(&self.turns).acquire_owned().await else {
             // Nobody closes it.
             return Ok(());
@@ -80,42 +125,6 @@ impl Poller {
             Ok(Ok(_)) | Err(_) => Ok(()),
             Ok(Err(error)) => Err(error),
         }
-    }
-
-    /// Waits until a batch is due: there are messages, and they were gathered for long enough or are enough.
-    async fn due(&self) -> Result<(), QueueError> {
-        let window = Duration::from_secs(self.rules.mapping.window_s.into());
-        let mut since = None;
-        loop {
-            let outlook = self.work.queues.outlook(&self.rules.queue).await?;
-            let now = Instant::now();
-            let until = match outlook.due_in {
-                Some(Duration::ZERO) => {
-                    let end = *since.get_or_insert(now) + window;
-                    if end <= now || self.is_full(&outlook) {
-                        return Ok(());
-                    }
-                    Some(end)
-                }
-                later => {
-                    // What was gathered is gone.
-                    since = None;
-                    later.map(|later| now + later)
-                }
-            };
-            match until {
-                None => outlook.changed().await,
-                Some(until) => tokio::select! {
-                    () = outlook.changed() => {}
-                    () = tokio::time::sleep_until(until) => {}
-                },
-            }
-        }
-    }
-
-    fn is_full(&self, outlook: &Outlook) -> bool {
-        outlook.visible >= self.rules.mapping.batch_size.into()
-            || outlook.visible_bytes >= RECEIVE_BYTES
     }
 
     /// What runs now: an alias leads where it leads now.

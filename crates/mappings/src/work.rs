@@ -3,26 +3,28 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use hearth_brokers::{Brokers, End};
 use hearth_patterns::Pattern;
-use hearth_queues::wire::Message;
-use hearth_queues::{QueueError, Queues};
+use hearth_queues::Queues;
 use hearth_registry::{Permit, Registry, Resolved};
-use hearth_store::queues::QueueKey;
 use hearth_types::invoke::{Invocation, Invoker, Outcome, RequestId};
 use hearth_types::lineage;
 use hearth_types::mapping::{Mapping, MappingId};
 use hearth_types::time::Timestamp;
+use hearth_types::wire::broker_event::Around;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use crate::answer;
 use crate::batch::{self, Record};
 use crate::pace::{Ending, Place};
+use crate::source::{Batch, Handle, Problem, Source};
 
 /// What all batches are worked on with.
 pub(crate) struct Work {
     pub(crate) registry: Registry,
     pub(crate) invoker: Arc<dyn Invoker>,
     pub(crate) queues: Queues,
+    pub(crate) brokers: Brokers,
     pub(crate) clock: Arc<dyn Fn() -> Timestamp + Send + Sync>,
 }
 
@@ -30,8 +32,9 @@ pub(crate) struct Work {
 pub(crate) struct Rules {
     pub(crate) id: MappingId,
     pub(crate) mapping: Mapping,
-    pub(crate) queue: QueueKey,
+    pub(crate) source: Source,
     pub(crate) filters: Vec<Pattern>,
+    pub(crate) around: Around,
 }
 
 /// All that a batch needs besides messages. It is given back from top to bottom: whoever waits for the place finds the
@@ -45,91 +48,87 @@ pub(crate) struct Ready {
 
 impl Work {
     /// Takes a batch, and says how many messages it has; then works on it to its end. Whatever happens on the way, what
-    /// was taken and not deleted is due again when its visibility has run out.
+    /// was taken and not settled is given again.
     pub(crate) async fn run(
         self: Arc<Self>,
         rules: Arc<Rules>,
         mut ready: Ready,
-        taken: oneshot::Sender<Result<usize, QueueError>>,
+        taken: oneshot::Sender<Result<usize, Problem>>,
     ) {
-        let most = rules.mapping.batch_size as usize;
-        let messages = match self.queues.take(&rules.queue, most).await {
-            Ok(messages) => messages,
-            Err(error) => {
+        let batch = match rules.source.take(&self, &rules).await {
+            Ok(batch) => batch,
+            Err(problem) => {
                 drop(ready);
-                let _ = taken.send(Err(error));
+                let _ = taken.send(Err(problem));
                 return;
             }
         };
-        let _ = taken.send(Ok(messages.len()));
-        if messages.is_empty() {
+        let _ = taken.send(Ok(batch.messages));
+        if batch.messages == 0 {
             return;
         }
-        let ending = self.handle(&rules, &ready.resolved, messages).await;
+        let is_fit = batch.unfit.is_empty();
+        let ending = self.handle(&rules, &ready.resolved, batch).await;
         let result = match ending {
             Ending::Failed => "PROBLEM: Function call failed",
             Ending::Refused => "PROBLEM: The platform could not run the function",
-            Ending::Good | Ending::Nothing => "OK",
+            _ if !is_fit => "PROBLEM: A message was given up: it is larger than a function's event",
+            Ending::Good | Ending::Partly | Ending::Nothing => "OK",
         };
         self.registry.note_processing(&rules.id, result);
         ready.place.set(ending);
     }
 
-    async fn handle(&self, rules: &Rules, resolved: &Resolved, messages: Vec<Message>) -> Ending {
-        let mut trace = None;
-        let (mut records, mut meant_by_none) = (Vec::new(), Vec::new());
-        for message in messages {
-            let key = &rules.mapping.function;
-            let own = message.attributes.get("AWSTraceHeader");
-            if let Some(own) = own.filter(|own| self.registry.is_loop(key, own)) {
-                tracing::warn!(
-                    function = %key,
-                    queue = %rules.queue.name,
-                    message = %message.message_id,
-                    "a message was not given to the function: the chain that it is of has run it {} times",
-                    lineage::runs(own, key)
-                );
-                continue;
+    async fn handle(&self, rules: &Rules, resolved: &Resolved, batch: Batch) -> Ending {
+        let Batch {
+            records,
+            meant_by_none,
+            unfit,
+            trace,
+            taken,
+            ..
+        } = batch;
+        let settle = async |handles: Vec<Handle>, end| {
+            if handles.is_empty() {
+                return;
             }
-            // The longest chain of all is the one that may be a loop.
-            let runs =
-                |trace: &Option<String>| trace.as_ref().map(|trace| lineage::runs(trace, key));
-            let own = own.cloned();
-            if runs(&own) > runs(&trace) {
-                trace = own;
+            // What can't be settled now is given to the function again.
+            if let Err(Problem(problem)) = rules.source.settle(taken.as_ref(), handles, end).await {
+                tracing::error!(mapping = %rules.id.uuid, "settle messages: {problem}");
             }
-            let handle = message.receipt_handle.clone();
-            match batch::record(message, &rules.mapping.queue, &rules.filters) {
-                Ok(Some(record)) => records.push(record),
-                Ok(None) => meant_by_none.push(handle),
-                Err(error) => {
-                    tracing::error!(%error, queue = %rules.queue.name, "write a message as a record")
-                }
-            }
-        }
-        self.done(rules, meant_by_none.iter().map(String::as_str))
-            .await;
+        };
+        settle(meant_by_none, End::Done).await;
+        settle(unfit, End::Never).await;
         let mut ending = Ending::Nothing;
         let mut stopped = HashSet::new();
-        for mut part in batch::parts(records) {
+        let mut parts = batch::parts(records, &rules.around).into_iter();
+        while let Some(mut part) = parts.next() {
             // What comes after a failure of its group must not be run before it.
             part.retain(|record| !record.group.as_ref().is_some_and(|g| stopped.contains(g)));
             if part.is_empty() {
                 continue;
             }
-            let trace = trace.clone();
-            let (ended, failed) = self.invoke(rules, resolved, &part, trace).await;
-            let gone = part
-                .iter()
-                .enumerate()
-                .filter(|(at, _)| !failed.contains(at));
-            self.done(rules, gone.map(|(_, record)| record.handle.as_str()))
-                .await;
+            let (ended, failed) = self.invoke(rules, resolved, &part, trace.clone()).await;
             stopped.extend(failed.iter().filter_map(|at| part.get(*at)?.group.clone()));
-            ending = ended;
-            if ended == Ending::Refused {
-                break;
+            let (mut done, mut again) = (Vec::new(), Vec::new());
+            for (at, record) in part.into_iter().enumerate() {
+                if failed.contains(&at) {
+                    again.push(record.handle);
+                } else {
+                    done.push(record.handle);
+                }
             }
+            settle(done, End::Done).await;
+            // What a broker has is in one order; a queue has groups for that.
+            let is_over = match rules.source {
+                Source::Queue(_) => ended == Ending::Refused,
+                Source::Broker(_) => ended >= Ending::Failed,
+            };
+            if is_over {
+                again.extend(parts.by_ref().flatten().map(|record| record.handle));
+            }
+            settle(again, End::Again).await;
+            ending = ending.max(ended);
         }
         ending
     }
@@ -157,7 +156,7 @@ impl Work {
             request_id: RequestId::from_random(id),
             deployment: Arc::clone(&resolved.deployment),
             invoked_arn: resolved.invoked_arn(),
-            payload: batch::event(records).into(),
+            payload: batch::event(records, &rules.around).into(),
             client_context: None,
             trace_id: lineage::with(&trace, &rules.mapping.function),
             log_tail: false,
@@ -166,10 +165,10 @@ impl Work {
             Ok(Outcome { error: Some(_), .. }) => (Ending::Failed, all()),
             Ok(Outcome { payload, .. }) if rules.mapping.reports_failures => {
                 let failed = answer::failed(&payload, records);
-                let ending = if failed.len() == records.len() {
-                    Ending::Failed
-                } else {
-                    Ending::Good
+                let ending = match failed.len() {
+                    0 => Ending::Good,
+                    all if all == records.len() => Ending::Failed,
+                    _ => Ending::Partly,
                 };
                 (ending, failed)
             }
@@ -178,13 +177,6 @@ impl Work {
                 tracing::info!(%error, function = %rules.mapping.function, "a batch of messages was not run");
                 (Ending::Refused, all())
             }
-        }
-    }
-
-    /// Deletes messages. What can't be deleted now is given to the function again.
-    async fn done(&self, rules: &Rules, handles: impl Iterator<Item = &str>) {
-        if let Err(error) = self.queues.done(&rules.queue, handles).await {
-            tracing::error!(error = %error.message, queue = %rules.queue.name, "delete messages that a function has taken");
         }
     }
 }

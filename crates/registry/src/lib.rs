@@ -13,7 +13,8 @@
 //!   `version`, `alias`, `layer`, `tag`, `concurrency`, `function_url`, `permission`, `event_invoke`, `recursion`,
 //!   `topic`, `route`, `route_key`, `mapping`.
 //! - rules on what requests hold: `constraints` (the words), `settings`, `environment`, `runtimes`, `layer_use`,
-//!   `code_source`, `tag_rules`, `destination`, `mapping_rules`; `page` for listings.
+//!   `code_source`, `tag_rules`, `destination`, `mapping_rules`,
+//!   `mapping_source`; `page` for listings.
 //! - `routing`: routes as requests meet them.
 //! - `policy`: what a resource policy allows, and how it is written.
 //! - `prepare`: `Pending` to `Active`, off the request's path. `present`: records as the API shows them.
@@ -40,6 +41,7 @@ mod layer;
 mod layer_use;
 mod mapping;
 mod mapping_rules;
+mod mapping_source;
 mod options;
 mod page;
 mod permission;

@@ -8,19 +8,20 @@ use hearth_store::contract::Change;
 use hearth_store::record::MappingRecord;
 use hearth_types::ApiError;
 use hearth_types::arn::FunctionArn;
-use hearth_types::destination::Destination;
 use hearth_types::error::ErrorKind;
 use hearth_types::mapping::{MAPPINGS, Mapping, MappingId, MappingState, MappingUuid};
 use hearth_types::name::{FunctionKey, Qualifier};
+use hearth_types::source::{Origin, Source, virtual_host};
 use hearth_types::wire::lambda::{
     EventSourceMappingConfiguration, EventSourceMappingRequest, Filter, FilterCriteria,
-    ListEventSourceMappingsResponse, ScalingConfig,
+    ListEventSourceMappingsResponse, ScalingConfig, SourceAccessConfiguration,
 };
 use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::constraints::Constraints;
 use crate::mapping_rules::{self, Asked, REPORTS_FAILURES};
+use crate::mapping_source;
 use crate::page::Listing;
 use crate::registry::{Subject, new_revision};
 use crate::scope::parse_function;
@@ -36,12 +37,21 @@ pub struct MappingFilter {
     pub function: Option<String>,
 }
 
-/// How the last batch of each mapping ended, since the node began.
+/// What pollers have told of their mappings, since the node began.
 #[derive(Debug, Default)]
-pub(crate) struct Processed(Mutex<HashMap<MappingId, String>>);
+pub(crate) struct AllSeen(Mutex<HashMap<MappingId, Seen>>);
 
-impl Processed {
-    fn all(&self) -> MutexGuard<'_, HashMap<MappingId, String>> {
+/// What a poller has told.
+#[derive(Clone, Debug, Default)]
+struct Seen {
+    /// How the last batch ended, or why there is none.
+    result: Option<String>,
+    /// Messages that wait.
+    lag: Option<u64>,
+}
+
+impl AllSeen {
+    fn all(&self) -> MutexGuard<'_, HashMap<MappingId, Seen>> {
         // Nothing in here can panic half-way, so a poisoned lock holds a whole map.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -66,11 +76,13 @@ impl Registry {
         constraints.finish()?;
         tag_rules::check_names(&tags)?;
         let asked = Asked::read(&request)?;
-        let (function, qualifier) = target(scope, &request.function_name.unwrap_or_default())?;
-        let source = mapping_rules::source(scope, request.event_source_arn.as_deref())?;
+        let (function, qualifier) =
+            target(scope, request.function_name.as_deref().unwrap_or_default())?;
+        let source = mapping_source::read(scope, &self.inner.options, &request)?;
+        mapping_source::check(&request, &source)?;
         let mapping = asked.over(Mapping {
             qualifier,
-            ..mapping_rules::defaults(source, function)
+            ..mapping_source::defaults(source, function)
         });
         let id = MappingId {
             account: scope.account.clone(),
@@ -106,6 +118,7 @@ impl Registry {
         let id = id(scope, uuid)?;
         self.put_mapping(&id, |snapshot| {
             let current = settled(snapshot, &id, "update")?;
+            mapping_source::check(&request, &current.mapping.source)?;
             let mut mapping = asked.over(current.mapping.clone());
             if let Some((function, qualifier)) = &function {
                 mapping.function.clone_from(function);
@@ -133,8 +146,10 @@ impl Registry {
         decide: impl Fn(&Snapshot) -> Result<Put, ApiError>,
     ) -> Result<EventSourceMappingConfiguration, ApiError> {
         // A mapping keeps its queue, so that it is the same whenever this is decided.
-        let queue = decide(&self.snapshot())?.mapping.queue;
-        let queue = self.queue(&queue).await?;
+        let queue = match decide(&self.snapshot())?.mapping.source {
+            Source::Queue(id) => self.queue(&id).await?,
+            Source::Broker(_) => None,
+        };
         let (now, revision) = (self.now(), new_revision());
         self.change(&Subject::Mappings, |snapshot| {
             let put = decide(snapshot)?;
@@ -144,7 +159,10 @@ impl Registry {
                 .function(&mapping.function)
                 .and_then(|entry| entry.qualified(qualifier))
                 .ok_or_else(|| present::function_not_found(&mapping.function, qualifier))?;
-            mapping_rules::check(mapping, queue.as_ref(), version.configuration.timeout_s)?;
+            if let Source::Queue(_) = mapping.source {
+                let timeout_s = version.configuration.timeout_s;
+                mapping_rules::check(mapping, queue.as_ref(), timeout_s)?;
+            }
             must_fit(snapshot, id, mapping)?;
             let record = MappingRecord {
                 id: id.clone(),
@@ -188,7 +206,10 @@ impl Registry {
         let (after, size) = Listing::Mappings.begin::<MappingUuid>(page)?;
         let source = match filter.source.as_deref() {
             None | Some("") => None,
-            arn => Some(mapping_rules::source(scope, arn)?),
+            Some(arn) => {
+                mapping_source::check_arn(arn)?;
+                Some(arn)
+            }
         };
         let function = match filter.function.as_deref() {
             None | Some("") => None,
@@ -196,12 +217,12 @@ impl Registry {
         };
         let is_meant = |record: &&Arc<MappingRecord>| {
             let Mapping {
-                queue,
+                source: own,
                 function: of,
                 qualifier,
                 ..
             } = &record.mapping;
-            source.as_ref().is_none_or(|source| source == queue)
+            source.is_none_or(|source| source == own.arn())
                 && function.as_ref().is_none_or(|(key, wanted)| {
                     key == of && (wanted.is_none() || wanted == qualifier)
                 })
@@ -305,7 +326,7 @@ impl Registry {
             let expected = current.revision.clone();
             let state = match (current.state, current.mapping.enabled) {
                 (MappingState::Deleting, _) => {
-                    self.inner.processed.all().remove(id);
+                    self.inner.seen.all().remove(id);
                     let id = id.clone();
                     return Ok((vec![Change::DeleteMapping { id, expected }], ()));
                 }
@@ -325,12 +346,24 @@ impl Registry {
 
     /// What became of a mapping's last batch: `LastProcessingResult`.
     pub fn note_processing(&self, id: &MappingId, result: &str) {
-        let mut all = self.inner.processed.all();
+        self.note(id, |seen| {
+            if seen.result.as_deref() != Some(result) {
+                seen.result = Some(result.to_owned());
+            }
+        });
+    }
+
+    /// How many messages wait at a mapping's source.
+    pub fn note_lag(&self, id: &MappingId, lag: u64) {
+        self.note(id, |seen| seen.lag = Some(lag));
+    }
+
+    fn note(&self, id: &MappingId, note: impl FnOnce(&mut Seen)) {
+        let mut all = self.inner.seen.all();
         match all.get_mut(id) {
-            Some(known) if known == result => {}
-            Some(known) => result.clone_into(known),
+            Some(seen) => note(seen),
             None if self.inner.snapshot.load().mappings.contains_key(id) => {
-                all.insert(id.clone(), result.to_owned());
+                note(all.entry(id.clone()).or_default());
             }
             None => {}
         }
@@ -338,7 +371,7 @@ impl Registry {
 
     fn shown(&self, record: &MappingRecord) -> EventSourceMappingConfiguration {
         let Mapping {
-            queue,
+            source,
             function,
             qualifier,
             batch_size,
@@ -348,7 +381,26 @@ impl Registry {
             maximum_concurrency,
             ..
         } = &record.mapping;
-        let processed = self.inner.processed.all().get(&record.id).cloned();
+        let seen = self.inner.seen.all().get(&record.id).cloned();
+        let Seen { result, lag } = seen.unwrap_or_default();
+        let (queues, access, start) = match source {
+            Source::Queue(_) => (None, None, None),
+            Source::Broker(broker) => match &broker.origin {
+                Origin::RabbitMq { queue, access } => {
+                    (Some(vec![queue.clone()]), Some(access.as_slice()), None)
+                }
+                Origin::Redis { start, .. } | Origin::Nats { start, .. } => {
+                    (None, None, Some(start.as_str().to_owned()))
+                }
+            },
+        };
+        let access = access.map(|access| {
+            let shown = access.iter().map(|one| SourceAccessConfiguration {
+                kind: Some(one.kind.as_str().to_owned()),
+                uri: Some(one.uri.clone()),
+            });
+            shown.collect()
+        });
         let filters = filters.iter().map(|pattern| Filter {
             pattern: Some(pattern.clone()),
         });
@@ -356,7 +408,7 @@ impl Registry {
         EventSourceMappingConfiguration {
             uuid: record.id.uuid.to_string(),
             event_source_mapping_arn: record.id.arn(),
-            event_source_arn: Destination::Queue(queue.clone()).to_string(),
+            event_source_arn: source.arn(),
             function_arn: FunctionArn {
                 key: function,
                 qualifier: qualifier.clone(),
@@ -375,8 +427,12 @@ impl Registry {
             } else {
                 Vec::new()
             },
+            queues,
+            source_access_configurations: access,
+            starting_position: start,
+            lag,
             last_modified: record.modified.as_millis() as f64 / 1e3,
-            last_processing_result: processed.unwrap_or("No records processed".to_owned()),
+            last_processing_result: result.unwrap_or("No records processed".to_owned()),
             state: record.state.as_str().to_owned(),
             state_transition_reason: "USER_INITIATED".to_owned(),
         }
@@ -448,7 +504,7 @@ fn of_scope<'s>(
     })
 }
 
-/// One mapping for a queue and a function, and not too many of them.
+/// One mapping for a source and a function, and not too many of them.
 fn must_fit(snapshot: &Snapshot, id: &MappingId, mapping: &Mapping) -> Result<(), ApiError> {
     let scope = Scope {
         account: id.account.clone(),
@@ -457,21 +513,33 @@ fn must_fit(snapshot: &Snapshot, id: &MappingId, mapping: &Mapping) -> Result<()
     let others = || of_scope(snapshot, &scope).filter(|other| other.id != *id);
     let subject = |mapping: &Mapping| {
         let Mapping {
-            queue,
+            source,
             function,
             qualifier,
             ..
         } = mapping;
-        (queue.clone(), function.clone(), qualifier.clone())
+        let of = match source {
+            Source::Queue(_) => None,
+            Source::Broker(broker) => Some(match &broker.origin {
+                Origin::RabbitMq { queue, access } => (queue.as_str(), virtual_host(access)),
+                Origin::Redis { stream, .. } | Origin::Nats { stream, .. } => (stream.as_str(), ""),
+            }),
+        };
+        let of = of.map(|(name, host)| (name.to_owned(), host.to_owned()));
+        (source.arn(), of, function.clone(), qualifier.clone())
     };
     let own = subject(mapping);
     if let Some(other) = others().find(|other| subject(&other.mapping) == own) {
         return Err(ApiError::new(
             ErrorKind::ResourceConflict,
             format!(
-                "An event source mapping with SQS arn (\" {} \") and function (\" {} \") already exists. Please update or \
+                "An event source mapping with {} arn (\" {} \") and function (\" {} \") already exists. Please update or \
                  delete the existing mapping with UUID {}",
-                Destination::Queue(mapping.queue.clone()),
+                match mapping.source {
+                    Source::Queue(_) => "SQS",
+                    Source::Broker(_) => "broker",
+                },
+                mapping.source.arn(),
                 mapping.function.name,
                 other.id.uuid
             ),

@@ -1,13 +1,14 @@
 //! What the node decides for the registry.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use hearth_store::SqliteQueueStore;
 use hearth_types::function::{Architecture, Runtime};
 use hearth_types::limits::ACCOUNT_CONCURRENCY;
-use hearth_types::name::BucketName;
+use hearth_types::name::{BrokerName, BucketName};
+use hearth_types::source::BrokerKind;
 use hearth_types::time::Timestamp;
 
 /// Tells the time. The registry reads no clock of its own.
@@ -24,6 +25,8 @@ pub struct Options {
     pub runtimes: RuntimePolicy,
     /// Buckets that records of failed events may be told to.
     pub buckets: BTreeSet<BucketName>,
+    /// Brokers that event source mappings may name.
+    pub brokers: BTreeMap<BrokerName, BrokerKind>,
     /// Where queues are, if there are any.
     pub queues: Option<Arc<SqliteQueueStore>>,
     /// Whether webhooks may be on loopback addresses of the node.
@@ -53,6 +56,7 @@ impl Default for Options {
             },
             runtimes: RuntimePolicy::Nearest,
             buckets: BTreeSet::new(),
+            brokers: BTreeMap::new(),
             queues: None,
             loopback_webhooks: false,
             clock: Arc::new(|| SystemTime::now().into()),
@@ -67,6 +71,7 @@ impl std::fmt::Debug for Options {
             .field("architecture", &self.architecture)
             .field("runtimes", &self.runtimes)
             .field("buckets", &self.buckets)
+            .field("brokers", &self.brokers)
             .field("loopback_webhooks", &self.loopback_webhooks)
             .finish_non_exhaustive()
     }

@@ -22,7 +22,7 @@ use uuid::Uuid;
 
 use crate::Options;
 use crate::admission::Admission;
-use crate::mapping::Processed;
+use crate::mapping::AllSeen;
 use crate::snapshot::{LayerKey, Snapshot};
 
 /// Locks over which functions and layers are spread. More than the writes that a node's disk can sync at once.
@@ -54,7 +54,7 @@ pub(crate) struct Inner {
     pub(crate) preparations: Semaphore,
     /// Told whenever an event source mapping has changed.
     pub(crate) mappings_changed: watch::Sender<()>,
-    pub(crate) processed: Processed,
+    pub(crate) seen: AllSeen,
 }
 
 /// What a change is about: changes of the same subject never overlap.
@@ -101,7 +101,7 @@ impl Registry {
                 reservations: Mutex::default(),
                 preparations: Semaphore::new(PREPARATIONS),
                 mappings_changed: watch::Sender::new(()),
-                processed: Processed::default(),
+                seen: AllSeen::default(),
             }),
         };
         registry.prepare_unfinished();

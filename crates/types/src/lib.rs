@@ -3,9 +3,8 @@
 //! Every other crate speaks in these words: who owns a function and what it is called ([`name`], [`arn`]),
 //! what it is made of ([`function`], [`digest`]), how it is walled ([`walls`]) and what it may reach ([`network`]),
 //! which requests are led to it ([`route`]), what may be asked for ([`limits`]), how it is run ([`invoke`]), how often
-//! an event is tried ([`event_invoke`]) and where its end is told ([`destination`], [`webhook`]), which queues call it
-//! ([`mapping`]), what a caller is told
-//! when it can't be ([`error`]), and the shapes of the public API ([`wire`]).
+//! an event is tried ([`event_invoke`]) and where its end is told ([`destination`], [`webhook`]), which queues and
+//! brokers call it ([`mapping`], [`source`]), what a caller is told when it can't be ([`error`]), and the shapes of the public API ([`wire`]).
 //!
 //! Nobody here does I/O, reads a clock or waits. The one asynchronous signature is [`invoke::Invoker`]: it is
 //! the seam between the front door and the workers, so it belongs to neither.
@@ -24,6 +23,7 @@ pub mod mapping;
 pub mod name;
 pub mod network;
 pub mod route;
+pub mod source;
 mod text;
 pub mod time;
 pub mod walls;

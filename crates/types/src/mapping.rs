@@ -1,4 +1,4 @@
-//! Event source mappings: which queue's messages a function is given, and how.
+//! Event source mappings: whose messages a function is given, and how. Where they come from is [`source`](crate::source).
 
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -6,13 +6,16 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::name::{AccountId, FunctionKey, Qualifier, QueueId, Region};
+use crate::name::{AccountId, FunctionKey, Qualifier, Region};
+use crate::source::Source;
 use crate::text::as_text;
 
 /// Messages of a batch (service model, `BatchSize`), and how many if nothing was said (guide, "Amazon SQS").
 pub const BATCH_SIZE: RangeInclusive<u32> = 1..=10_000;
 /// Batch size if nothing was said, and the largest of a FIFO queue and of a mapping without a window (guide, "Amazon SQS").
 pub const DEFAULT_BATCH_SIZE: u32 = 10;
+/// Batch size of a broker if nothing was said (guide, "Amazon MQ": 100, as of streams).
+pub const DEFAULT_BROKER_BATCH_SIZE: u32 = 100;
 /// How long messages are gathered, seconds (service model, `MaximumBatchingWindowInSeconds`).
 pub const WINDOW_S: RangeInclusive<u32> = 0..=300;
 /// Batches at the same time (service model, `ScalingConfig`).
@@ -108,8 +111,9 @@ impl MappingId {
 /// What a mapping says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mapping {
-    /// Whose messages.
-    pub queue: QueueId,
+    /// Whose messages. Records name it by its kind.
+    #[serde(flatten)]
+    pub source: Source,
     /// Who is given them.
     pub function: FunctionKey,
     /// Which version or alias, if that was said.

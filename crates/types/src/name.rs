@@ -165,6 +165,14 @@ name!(
     }
 );
 
+name!(
+    /// The name of a broker: as brokers of Amazon MQ are called.
+    BrokerName,
+    "broker name",
+    "1 to 50 letters, digits, hyphens and underscores",
+    |text| word(text, 50, letters_digits_hyphen_underscore)
+);
+
 /// Where a queue lives: whose it is, in which region, and what it is called there.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct QueueId {

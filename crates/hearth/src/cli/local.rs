@@ -1,6 +1,7 @@
 //! A function of a node, on a node of its own on this machine: the same code, settings and wall, and nothing else that it
 //! could reach or change.
 
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 
 use anyhow::Context as _;
@@ -9,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::{output, wait_until_ready};
 use crate::client::{CallError, Client, encode};
-use crate::config::{Config, Destinations, Storage};
+use crate::config::{Config, Destinations, Events, Storage};
 use crate::node::Node;
 
 /// What a function is made with anew; the rest says how it is called, and not how it runs.
@@ -49,6 +50,8 @@ impl Local {
             object_store: None,
             storage: Storage::default(),
             destinations: Destinations::default(),
+            events: Events::default(),
+            brokers: BTreeMap::new(),
             ..config.clone()
         };
         let node = Node::start(&config).await?;

@@ -9,6 +9,7 @@ mod functions;
 mod invoke;
 mod local;
 mod logs;
+mod mappings;
 mod notification;
 pub(crate) mod output;
 mod replay;
@@ -74,6 +75,8 @@ enum Command {
     Schedules(OnNode<schedules::SchedulesArgs>),
     /// Give events to functions and queues, by rules; send an event
     Rule(OnNode<rule::RuleArgs>),
+    /// List event source mappings: what calls which function, how much waits, and how the last batch ended
+    Mappings(OnNode<mappings::MappingsArgs>),
     /// Tell functions and queues what changes in buckets
     Notification(OnNode<notification::NotificationArgs>),
     /// Lists of webhooks that are told of the ends of events
@@ -143,6 +146,7 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
         Command::Route(c) => with_client(c, route::run),
         Command::Schedules(c) => with_client(c, schedules::run),
         Command::Rule(c) => with_client(c, rule::run),
+        Command::Mappings(c) => with_client(c, mappings::run),
         Command::Notification(c) => with_client(c, notification::run),
         Command::Topic(c) => with_client(c, topic::run),
         Command::Doctor(args) => doctor::run(args).map_err(CallError::Other),

@@ -12,7 +12,8 @@ use hearth_types::function::{
 use hearth_types::function_url::cors::Cors;
 use hearth_types::function_url::{InvokeMode, UrlAuth, UrlId};
 use hearth_types::mapping::{Mapping, MappingId, MappingState};
-use hearth_types::name::{FunctionKey, RouteId, TopicId, Version};
+use hearth_types::name::{FunctionKey, QueueId, RouteId, TopicId, Version};
+use hearth_types::source::{BrokerSource, Origin, Source};
 use hearth_types::time::Timestamp;
 use hearth_types::webhook::WebhookSecret;
 use hearth_types::wire::route::{RateLimit, Route, Target};
@@ -272,10 +273,20 @@ pub fn mapping(n: u8, tag: u64) -> MappingRecord {
         modified: Timestamp::from_millis(1_700_000_000_000 + tag as i64),
         state: [MappingState::Creating, MappingState::Enabled][(tag % 2) as usize],
         mapping: Mapping {
-            queue: hearth_types::name::QueueId {
-                account: function.account.clone(),
-                region: function.region.clone(),
-                name: "work.fifo".parse().expect("a queue name"),
+            source: match tag % 4 {
+                0 => Source::Broker(BrokerSource {
+                    arn: "arn:aws:mq:us-east-1:000000000000:broker:b:1".to_owned(),
+                    broker: "b".parse().expect("a broker name"),
+                    origin: Origin::RabbitMq {
+                        queue: "work".to_owned(),
+                        access: Vec::new(),
+                    },
+                }),
+                _ => Source::Queue(QueueId {
+                    account: function.account.clone(),
+                    region: function.region.clone(),
+                    name: "work.fifo".parse().expect("a queue name"),
+                }),
             },
             function,
             qualifier: tag

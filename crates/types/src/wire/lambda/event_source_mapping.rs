@@ -35,6 +35,13 @@ pub struct EventSourceMappingRequest {
     pub scaling_config: Option<ScalingConfig>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tags: Option<BTreeMap<String, String>>,
+    // Of brokers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub queues: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source_access_configurations: Option<Vec<SourceAccessConfiguration>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub starting_position: Option<String>,
     // What belongs to sources that Hearth does not have, or is not to be had.
     #[serde(rename = "KMSKeyArn", skip_serializing_if = "Option::is_none")]
     pub kms_key_arn: Option<String>,
@@ -54,8 +61,6 @@ pub struct EventSourceMappingRequest {
     )]
     pub destination_config: Option<DestinationConfig>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub starting_position: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub starting_position_timestamp: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parallelization_factor: Option<i64>,
@@ -69,10 +74,6 @@ pub struct EventSourceMappingRequest {
     pub tumbling_window_in_seconds: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub topics: Option<Vec<String>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub queues: Option<Vec<String>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub source_access_configurations: Option<Vec<Unexamined>>,
     #[serde(
         skip_serializing_if = "Option::is_none",
         deserialize_with = "structure::optional"
@@ -119,6 +120,18 @@ pub struct Filter {
     pub pattern: Option<String>,
 }
 
+/// `SourceAccessConfiguration`: how a broker is reached.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct SourceAccessConfiguration {
+    /// What is said.
+    #[serde(rename = "Type", skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
+    /// What it is.
+    #[serde(rename = "URI", skip_serializing_if = "Option::is_none")]
+    pub uri: Option<String>,
+}
+
 /// `ScalingConfig`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
@@ -154,6 +167,16 @@ pub struct EventSourceMappingConfiguration {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scaling_config: Option<ScalingConfig>,
     pub function_response_types: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub queues: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source_access_configurations: Option<Vec<SourceAccessConfiguration>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub starting_position: Option<String>,
+    /// Hearth's own: messages that wait at the source, when it was last asked. The API has no member for it; clients
+    /// leave out what they don't know.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lag: Option<u64>,
     /// Seconds since the UNIX epoch.
     pub last_modified: f64,
     pub last_processing_result: String,

@@ -45,7 +45,7 @@ pub use event_invoke::{
 };
 pub use event_source_mapping::{
     EventSourceMappingConfiguration, EventSourceMappingRequest, Filter, FilterCriteria,
-    ListEventSourceMappingsResponse, MetricsConfig, ScalingConfig,
+    ListEventSourceMappingsResponse, MetricsConfig, ScalingConfig, SourceAccessConfiguration,
 };
 pub use function::{
     CreateFunctionRequest, FunctionConfiguration, FunctionState, GetFunctionResponse,

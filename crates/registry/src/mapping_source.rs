@@ -1,0 +1,336 @@
+//! What a request may say of the source of an event source mapping, by the kind of the source.
+
+use hearth_types::ApiError;
+use hearth_types::destination::Destination;
+use hearth_types::mapping::{DEFAULT_BATCH_SIZE, DEFAULT_BROKER_BATCH_SIZE, Mapping};
+use hearth_types::name::FunctionKey;
+use hearth_types::source::{
+    AMQP_NAME, AccessKind, BROKER_QUEUE, BrokerArn, BrokerKind, BrokerSource, Origin,
+    SOURCE_ACCESS, SOURCE_ACCESS_URI, Source, SourceAccess, Start,
+};
+use hearth_types::wire::lambda::{DestinationConfig, EventSourceMappingRequest};
+
+use crate::constraints::Constraints;
+use crate::{Options, Scope};
+
+/// Breaches of the service model.
+pub(crate) fn check_shape(request: &EventSourceMappingRequest, constraints: &mut Constraints) {
+    for queue in request.queues.iter().flatten() {
+        constraints.length("queues", queue, BROKER_QUEUE);
+    }
+    if let Some(start) = &request.starting_position {
+        const STARTS: [&str; 3] = ["TRIM_HORIZON", "LATEST", "AT_TIMESTAMP"];
+        constraints.one_of("startingPosition", start, &STARTS);
+    }
+    let access = request.source_access_configurations.iter().flatten();
+    for (at, one) in access.enumerate() {
+        let uri = one.uri.as_deref().unwrap_or_default();
+        constraints.length("sourceAccessConfigurations.uRI", uri, SOURCE_ACCESS_URI);
+        if at == SOURCE_ACCESS {
+            let rule = format!("Member must have length less than or equal to {SOURCE_ACCESS}");
+            constraints.breach("sourceAccessConfigurations", "", rule);
+            break;
+        }
+    }
+}
+
+/// The access configurations of a request, if it has a list of them. One of a kind that no source has is found by
+/// [`check`].
+pub(crate) fn access(request: &EventSourceMappingRequest) -> Option<Vec<SourceAccess>> {
+    let list = request.source_access_configurations.as_ref()?;
+    let read = list.iter().filter_map(|one| {
+        Some(SourceAccess {
+            kind: AccessKind::of(one.kind.as_deref()?)?,
+            uri: one.uri.clone()?,
+        })
+    });
+    Some(read.collect())
+}
+
+/// The source with other access configurations, if it has any and some were given.
+pub(crate) fn with_access(source: Source, access: Option<&[SourceAccess]>) -> Source {
+    match (source, access) {
+        (
+            Source::Broker(BrokerSource {
+                arn,
+                broker,
+                origin: Origin::RabbitMq { queue, .. },
+            }),
+            Some(access),
+        ) => Source::Broker(BrokerSource {
+            arn,
+            broker,
+            origin: Origin::RabbitMq {
+                queue,
+                access: access.to_vec(),
+            },
+        }),
+        (source, _) => source,
+    }
+}
+
+/// The source that a request for a new mapping names.
+///
+/// # Errors
+/// [`hearth_types::ErrorKind::InvalidParameterValue`].
+pub(crate) fn read(
+    scope: &Scope,
+    options: &Options,
+    request: &EventSourceMappingRequest,
+) -> Result<Source, ApiError> {
+    let arn = request.event_source_arn.as_deref().unwrap_or_default();
+    const FAR: &str = "The event source must be a queue of the function's account and region, or a broker's \
+         with these in its ARN.";
+    if let Ok(Destination::Queue(id)) = arn.parse() {
+        return if (&id.account, &id.region) == (&scope.account, &scope.region) {
+            Ok(Source::Queue(id))
+        } else {
+            Err(ApiError::invalid(FAR))
+        };
+    }
+    let read: BrokerArn = arn.parse().map_err(|_| unrecognized())?;
+    if (&read.account, &read.region) != (&scope.account, &scope.region) {
+        return Err(ApiError::invalid(FAR));
+    }
+    match options.brokers.get(&read.broker) {
+        None => {
+            return Err(ApiError::invalid(format!(
+                "The node has no broker '{}'. Name it in its configuration, as [brokers.{}] with a url.",
+                read.broker, read.broker
+            )));
+        }
+        Some(kind) if *kind != read.kind => {
+            return Err(ApiError::invalid(format!(
+                "The broker '{}' of the node's configuration speaks the protocol of {kind}, and the event source is of {}.",
+                read.broker, read.kind
+            )));
+        }
+        Some(_) => {}
+    }
+    let origin = match read.kind {
+        BrokerKind::RabbitMq => {
+            let queues = request.queues.as_deref().unwrap_or_default();
+            let [queue] = queues else {
+                return Err(ApiError::invalid(
+                    "Queues must name one queue of the broker.",
+                ));
+            };
+            Origin::RabbitMq {
+                queue: queue.clone(),
+                access: access(request).unwrap_or_default(),
+            }
+        }
+        BrokerKind::Redis => Origin::Redis {
+            stream: read.stream,
+            start: start(request)?,
+        },
+        BrokerKind::Nats => Origin::Nats {
+            stream: read.stream,
+            start: start(request)?,
+        },
+    };
+    Ok(Source::Broker(BrokerSource {
+        arn: arn.to_owned(),
+        broker: read.broker,
+        origin,
+    }))
+}
+
+/// The source that a list is asked for; its broker may be gone from the configuration.
+///
+/// # Errors
+/// [`hearth_types::ErrorKind::InvalidParameterValue`].
+pub(crate) fn check_arn(arn: &str) -> Result<(), ApiError> {
+    let is_queue = matches!(arn.parse(), Ok(Destination::Queue(_)));
+    if is_queue || arn.parse::<BrokerArn>().is_ok() {
+        Ok(())
+    } else {
+        Err(unrecognized())
+    }
+}
+
+fn unrecognized() -> ApiError {
+    ApiError::invalid(
+        "Unrecognized event source. EventSourceArn must be the ARN of a queue of this node, as \
+         arn:aws:sqs:region:123456789012:name, or of what a broker of its configuration has: \
+         arn:aws:mq:region:123456789012:broker:NAME:ID, arn:aws:redis:region:123456789012:stream:NAME/KEY, \
+         arn:aws:nats:region:123456789012:stream:NAME/STREAM.",
+    )
+}
+
+fn start(request: &EventSourceMappingRequest) -> Result<Start, ApiError> {
+    let text = request.starting_position.as_deref();
+    text.and_then(Start::of).ok_or_else(|| {
+        ApiError::invalid(
+            "StartingPosition must be TRIM_HORIZON (what is in the stream) or LATEST (what comes from now on).",
+        )
+    })
+}
+
+/// A mapping of which nothing was said but between whom.
+pub(crate) fn defaults(source: Source, function: FunctionKey) -> Mapping {
+    let batch_size = match source {
+        Source::Queue(_) => DEFAULT_BATCH_SIZE,
+        Source::Broker(_) => DEFAULT_BROKER_BATCH_SIZE,
+    };
+    Mapping {
+        source,
+        function,
+        qualifier: None,
+        enabled: true,
+        batch_size,
+        window_s: 0,
+        filters: Vec::new(),
+        reports_failures: false,
+        maximum_concurrency: None,
+    }
+}
+
+/// Refuses what belongs to other sources, or needs what a node does not have. Empty forms are taken, as clients send
+/// them.
+///
+/// # Errors
+/// [`hearth_types::ErrorKind::InvalidParameterValue`].
+pub(crate) fn check(request: &EventSourceMappingRequest, source: &Source) -> Result<(), ApiError> {
+    let (sort, is_rabbit, is_stream) = match source {
+        Source::Queue(_) => ("queues", false, false),
+        Source::Broker(broker) => match broker.origin {
+            Origin::RabbitMq { .. } => ("queues of RabbitMQ", true, false),
+            Origin::Redis { .. } => ("streams of Redis", false, true),
+            Origin::Nats { .. } => ("streams of NATS", false, true),
+        },
+    };
+    let access = request.source_access_configurations.as_deref();
+    let access = access.unwrap_or_default();
+    let foreign = [
+        (
+            !is_stream && request.starting_position.is_some(),
+            "StartingPosition",
+        ),
+        (!is_rabbit && request.queues.is_some(), "Queues"),
+        (
+            !is_rabbit && !access.is_empty(),
+            "SourceAccessConfigurations",
+        ),
+    ];
+    for (is_there, member) in foreign.into_iter().chain(of_no_source(request, source)) {
+        if is_there {
+            return Err(ApiError::invalid(format!(
+                "Unsupported parameter for event sources that are {sort}: {member}. Leave it out."
+            )));
+        }
+    }
+    let names = access
+        .iter()
+        .filter(|one| one.kind.as_deref() == Some(AccessKind::VirtualHost.as_str()));
+    let names = names.filter_map(|one| one.uri.as_deref());
+    let queues = request.queues.iter().flatten().map(String::as_str);
+    if let Some(long) = names.chain(queues).find(|name| name.len() > AMQP_NAME) {
+        let shown: String = long.chars().take(20).collect();
+        return Err(ApiError::invalid(format!(
+            "'{shown}…' is too long: names of RabbitMQ have at most {AMQP_NAME} bytes."
+        )));
+    }
+    for one in access {
+        let kind = one.kind.as_deref().unwrap_or_default();
+        if AccessKind::of(kind).is_none() {
+            return Err(ApiError::invalid(format!(
+                "Unsupported source access configuration '{kind}'. Use VIRTUAL_HOST, and BASIC_AUTH where a client insists on \
+                 it; user names, passwords and certificates are in the node's configuration."
+            )));
+        }
+    }
+    for (is_there, member) in of_no_node(request) {
+        if is_there {
+            return Err(ApiError::invalid(format!(
+                "Hearth does not support {member} of event source mappings. Leave it out or empty."
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// What belongs to sources that Hearth does not have.
+fn of_no_source(request: &EventSourceMappingRequest, source: &Source) -> Vec<(bool, &'static str)> {
+    let tells = |config: &DestinationConfig| {
+        let ends = [&config.on_success, &config.on_failure];
+        let told = ends.into_iter().flatten();
+        told.into_iter()
+            .any(|end| end.destination.as_ref().is_some_and(|arn| !arn.is_empty()))
+    };
+    vec![
+        (
+            request.starting_position_timestamp.is_some(),
+            "StartingPositionTimestamp",
+        ),
+        (
+            request.parallelization_factor.is_some_and(|n| n != 1),
+            "ParallelizationFactor",
+        ),
+        (
+            request.maximum_record_age_in_seconds.is_some(),
+            "MaximumRecordAgeInSeconds",
+        ),
+        (
+            request.bisect_batch_on_function_error == Some(true),
+            "BisectBatchOnFunctionError",
+        ),
+        (
+            request.maximum_retry_attempts.is_some(),
+            "MaximumRetryAttempts",
+        ),
+        (
+            request.tumbling_window_in_seconds.is_some_and(|n| n != 0),
+            "TumblingWindowInSeconds",
+        ),
+        (request.topics.is_some(), "Topics"),
+        (
+            request.self_managed_event_source.is_some(),
+            "SelfManagedEventSource",
+        ),
+        (
+            request.amazon_managed_kafka_event_source_config.is_some(),
+            "AmazonManagedKafkaEventSourceConfig",
+        ),
+        (
+            request.self_managed_kafka_event_source_config.is_some(),
+            "SelfManagedKafkaEventSourceConfig",
+        ),
+        (
+            request.document_db_event_source_config.is_some(),
+            "DocumentDBEventSourceConfig",
+        ),
+        (
+            request.destination_config.as_ref().is_some_and(tells),
+            match source {
+                Source::Queue(_) => "DestinationConfig: give the queue a RedrivePolicy instead",
+                Source::Broker(_) => "DestinationConfig",
+            },
+        ),
+    ]
+}
+
+/// What needs what a node does not have.
+fn of_no_node(request: &EventSourceMappingRequest) -> [(bool, &'static str); 4] {
+    let names_key = |arn: &String| !arn.is_empty();
+    let names_metrics = |metrics: &Vec<String>| !metrics.is_empty();
+    [
+        (
+            request.kms_key_arn.as_ref().is_some_and(names_key),
+            "KMSKeyArn",
+        ),
+        (
+            request
+                .metrics_config
+                .as_ref()
+                .and_then(|config| config.metrics.as_ref())
+                .is_some_and(names_metrics),
+            "MetricsConfig",
+        ),
+        (request.logging_config.is_some(), "LoggingConfig"),
+        (
+            request.provisioned_poller_config.is_some(),
+            "ProvisionedPollerConfig",
+        ),
+    ]
+}
