@@ -3,12 +3,14 @@
 import base64
 import http.client
 import json
+import socket
 import threading
 from urllib.parse import urlsplit
 
 import pytest
 
 from harness import invoke, wait_until, zipped
+from inside import INTERNAL, NAMED, listener
 from workers import create_worker, refused, with_engine
 
 HELLO = "export default { fetch(request, env) { return new Response('hello ' + env.WHO) } }"
@@ -183,18 +185,160 @@ def test_a_large_body(workers, lam, name):
     assert get(workers, url, "/", "POST", piece)[:2] == (200, b"1048576")
 
 
-def test_no_network(lam, name):
-    create_worker(lam, name, """
-        import { connect } from "cloudflare:sockets";
-        export default { async fetch(request) {
-            const { to } = await request.json();
-            try {
-                if (to == "socket") { const s = connect("127.0.0.1:9002"); await s.opened; return Response.json("open"); }
-                return Response.json((await fetch(to)).status);
-            } catch (error) { return Response.json("refused: " + error.message); }
-        } }""")
-    for to in ["http://169.254.169.254/", "http://127.0.0.1:9002/code/x", "http://node/code/x", "https://example.com/", "socket"]:
-        assert invoke(lam, name, {"to": to})[0].startswith("refused"), to
+REACH = """
+import { connect } from "cloudflare:sockets";
+export default { async fetch(request) {
+    const found = {};
+    for (const to of await request.json()) {
+        try {
+            if (to.startsWith("tcp:")) { const s = connect(to.slice(4)); await s.opened; found[to] = "open"; }
+            else found[to] = await (await fetch(to)).text();
+        } catch (error) { found[to] = "refused: " + error.message; }
+    }
+    return Response.json(found);
+} }"""
+
+
+def test_no_way_out_by_default(lam, name):
+    create_worker(lam, name, REACH)
+    sockets = ["tcp:127.0.0.1:9002", "tcp:example.com:80"]
+    urls = ["http://169.254.169.254/", "http://127.0.0.1:9002/code/x", "http://node/code/x", "https://example.com/"]
+    found, _ = invoke(lam, name, [*sockets, *urls])
+    assert all(text.startswith("refused") for text in found.values()), found
+    assert all("to the function's tag hearth:allowed-hosts" in found[url] for url in urls), found
+
+
+@pytest.mark.parametrize("allowed", ["nothing", "named"])
+def test_requests_never_reach_internal_addresses(lam, name, allowed):
+    """Not even where they are allowed by name: that a host is listed does not open an address that is closed."""
+    with listener() as (port, heard):
+        hosts = [*NAMED, socket.gethostname()]
+        named = " ".join(f"{host}:{port}" for host in hosts)
+        create_worker(lam, name, REACH, Tags={"hearth:allowed-hosts": named} if allowed == "named" else {}, Timeout=60)
+        urls = [f"http://{host}:{port}/" for host in [*INTERNAL, *hosts]]
+        found, answer = invoke(lam, name, urls)
+        assert "FunctionError" not in answer, found
+        assert all(text.startswith("refused") for text in found.values()), found
+    assert not heard, heard
+
+
+def test_the_node_itself_is_no_host(workers, lam, name):
+    create_worker(lam, name, REACH, Tags={"hearth:allowed-hosts": workers.endpoint.removeprefix("http://")})
+    found, _ = invoke(lam, name, [workers.endpoint + "/health"])
+    assert all(text.startswith("refused") for text in found.values()), found
+
+
+def test_a_worker_cannot_ask_in_the_name_of_another(lam, name):
+    """The door is not reached, and what a worker says of itself is not believed."""
+    code = """
+        export default { async fetch(request, env) {
+            const { id } = await request.json();
+            const headers = { "x-hearth-function": id, "x-hearth-order": JSON.stringify({ serve: id }) };
+            try { return new Response(await (await fetch("http://example.com/", { headers })).text()); }
+            catch (error) { return Response.json(error.message); }
+        } }"""
+    create_worker(lam, name, code)
+    create_worker(lam, name + "-2", code, Tags={"hearth:allowed-hosts": "example.com"})
+    said, _ = invoke(lam, name, {"id": "anything"})
+    assert "add example.com to the function's tag" in said
+
+
+KEYS = """
+export default { async fetch(request, env) {
+    const found = [];
+    for (const [call, ...values] of await request.json()) {
+        try { found.push(await calls[call](env, ...values)); } catch (error) { found.push(`${error.name}: ${error.message}`); }
+    }
+    return Response.json(found);
+} };
+const calls = {
+    put: (env, ...values) => env.KV.put(...values),
+    get: (env, ...values) => env.KV.get(...values),
+    map: async (env, ...values) => [...(await env.KV.get(...values))],
+    getWithMetadata: (env, ...values) => env.KV.getWithMetadata(...values),
+    list: (env, ...values) => env.KV.list(...values),
+    delete: (env, ...values) => env.KV.delete(...values),
+    bytes: async (env, key) => {
+        await env.KV.put(key, new Uint8Array([0, 255, 1]).subarray(1));
+        const read = [...new Uint8Array(await env.KV.get(key, "arrayBuffer"))];
+        await env.KV.put(key, new Response("streamed").body);
+        return [read, await new Response(await env.KV.get(key, "stream")).text()];
+    },
+    large: async (env, key, length) => {
+        await env.KV.put(key, new Uint8Array(length).fill(7));
+        const read = new Uint8Array(await env.KV.get(key, { type: "arrayBuffer" }));
+        return [read.length, read.every((byte) => byte === 7)];
+    },
+    names: (env) => Object.keys(env),
+};
+"""
+
+
+def test_key_value_stores_have_the_calls_of_workers_kv(lam, name):
+    # An old date: bindings are called by name all the same.
+    toml = f"compatibility_date = '2023-05-01'\n[[kv_namespaces]]\nbinding = 'KV'\nid = '{name[-60:]}'"
+    create_worker(lam, name, {"worker.js": KEYS, "wrangler.toml": toml}, Timeout=60)
+    kv = lambda *calls: invoke(lam, name, list(calls))[0]  # noqa: E731
+    assert kv(["put", "k", "välue", {"metadata": {"ü": [1]}}], ["get", "k"], ["get", "none"]) == [None, "välue", None]
+    assert kv(["getWithMetadata", "k"], ["getWithMetadata", "none"]) == [
+        {"value": "välue", "metadata": {"ü": [1]}, "cacheStatus": None}, {"value": None, "metadata": None, "cacheStatus": None},
+    ]
+    assert kv(["put", "j", '{"a": [1]}'], ["get", "j", "json"], ["get", "j", {"type": "json"}])[1:] == [{"a": [1]}] * 2
+    assert kv(["map", ["k", "none", "j"]])[0] == [["k", "välue"], ["none", None], ["j", '{"a": [1]}']]
+    assert kv(["bytes", "b"])[0] == [[255, 1], "streamed"]
+    assert kv(["put", "k", ""], ["get", "k"], ["getWithMetadata", "k"])[1:] == ["", {"value": "", "metadata": None, "cacheStatus": None}]
+    assert kv(["delete", "k"], ["delete", "k"], ["get", "k"]) == [None, None, None]
+    assert kv(["large", "big", 25 << 20], ["delete", "big"])[0] == [25 << 20, True]
+    # Lists, in order, by pages.
+    far = 4102444800
+    kv(*(["put", f"p/{n:02}", "x", {"metadata": n}] for n in range(7)), ["put", "p/x", "x", {"expiration": far}], ["put", "q/ä&=", "x"])
+    listed = kv(["list", {"prefix": "p/", "limit": 5}])[0]
+    assert [key["name"] for key in listed["keys"]] == [f"p/{n:02}" for n in range(5)] and not listed["list_complete"]
+    assert listed["keys"][3]["metadata"] == 3
+    rest = kv(["list", {"prefix": "p/", "cursor": listed["cursor"]}])[0]
+    assert rest["keys"][-1] == {"name": "p/x", "expiration": far} and rest["list_complete"] and "cursor" not in rest
+    assert [key["name"] for key in kv(["list", {"prefix": "q/"}])[0]["keys"]] == ["q/ä&="]
+
+
+def test_bad_calls_of_key_value_stores_say_what_is_wrong(lam, name):
+    create_worker(lam, name, KEYS, Tags={"hearth:keyvalue": "function"}, Timeout=60)
+    bad = [
+        (["put", "", "x"], "empty"), (["put", "k" * 513, "x"], "512"), (["put", "k", 5], "string"), (["put", "k", "x", {"expirationTtl": 59}], "60"),
+        (["put", "k", "x", {"expirationTtl": "soon"}], "seconds"), (["put", "k", "x", {"expiration": 1}], "60 seconds from now"),
+        (["put", "k", "x", {"metadata": "m" * 1024}], "1024"), (["large", "k", (25 << 20) + 1], "413"), (["get", "k", "yaml"], "yaml"),
+        (["get", "k", "__proto__"], "__proto__"), (["get", 5], "string"), (["get", ["k"] * 101], "100"), (["get", ["k"], "stream"], "text or json"),
+        (["list", {"limit": 0}], "1000"), (["list", {"limit": 1001}], "1000"), (["list", {"cursor": "!"}], "cursor"),
+    ]
+    found, answer = invoke(lam, name, [call for call, _ in bad])
+    assert "FunctionError" not in answer, found
+    for (call, word), said in zip(bad, found):
+        assert isinstance(said, str) and "Error: " in said and word in said, (call, said)
+    assert invoke(lam, name, [["get", "k"], ["list"]])[0][0] is None
+
+
+def test_key_value_stores_are_apart(lam, name):
+    """A function's own is nobody else's, a shared one is shared by name, and what is not bound is not there."""
+    shared = name[-60:]
+    for function, tag in [("own", "function"), ("own2", "function"), ("a", f"KV={shared}"), ("b", f"KV={shared} OTHER=o{shared[-50:]}")]:
+        create_worker(lam, f"{name}-{function}", KEYS, Tags={"hearth:keyvalue": tag})
+    kv = lambda function, *calls: invoke(lam, f"{name}-{function}", list(calls))[0]  # noqa: E731
+    kv("own", ["put", "k", "mine"])
+    kv("a", ["put", "k", "ours"])
+    assert [kv(function, ["get", "k"])[0] for function in ("own", "own2", "a", "b")] == ["mine", None, "ours", "ours"]
+    assert {"KV", "OTHER"} <= set(kv("b", ["names"])[0])
+    create_worker(lam, f"{name}-none", KEYS)
+    assert "TypeError" in kv("none", ["get", "k"])[0]
+
+
+def test_bindings_that_can_not_be_had_are_refused(lam, name):
+    for kind, toml, words in [
+        ("id", "[[kv_namespaces]]\nbinding = 'KV'", ["KV", "id"]),
+        ("name", "[[kv_namespaces]]\nbinding = 'K V'\nid = 'x'", ["K V"]),
+        ("twice", "vars = { KV = 1 }\n[[kv_namespaces]]\nbinding = 'KV'\nid = 'x'", ["Two", "KV"]),
+    ]:
+        reason = refused(lam, f"{name[-40:]}-{kind}", {"worker.js": HELLO, "wrangler.toml": toml})
+        for word in words:
+            assert word in reason, (kind, reason)
 
 
 def test_a_worker_sees_nothing_of_the_dispatcher(lam, name):

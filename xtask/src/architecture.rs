@@ -9,15 +9,24 @@ mod tests {
 
     /// Every crate with the crates that it may use. `gateway` does not know `worker` or `sandbox`: it speaks to
     /// workers through `types::invoke::Invoker`. Nobody uses `hearth`.
-    const ALLOWED: [(&str, &[&str]); 18] = [
+    const ALLOWED: [(&str, &[&str]); 19] = [
         ("hearth-types", &[]),
         ("hearth-patterns", &[]),
         ("hearth-store", &["hearth-types"]),
         ("hearth-code", &["hearth-types"]),
         ("hearth-sandbox", &["hearth-types"]),
         ("hearth-telemetry", &["hearth-types"]),
-        ("hearth-wasm", &["hearth-types"]),
-        ("hearth-isolates", &["hearth-types", "hearth-sandbox"]),
+        ("hearth-egress", &["hearth-types"]),
+        ("hearth-wasm", &["hearth-types", "hearth-egress"]),
+        (
+            "hearth-isolates",
+            &[
+                "hearth-types",
+                "hearth-egress",
+                "hearth-sandbox",
+                "hearth-store",
+            ],
+        ),
         (
             "hearth-registry",
             &[
@@ -95,6 +104,7 @@ mod tests {
                 "hearth-types",
                 "hearth-store",
                 "hearth-code",
+                "hearth-egress",
                 "hearth-isolates",
                 "hearth-sandbox",
                 "hearth-telemetry",

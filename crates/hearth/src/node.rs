@@ -7,22 +7,23 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
 use hearth_code::{Options as CodeOptions, PackageStore, Packages, StoreUrl};
+use hearth_egress::{Egress, Outside};
 use hearth_events::Events;
 use hearth_gateway::auth::{RootKey as GatewayKey, Sessions};
 use hearth_gateway::{Gateway, GatewayOptions, UrlDomain};
-use hearth_isolates::{Program, Search};
+use hearth_isolates::{Means, Program, Search};
 use hearth_mappings::Mappings;
 use hearth_queues::Queues;
 use hearth_registry::Registry;
 use hearth_sandbox::network::NetworkOptions;
 use hearth_sandbox::{HostReport, Launcher, LauncherOptions};
-use hearth_store::SqliteStore;
+use hearth_store::{SqliteKeyValueStore, SqliteStore};
 use hearth_telemetry::logs::{LogOptions, LogStore};
 use hearth_types::time::Timestamp;
-use hearth_wasm::{Outside, Wall, WallOptions};
+use hearth_wasm::{Wall, WallOptions};
 use hearth_worker::{
-    ComponentOptions, Credentials, Door, IsolateOptions, Mint, ProcessOptions, RuntimeOptions,
-    Runtimes, Worker, WorkerOptions,
+    Buckets, ComponentOptions, Credentials, Door, IsolateOptions, Mint, ProcessOptions,
+    RuntimeOptions, Runtimes, Worker, WorkerOptions,
 };
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -131,13 +132,24 @@ impl Node {
         // worker learns of the gateway last.
         let gateway: Arc<OnceLock<Gateway>> = Arc::default();
         let stop = CancellationToken::new();
+        let keyvalue = buckets::open(&config.data)?;
+        let outside = Outside {
+            allowed_private: launcher_options.network.allowed_private.clone(),
+            closed: vec![launcher_options.network.veth_range],
+            ..Outside::default()
+        };
         let options = WorkerOptions {
             restart_launcher: Some(launcher_options.clone()),
             memory_bytes: config.memory_mib << 20,
             max_environments: config.max_environments,
             keep_warm: config.keep_warm,
-            components: components(config, &launcher_options.network, &node_secret)?,
-            isolates: isolates(config).await,
+            components: components(
+                config,
+                outside.clone(),
+                &node_secret,
+                buckets::for_components(Arc::clone(&keyvalue)),
+            )?,
+            isolates: isolates(config, outside, keyvalue).await,
             ..WorkerOptions::new(
                 launcher.clone(),
                 packages.clone(),
@@ -368,8 +380,9 @@ fn launcher_options(config: &Config) -> anyhow::Result<LauncherOptions> {
 /// The wall of components. A host that can't give it runs everything else; functions that need it are refused.
 fn components(
     config: &Config,
-    network: &NetworkOptions,
+    outside: Outside,
     node_secret: &[u8; 32],
+    buckets: Buckets,
 ) -> anyhow::Result<Option<ComponentOptions>> {
     let wasm = &config.wasm;
     let (instances, processes) = match wasm.process {
@@ -392,17 +405,13 @@ fn components(
         instances,
         memory_bytes: wasm.memory_mib << 20,
         wait: INSTANCE_WAIT,
-        outside: Outside {
-            allowed_private: network.allowed_private.clone(),
-            closed: vec![network.veth_range],
-            ..Outside::default()
-        },
+        outside,
     };
     match Wall::new(options) {
         Ok(wall) => Ok(Some(ComponentOptions {
             wall,
             allowed_hosts: wasm.allowed_hosts.clone(),
-            buckets: Some(buckets::open(&config.data)?),
+            buckets: Some(buckets),
             processes,
         })),
         Err(error) => {
@@ -415,11 +424,20 @@ fn components(
 }
 
 /// The wall of workers, or why there is none: functions that need it are then refused.
-async fn isolates(config: &Config) -> Result<IsolateOptions, String> {
+async fn isolates(
+    config: &Config,
+    outside: Outside,
+    keyvalue: Arc<SqliteKeyValueStore>,
+) -> Result<IsolateOptions, String> {
     Ok(IsolateOptions {
         program: workerd(config).await?,
         dir: config.data.join("engines"),
         memory_mib: config.isolates.memory_mib,
+        allowed_hosts: config.isolates.allowed_hosts.clone(),
+        means: Means {
+            egress: Arc::new(Egress::new(outside)),
+            keyvalue,
+        },
     })
 }
 

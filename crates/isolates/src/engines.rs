@@ -13,7 +13,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
-use bytes::Bytes;
 use hearth_sandbox::{
     Exit, Launcher, Mount, Network, OwnFolder, Sandbox, Spec, StartCpu, make_folder, program_folder,
 };
@@ -30,7 +29,9 @@ use crate::config::{self, FILE, PORT};
 use crate::door::Room;
 use crate::engine::{Engine, Response, Unsent, empty};
 use crate::failure::Failure;
+use crate::grants::{Grants, Known, Means};
 use crate::program::Program;
+use crate::source::Source;
 use crate::trace::{Expected, Traces};
 
 /// How long an engine may take until it listens, on a busy machine. Usually 100 ms.
@@ -86,6 +87,8 @@ pub struct Options {
     pub memory_mib: u32,
     /// How long an engine without requests is kept.
     pub keep: Duration,
+    /// What workers' grants lead to.
+    pub means: Means,
 }
 
 /// The launcher to use for the next sandbox.
@@ -130,7 +133,7 @@ struct Health {
 pub struct Code {
     account: Arc<Account>,
     id: String,
-    json: Bytes,
+    known: Arc<Known>,
     serve: HeaderValue,
     /// The engine that has it.
     known_to: AtomicU64,
@@ -168,8 +171,9 @@ impl Engines {
         &self.0.options.program.version
     }
 
-    /// A worker of an account. `id` names its code for good; letters and digits alone.
-    pub fn code(&self, account: &AccountId, id: String, json: Bytes) -> Code {
+    /// A worker of an account, which may have what is granted and nothing else. `id` names its code for good; letters,
+    /// digits and `-` alone.
+    pub fn code(&self, account: &AccountId, id: String, source: &Source, grants: Grants) -> Code {
         let mut accounts = lock(&self.0.accounts);
         let account = accounts.entry(account.clone()).or_insert_with(|| {
             Arc::new(Account {
@@ -184,7 +188,7 @@ impl Engines {
             account: Arc::clone(account),
             serve: order("serve", &id),
             id,
-            json,
+            known: Known::new(source.to_json(), grants),
             known_to: AtomicU64::new(0),
         }
     }
@@ -272,7 +276,7 @@ impl Engines {
             None => self.start(&code.account).await?,
         };
         if code.known_to.load(Ordering::Acquire) != engine.number {
-            let there = engine.room.put(&code.id, &code.json);
+            let there = engine.room.put(&code.id, &code.known);
             code.known_to.store(engine.number, Ordering::Release);
             let most = self.0.options.memory_mib / ISOLATE_MIB;
             if there > usize::try_from(most).unwrap_or(usize::MAX) {
@@ -369,7 +373,7 @@ impl Inner {
         drop(sandbox.take_runtime_api());
         let door = sandbox.take_door().ok_or("it has no door")?;
         self.listens(&sandbox).await?;
-        let room = Room::new(account.traces.clone());
+        let room = Room::new(account.traces.clone(), self.options.means.clone());
         let engine = Engine::new(number, sandbox, Arc::clone(&room), secret);
         room.open(door, engine.gone.clone())
             .map_err(|error| format!("open its door: {error}"))?;
@@ -580,6 +584,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use bytes::Bytes;
 
     #[test]
     fn only_what_does_no_harm_twice_is_sent_again() {

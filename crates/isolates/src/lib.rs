@@ -8,6 +8,7 @@
 //! Engines::load, Engines::send ─▶ the account's engine: kept, or started now
 //!   engine   a kept connection into the sandbox ─▶ dispatcher (JavaScript, `runtimes/workerd`) ─▶ the function's isolate
 //!   door     ◀─ code that is asked for; ◀─ traces: what a request's isolate wrote, and how it ended
+//!            ◀─ what a worker was granted ([`Grants`]): requests to the outside, its key-value stores
 //! ```
 //!
 //! The engine has one thread for all isolates of an account and no limits of its own: a function that computes without
@@ -19,6 +20,9 @@ mod door;
 mod engine;
 mod engines;
 mod failure;
+mod grants;
+mod keyvalue;
+mod outside;
 mod program;
 mod source;
 mod trace;
@@ -26,6 +30,8 @@ mod trace;
 pub use engine::{Answer, Response};
 pub use engines::{Code, Engines, LauncherNow, Options};
 pub use failure::{Failure, Thrown};
+pub use grants::{Grants, Means};
+pub use hearth_store::key_value::BucketId;
 pub use program::{Program, Search};
-pub use source::{Source, SourceError};
+pub use source::{Kind, Source, SourceError};
 pub use trace::{Expected, Line, Trace};

@@ -8,6 +8,7 @@ use std::path::Path;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+use hearth_types::walls::is_store_name;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -47,7 +48,32 @@ pub struct Source {
     main_module: &'static str,
     modules: BTreeMap<String, Module>,
     env: BTreeMap<String, Value>,
+    bindings: Vec<Binding>,
+    /// Key-value stores that `wrangler.toml` names: what the worker calls each, and what the account does.
+    #[serde(skip)]
+    pub keyvalue: Vec<(String, String)>,
 }
+
+/// What a worker finds in its environment besides variables: the dispatcher makes it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+struct Binding {
+    name: String,
+    kind: Kind,
+}
+
+/// What a binding is, by the name of the dispatcher's entrypoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub enum Kind {
+    /// A key-value store.
+    KeyValue,
+}
+
+/// Flags that bindings need, and the dates from which on they are on by themselves (Workers' list of compatibility
+/// flags): bindings are called by name, and names of an older interface would hide theirs.
+const FLAGS_OF_BINDINGS: [(&str, &str); 2] = [
+    ("fetcher_no_get_put_delete", "2024-03-26"),
+    ("rpc", "2024-04-03"),
+];
 
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -85,6 +111,15 @@ struct Wrangler {
     compatibility_flags: Vec<String>,
     #[serde(default)]
     vars: BTreeMap<String, Value>,
+    #[serde(default)]
+    kv_namespaces: Vec<KvNamespace>,
+}
+
+/// A binding to a key-value store.
+#[derive(Debug, Deserialize)]
+struct KvNamespace {
+    binding: String,
+    id: Option<String>,
 }
 
 impl Source {
@@ -113,6 +148,8 @@ impl Source {
         let quoted = Value::from(format!("./{main}")).to_string();
         let entry = ENTRY_TEXT.replace(&format!("\"./{MAIN}\""), &quoted);
         modules.insert(ENTRY.to_owned(), Module::Js(entry));
+        let keyvalue = wrangler.kv_namespaces.into_iter().map(namespace);
+        let keyvalue = keyvalue.collect::<Result<Vec<_>, _>>()?;
         let mut env = wrangler.vars;
         for (name, value) in environment {
             env.insert(name, Value::from(value));
@@ -123,7 +160,40 @@ impl Source {
             main_module: ENTRY,
             modules,
             env,
+            bindings: Vec::new(),
+            keyvalue,
         })
+    }
+
+    /// Puts a binding into the worker's environment.
+    ///
+    /// # Errors
+    /// If it can't have this name.
+    pub fn bind(&mut self, name: &str, kind: Kind) -> Result<(), SourceError> {
+        let shown: String = name.chars().take(64).collect();
+        if !is_name(name) {
+            return Err(refused(format!(
+                "A binding can't be called '{shown}': use letters, digits and '_', a letter first."
+            )));
+        }
+        if self.env.contains_key(name) || self.bindings.iter().any(|known| known.name == name) {
+            return Err(refused(format!(
+                "Two bindings or variables are called '{shown}': give one of them another name."
+            )));
+        }
+        for (flag, since) in FLAGS_OF_BINDINGS {
+            // Dates are written so that they compare as text.
+            if self.compatibility_date.as_str() < since
+                && !self.compatibility_flags.iter().any(|known| known == flag)
+            {
+                self.compatibility_flags.push(flag.to_owned());
+            }
+        }
+        self.bindings.push(Binding {
+            name: name.to_owned(),
+            kind,
+        });
+        Ok(())
     }
 
     /// As the dispatcher reads it.
@@ -154,6 +224,26 @@ fn wrangler(folder: &Path) -> Result<Wrangler, SourceError> {
             error.message()
         ))
     })
+}
+
+/// Whether a binding can have this name. Bound, because it is part of what the dispatcher asks the node for.
+fn is_name(text: &str) -> bool {
+    text.len() <= 64
+        && text.starts_with(|first: char| first.is_ascii_alphabetic())
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+}
+
+fn namespace(found: KvNamespace) -> Result<(String, String), SourceError> {
+    let shown: String = found.binding.chars().take(64).collect();
+    match found.id {
+        Some(id) if is_store_name(&id) => Ok((found.binding, id)),
+        _ => Err(refused(format!(
+            "The key-value store '{shown}' in wrangler.toml needs an id: the name that the account's functions have for \
+             it, up to 64 letters, digits, '-', '_' and '.'."
+        ))),
+    }
 }
 
 /// A compatibility date; the engine says whether it is too new for it.
@@ -369,6 +459,34 @@ mod tests {
                 "{bad}"
             );
         }
+    }
+
+    #[test]
+    fn bindings_have_names_and_what_they_need() {
+        let toml = "compatibility_date = '2023-05-01'\ncompatibility_flags = ['rpc']\nvars = { A = 1 }\n\
+                    kv_namespaces = [{ binding = 'KV', id = 'sessions' }]";
+        let files = [("worker.js", &b""[..]), ("wrangler.toml", toml.as_bytes())];
+        let mut source = read(&files, "").unwrap();
+        assert_eq!(source.keyvalue, [("KV".to_owned(), "sessions".to_owned())]);
+        source.bind("KV", Kind::KeyValue).unwrap();
+        assert_eq!(
+            source.compatibility_flags,
+            ["rpc", "fetcher_no_get_put_delete"]
+        );
+        let json: Value = serde_json::from_slice(&source.to_json()).unwrap();
+        assert_eq!(
+            json["bindings"],
+            serde_json::json!([{ "name": "KV", "kind": "KeyValue" }])
+        );
+        for bad in ["KV", "A", "", "a-b", "1a", "__proto__", "a/b"] {
+            assert!(source.bind(bad, Kind::KeyValue).is_err(), "{bad}");
+        }
+        let mut new = read(&[("worker.js", b"")], "").unwrap();
+        new.bind("KV", Kind::KeyValue).unwrap();
+        assert!(new.compatibility_flags.is_empty());
+        let toml = b"kv_namespaces = [{ binding = 'KV' }]";
+        let without = [("worker.js", &b""[..]), ("wrangler.toml", &toml[..])];
+        assert!(read(&without, "").unwrap_err().contains("id"));
     }
 
     #[test]

@@ -7,7 +7,9 @@ use hearth_code::Packages;
 use hearth_isolates::{Engines, Failure, Source, SourceError};
 use hearth_telemetry::logs::LogStore;
 use hearth_types::function::Deployment;
+use hearth_types::network::Hosts;
 
+use super::grants::grants;
 use super::guest::Guest;
 use crate::calls::Calls;
 use crate::environment;
@@ -20,6 +22,8 @@ use crate::wasm::Unready;
 pub(crate) struct Workers {
     /// Or why there are none.
     engines: Result<Engines, String>,
+    /// Hosts of functions whose tags name none.
+    allowed_hosts: Hosts,
     packages: Packages,
     logs: LogStore,
     pub(crate) loaded: Loaded<Guest>,
@@ -29,11 +33,13 @@ pub(crate) struct Workers {
 impl Workers {
     pub(crate) fn new(
         engines: Result<Engines, String>,
+        allowed_hosts: Hosts,
         packages: Packages,
         logs: LogStore,
     ) -> Self {
         Self {
             engines,
+            allowed_hosts,
             packages,
             logs,
             loaded: Loaded::default(),
@@ -72,9 +78,10 @@ impl Workers {
             .engines
             .as_ref()
             .map_err(|why| Unready::NoWall(format!("This node can't run workers: {why}.")))?;
-        let source = self.source(engines, deployment).await?;
-        let key = &deployment.key;
-        let code = engines.code(&key.account, deployment.id.to_string(), source.to_json());
+        let mut source = self.source(engines, deployment).await?;
+        let granted = grants(deployment, &mut source, &self.allowed_hosts).map_err(unread)?;
+        let account = &deployment.key.account;
+        let code = engines.code(account, deployment.id.to_string(), &source, granted);
         engines.load(&code).await.map_err(|failure| match failure {
             Failure::Thrown(thrown) => Unready::Refused(format!(
                 "The worker could not be started: {}.",
@@ -120,10 +127,7 @@ impl Workers {
         });
         match read.await {
             Ok(Ok(source)) => Ok(source),
-            Ok(Err(SourceError::Refused(why))) => Err(Unready::Refused(why)),
-            Ok(Err(SourceError::Io(error))) => {
-                Err(Unready::Internal(format!("read a package: {error}")))
-            }
+            Ok(Err(error)) => Err(unread(error)),
             Err(error) => Err(Unready::Internal(format!("read a package: {error}"))),
         }
     }
@@ -134,5 +138,13 @@ impl Workers {
         if let Ok(engines) = &self.engines {
             engines.end().await;
         }
+    }
+}
+
+/// Why a package is no worker.
+fn unread(error: SourceError) -> Unready {
+    match error {
+        SourceError::Refused(why) => Unready::Refused(why),
+        SourceError::Io(error) => Unready::Internal(format!("read a package: {error}")),
     }
 }
