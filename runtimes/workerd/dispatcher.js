@@ -8,7 +8,7 @@
 import { WorkerEntrypoint } from "cloudflare:workers";
 
 export { KeyValue } from "./keyvalue.js";
-export { Outside } from "./outside.js";
+export { Fetcher, Outside } from "./outside.js";
 
 export class Tail extends WorkerEntrypoint {
   async tail(items) {
@@ -60,13 +60,12 @@ function failed(error, env) {
 
 export default {
   async fetch(request, env, ctx) {
-    const { serve, load } = request.cf ?? {};
+    const { serve, event, load } = request.cf ?? {};
     try {
       if (serve) return await isolate(serve, env, ctx).getEntrypoint().fetch(request);
-      if (load) {
-        // The entry's own method: it answers when all modules have been evaluated.
-        await isolate(load, env, ctx).getEntrypoint("HearthLoaded").loaded();
-      }
+      if (event) return await isolate(event, env, ctx).getEntrypoint("HearthLoaded").fetch(request);
+      // The entry's own method: it answers when all modules have been evaluated.
+      if (load) return Response.json(await isolate(load, env, ctx).getEntrypoint("HearthLoaded").loaded());
       return new Response(null, { status: 204 });
     } catch (error) {
       return failed(error, env);

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from harness import invoke, wait_until, zipped
+from harness import create, invoke, wait_until, zipped
 from inside import INTERNAL, NAMED, listener
 from workers import create_worker, refused, with_engine
 
@@ -111,7 +111,7 @@ def test_packages_that_are_no_worker_are_refused_with_the_place(lam, name):
     for kind, code, words in [
         ("syntax", "export default {\n  fetch( { return 1 }\n}", ["SyntaxError", "worker.js:2:"]),
         ("default", "export const a = 1;", ["default export"]),
-        ("handler", "export default { scheduled() {} }", ["fetch"]),
+        ("handler", "export default { other() {} }", ["fetch"]),
         ("import", 'import x from "./nope.js"; export default { fetch() { return x } }', ["nope.js"]),
         ("top", "throw new RangeError('at the top')", ["RangeError", "worker.js:1:"]),
         ("date", {"worker.js": HELLO, "wrangler.toml": "compatibility_date = '2099-01-01'"}, ["2099-01-01"]),
@@ -420,6 +420,153 @@ def test_hearth_deploys_a_worker(workers, tmp_path):
     told = workers.hearth("deploy", str(tmp_path / "greeter.js"))
     assert "greeter" in told.stdout + told.stderr
     assert invoke(workers.client("lambda"), "greeter", {})[0] == "deployed"
+
+
+ASKED = """
+export default { async fetch(request, env) {
+    const url = new URL(request.url);
+    return Response.json({
+        by: "worker", method: request.method, path: url.pathname + url.search, host: url.host,
+        own: request.headers.get("x-own"), strange: [...request.headers.keys()].filter((name) => name.includes("hearth")), body: await request.text(),
+    });
+} }"""
+
+PYTHON = """
+def handler(event, context):
+    http = event["requestContext"]["http"]
+    return {"by": "python", "method": http["method"], "path": event["rawPath"] + "?" + event["rawQueryString"], "own": event["headers"].get("x-own")}
+"""
+
+ASKS = """
+export default { async fetch(request, env) {
+    const { binding, url, ...init } = await request.json();
+    try {
+        const response = await env[binding].fetch(url, init);
+        return Response.json([response.status, await response.text()]);
+    } catch (error) { return Response.json(String(error)); }
+} }"""
+
+
+def services(**bound):
+    return "".join(f"[[services]]\nbinding = '{binding}'\nservice = '{name}'\n" for binding, name in bound.items())
+
+
+def test_services_are_functions_of_the_account_whatever_their_wall(lam, name):
+    create_worker(lam, f"{name}-asked", ASKED)
+    create(lam, f"{name}-python", zipped({"f.py": PYTHON}), Handler="f.handler")
+    toml = services(JS=f"{name}-asked", PY=f"{name}-python", NONE=f"{name}-none", OTHER=f"123456789012:function:{name}-asked")
+    create_worker(lam, name, {"worker.js": ASKS, "wrangler.toml": toml})
+    def ask(binding, **init):
+        answer, _ = invoke(lam, name, {"binding": binding, "url": "https://any.example/p?q=1", "headers": {"x-own": "y"}, **init})
+        return answer
+    status, body = ask("JS", method="PUT", body="sent")
+    assert (status, json.loads(body)) == (200, {
+        "by": "worker", "method": "PUT", "path": "/p?q=1", "host": "any.example", "own": "y", "strange": [], "body": "sent",
+    })
+    status, body = ask("PY")
+    assert (status, json.loads(body)) == (200, {"by": "python", "method": "GET", "path": "/p?q=1", "own": "y"})
+    assert ask("NONE")[0] == 404 and ask("OTHER")[0] == 403
+    lam.delete_function(FunctionName=f"{name}-asked")
+    assert ask("JS")[0] == 404
+
+
+def test_functions_that_ask_each_other_in_a_circle_are_stopped(lam, name):
+    """A worker that hands its request on to itself, with what came with it."""
+    code = "export default { async fetch(request, env) { return await env.SELF.fetch(request) } }"
+    create_worker(lam, name, {"worker.js": code, "wrangler.toml": services(SELF=name)})
+    payload, answer = invoke(lam, name, {})
+    assert "FunctionError" not in answer and payload["statusCode"] == 508 and "circle" in payload["body"], payload
+
+
+def test_files_of_the_package_are_answers(workers, lam, name):
+    page, big = "<h1>hello</h1>", bytes(range(256)) * 1024
+    create_worker(lam, name, {
+        "worker.js": """export default { async fetch(request, env) {
+            const url = new URL(request.url);
+            if (url.pathname == "/through") return await env.FILES.fetch("http://files/" + url.search.slice(1));
+            return new Response("the worker's " + url.pathname, { status: 201 });
+        } }""",
+        "wrangler.toml": "[assets]\ndirectory = './public'\nbinding = 'FILES'\nnot_found_handling = '404-page'",
+        "public/index.html": page, "public/about.html": "about", "public/a b/x.js": "export const x = 1;", "public/big.bin": big,
+        "public/404.html": "not here", "secret.txt": "not an answer",
+    })
+    url = url_of(lam, name)
+    status, body, headers = get(workers, url)
+    assert (status, body) == (200, page.encode()) and headers["content-type"].startswith("text/html"), headers
+    tag = headers["etag"]
+    assert get(workers, url, headers={"if-none-match": tag})[:2] == (304, b"")
+    assert get(workers, url, headers={"if-none-match": '"other"'})[0] == 200
+    assert get(workers, url, method="HEAD")[:2] == (200, b"")
+    assert get(workers, url, "/about")[:2] == (200, b"about")
+    status, _, headers = get(workers, url, "/about.html?q=1")
+    assert (status, headers["location"]) == (307, "/about?q=1")
+    assert get(workers, url, "/a%20b/x.js")[1] == b"export const x = 1;"
+    assert get(workers, url, "/big.bin")[:2] == (200, big)
+    status, body, headers = get(workers, url, "/big.bin", headers={"range": "bytes=1000-1003"})
+    assert (status, body, headers["content-range"]) == (206, big[1000:1004], f"bytes 1000-1003/{len(big)}")
+    status, _, headers = get(workers, url, "/big.bin", headers={"range": "bytes=999999999-"})
+    assert (status, headers["content-range"]) == (416, f"bytes */{len(big)}")
+    # What no file is, and other methods, are the worker's; the rest of the package is nobody's.
+    assert get(workers, url, "/none")[:2] == (201, b"the worker's /none")
+    assert get(workers, url, "/", "POST", b"x")[:2] == (201, b"the worker's /")
+    for path in ("/secret.txt", "/../secret.txt", "/%2e%2e/secret.txt", "/..%2fsecret.txt", "/wrangler.toml"):
+        assert get(workers, url, path)[0] == 201, path
+    # By the binding, with what is to be said where nothing is.
+    assert get(workers, url, "/through?about")[:2] == (200, b"about")
+    assert get(workers, url, "/through?none")[:2] == (404, b"not here")
+    assert get(workers, url, "/through?../secret.txt")[:2] == (404, b"not here")
+
+
+HANDLERS = """
+export default {
+    async scheduled(controller, env, ctx) { await env.KV.put("scheduled", JSON.stringify([controller.scheduledTime, typeof controller.noRetry])); },
+    async queue(batch, env, ctx) {
+        for (const message of batch.messages) {
+            if (message.body.fail && message.attempts < 2) { message.retry(); continue; }
+            await env.KV.put(`${batch.queue}/${message.id}`, JSON.stringify([message.body, message.attempts, message.timestamp instanceof Date]));
+        }
+        console.log("took", batch.messages.length);
+    },
+    async fetch(request, env) {
+        const { keys } = await env.KV.list({ prefix: new URL(request.url).searchParams.get("prefix") });
+        return Response.json(await Promise.all(keys.map(({ name }) => env.KV.get(name, "json"))));
+    },
+};
+"""
+
+
+def test_schedules_and_queues_have_handlers_of_their_own(workers, lam, name):
+    create_worker(lam, name, HANDLERS, Tags={"hearth:keyvalue": "function"})
+    event = {"version": "0", "detail-type": "Scheduled Event", "source": "aws.scheduler", "time": "2026-01-31T12:00:00Z", "resources": ["arn"], "detail": "{}"}
+    payload, answer = invoke(lam, name, event, LogType="Tail")
+    assert payload is None and "FunctionError" not in answer
+    url = url_of(lam, name)
+    assert json.loads(get(workers, url, "/?prefix=scheduled")[1]) == [[1769860800000, "function"]]
+    # Messages of a queue, through a mapping that asks for no list of failures: what is sent back comes again all the same.
+    sqs = workers.client("sqs")
+    queue = sqs.create_queue(QueueName=f"{name}-q", Attributes={"VisibilityTimeout": "3"})["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    for body in ('{"n": 1}', "text", '{"n": 2, "fail": true}'):
+        sqs.send_message(QueueUrl=queue, MessageBody=body)
+    lam.create_event_source_mapping(FunctionName=name, EventSourceArn=arn, BatchSize=10)
+    taken = lambda: json.loads(get(workers, url, f"/?prefix={name}-q")[1])  # noqa: E731
+    wait_until(lambda: len(taken()) == 3, "all messages")
+    assert sorted(taken(), key=str) == sorted([[{"n": 1}, 1, True], ["text", 1, True], [{"n": 2, "fail": True}, 2, True]], key=str)
+
+
+def test_a_handler_for_events_alone_is_enough(lam, name):
+    create_worker(lam, name, """
+        import { WorkerEntrypoint } from "cloudflare:workers";
+        export default class extends WorkerEntrypoint {
+            scheduled(controller) { console.log("at", controller.scheduledTime, this.env.OWN); if (this.env.OWN == "bad") throw new Error("no"); }
+        }""", Environment={"Variables": {"OWN": "x"}})
+    event = {"detail-type": "Scheduled Event", "time": "1970-01-01T00:00:01Z"}
+    payload, answer = invoke(lam, name, event, LogType="Tail")
+    assert payload is None and "at 1000 x" in log_of(answer)
+    lam.update_function_configuration(FunctionName=name, Environment={"Variables": {"OWN": "bad"}})
+    lam.get_waiter("function_updated_v2").wait(FunctionName=name, WaiterConfig={"Delay": 1})
+    payload, answer = invoke(lam, name, event)
+    assert answer["FunctionError"] == "Unhandled" and payload["errorMessage"] == "no"
 
 
 def test_the_doctor_shows_the_engine(workers):

@@ -43,7 +43,7 @@ use task::Task;
 pub use error::Error;
 pub use exchange::Incoming;
 pub use options::{Outside, ThisHost, Times};
-pub use target::{Target, is_forbidden};
+pub use target::{Target, clean, is_forbidden};
 
 /// What all functions of a wall share to reach the outside.
 #[derive(Debug)]

@@ -96,8 +96,8 @@ impl Target {
     }
 }
 
-/// Takes fields out that are not the function's to set. `wasi:http` refuses them before; this holds if it forgets one.
-fn clean(headers: &mut HeaderMap) {
+/// Takes fields out that a function may neither set nor see.
+pub fn clean(headers: &mut HeaderMap) {
     let forbidden: Vec<_> = headers
         .keys()
         .filter(|name| is_forbidden(name))

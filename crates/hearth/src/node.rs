@@ -11,7 +11,7 @@ use hearth_egress::{Egress, Outside};
 use hearth_events::Events;
 use hearth_gateway::auth::{RootKey as GatewayKey, Sessions};
 use hearth_gateway::{Gateway, GatewayOptions, UrlDomain};
-use hearth_isolates::{Means, Program, Search};
+use hearth_isolates::{Ask, Means, Program, Search, Service};
 use hearth_mappings::Mappings;
 use hearth_queues::Queues;
 use hearth_registry::Registry;
@@ -19,12 +19,14 @@ use hearth_sandbox::network::NetworkOptions;
 use hearth_sandbox::{HostReport, Launcher, LauncherOptions};
 use hearth_store::{SqliteKeyValueStore, SqliteStore};
 use hearth_telemetry::logs::{LogOptions, LogStore};
+use hearth_types::invoke::Body;
 use hearth_types::time::Timestamp;
 use hearth_wasm::{Wall, WallOptions};
 use hearth_worker::{
     Buckets, ComponentOptions, Credentials, Door, IsolateOptions, Mint, ProcessOptions,
     RuntimeOptions, Runtimes, Worker, WorkerOptions,
 };
+use http_body_util::BodyExt as _;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -138,6 +140,13 @@ impl Node {
             closed: vec![launcher_options.network.veth_range],
             ..Outside::default()
         };
+        let isolates = isolates(
+            config,
+            outside.clone(),
+            keyvalue.clone(),
+            ask(gateway.clone()),
+        );
+        let isolates = isolates.await;
         let options = WorkerOptions {
             restart_launcher: Some(launcher_options.clone()),
             memory_bytes: config.memory_mib << 20,
@@ -145,11 +154,11 @@ impl Node {
             keep_warm: config.keep_warm,
             components: components(
                 config,
-                outside.clone(),
+                outside,
                 &node_secret,
-                buckets::for_components(Arc::clone(&keyvalue)),
+                buckets::for_components(keyvalue),
             )?,
-            isolates: isolates(config, outside, keyvalue).await,
+            isolates,
             ..WorkerOptions::new(
                 launcher.clone(),
                 packages.clone(),
@@ -428,6 +437,7 @@ async fn isolates(
     config: &Config,
     outside: Outside,
     keyvalue: Arc<SqliteKeyValueStore>,
+    ask: Ask,
 ) -> Result<IsolateOptions, String> {
     Ok(IsolateOptions {
         program: workerd(config).await?,
@@ -437,6 +447,7 @@ async fn isolates(
         means: Means {
             egress: Arc::new(Egress::new(outside)),
             keyvalue,
+            ask,
         },
     })
 }
@@ -483,6 +494,30 @@ fn door(gateway: Arc<OnceLock<Gateway>>, stop: CancellationToken) -> Door {
             }
         })
     })
+}
+
+/// Asks other functions for workers, through the gateway.
+fn ask(gateway: Arc<OnceLock<Gateway>>) -> Ask {
+    Arc::new(move |service, request| {
+        let (gateway, service) = (gateway.clone(), service.clone());
+        Box::pin(async move {
+            match gateway.get() {
+                Some(gateway) => {
+                    let Service { caller, service } = &service;
+                    gateway.between_functions(caller, service, request).await
+                }
+                // Not there yet: the node is starting, and nothing can have been invoked.
+                None => unavailable(),
+            }
+        })
+    })
+}
+
+fn unavailable() -> http::Response<Body> {
+    let body = http_body_util::Empty::new().map_err(|never| match never {});
+    let mut response = http::Response::new(body.boxed_unsync());
+    *response.status_mut() = http::StatusCode::SERVICE_UNAVAILABLE;
+    response
 }
 
 /// How long a function's credentials are good: as long as an environment may live, and an invocation more.

@@ -102,10 +102,17 @@ impl Room {
         let uri = request.uri().clone();
         if uri.scheme().is_some() {
             let id = request.headers_mut().remove(outside::FUNCTION);
-            let known = id.as_ref().and_then(|id| self.known(id.to_str().ok()?));
-            return Ok(match known {
-                Some(known) => outside::send(&self.means, &known, request).await,
-                None => said(StatusCode::NOT_FOUND, String::new()),
+            let id = id.as_ref().and_then(|id| id.to_str().ok());
+            let (id, binding) = match id.and_then(|id| id.split_once('/')) {
+                Some((id, binding)) => (id, Some(binding)),
+                None => (id.unwrap_or_default(), None),
+            };
+            return Ok(match (self.known(id), binding) {
+                (Some(known), Some(binding)) => {
+                    outside::by_binding(&self.means, &known, binding, request).await
+                }
+                (Some(known), None) => outside::send(&self.means, &known, request).await,
+                (None, _) => said(StatusCode::NOT_FOUND, String::new()),
             });
         }
         let path: Vec<&str> = uri.path().trim_start_matches('/').split('/').collect();

@@ -19,6 +19,7 @@ use hearth_sandbox::{
 use hearth_types::invoke::{Body, RequestId};
 use hearth_types::name::AccountId;
 use http::{HeaderValue, Method, Request};
+use http_body_util::{BodyExt as _, Collected, Limited};
 use tokio::io::AsyncReadExt as _;
 use tokio::net::unix::pipe::Receiver;
 use tokio::sync::OnceCell;
@@ -52,6 +53,9 @@ const STUCK: Duration = Duration::from_secs(5);
 
 /// How long it may not answer once a request has passed its deadline.
 const DOUBT: Duration = Duration::from_millis(500);
+
+/// The list of a worker's handlers: three names.
+const HANDLERS_BYTES: usize = 256;
 
 /// Memory for one isolate when it is counted how many an engine may have, MiB: the smallest take 1.6.
 const ISOLATE_MIB: u32 = 4;
@@ -135,6 +139,7 @@ pub struct Code {
     id: String,
     known: Arc<Known>,
     serve: HeaderValue,
+    event: HeaderValue,
     /// The engine that has it.
     known_to: AtomicU64,
 }
@@ -143,6 +148,36 @@ impl Code {
     /// Waits for the trace of a request from now on; before it is sent.
     pub fn expect(&self, request: RequestId) -> Expected {
         self.account.traces.expect(request)
+    }
+}
+
+/// Which handler of a worker takes a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Entry {
+    /// `fetch`.
+    Fetch,
+    /// `scheduled` or `queue`, by the event that is the request's body.
+    Event,
+}
+
+/// Which handlers a worker has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Handlers {
+    /// `scheduled`.
+    pub scheduled: bool,
+    /// `queue`.
+    pub queue: bool,
+}
+
+impl Handlers {
+    /// Reads the list of the entry's. It is in the worker's isolate, and so may say anything.
+    fn of(names: &[u8]) -> Self {
+        let names: Vec<String> = serde_json::from_slice(names).unwrap_or_default();
+        let has = |name: &str| names.iter().any(|known| known == name);
+        Self {
+            scheduled: has("scheduled"),
+            queue: has("queue"),
+        }
     }
 }
 
@@ -187,22 +222,28 @@ impl Engines {
         Code {
             account: Arc::clone(account),
             serve: order("serve", &id),
+            event: order("event", &id),
             id,
             known: Known::new(source.to_json(), grants),
             known_to: AtomicU64::new(0),
         }
     }
 
-    /// Makes a worker's isolate, and waits until its modules have been evaluated.
+    /// Makes a worker's isolate, and waits until its modules have been evaluated. Gives the handlers that it has.
     ///
     /// # Errors
     /// Why that can't be.
-    pub async fn load(&self, code: &Code) -> Result<(), Failure> {
+    pub async fn load(&self, code: &Code) -> Result<Handlers, Failure> {
         let engine = self.engine(code).await?;
         let load = order("load", &code.id);
-        let loaded = engine.send(&load, Request::new(empty()));
+        let loaded = async {
+            let response = engine.send(&load, Request::new(empty())).await?;
+            let names = Limited::new(response.into_body(), HANDLERS_BYTES).collect();
+            let names = names.await.map(Collected::to_bytes).unwrap_or_default();
+            Ok(Handlers::of(&names))
+        };
         match tokio::time::timeout(LOAD, loaded).await {
-            Ok(Ok(_)) => Ok(()),
+            Ok(Ok(handlers)) => Ok(handlers),
             Ok(Err(Unsent::Failed(failure))) => Err(failure),
             Ok(Err(Unsent::Whole(_))) => Err(Failure::Crashed {
                 why: "it was ended".to_owned(),
@@ -223,13 +264,22 @@ impl Engines {
     ///
     /// # Errors
     /// Why there is no response.
-    pub async fn send(&self, code: &Code, mut request: Request<Body>) -> Result<Response, Failure> {
+    pub async fn send(
+        &self,
+        code: &Code,
+        entry: Entry,
+        mut request: Request<Body>,
+    ) -> Result<Response, Failure> {
+        let order = match entry {
+            Entry::Fetch => &code.serve,
+            Entry::Event => &code.event,
+        };
         let mut tries = 2;
         loop {
             tries -= 1;
             let again = (tries > 0).then(|| copy(&request)).flatten();
             let engine = self.engine(code).await?;
-            request = match engine.send(&code.serve, request).await {
+            request = match engine.send(order, request).await {
                 Ok(response) => return Ok(response),
                 Err(Unsent::Whole(unsent)) if tries > 0 => *unsent,
                 Err(Unsent::Whole(_)) => {
@@ -596,10 +646,7 @@ mod tests {
         assert!(copy(&request(Method::GET)).is_some());
         assert!(copy(&request(Method::POST)).is_none());
         let full = http_body_util::Full::new(Bytes::from_static(b"x"));
-        let body = http_body_util::BodyExt::boxed_unsync(http_body_util::BodyExt::map_err(
-            full,
-            |never| match never {},
-        ));
+        let body = full.map_err(|never| match never {}).boxed_unsync();
         let mut with_body = request(Method::PUT);
         *with_body.body_mut() = body;
         assert!(copy(&with_body).is_none());

@@ -8,8 +8,14 @@ use bytes::Bytes;
 use hearth_egress::Egress;
 use hearth_store::KeyValueStore;
 use hearth_store::key_value::BucketId;
+use hearth_types::arn::FunctionRef;
+use hearth_types::invoke::{Body, BoxFuture};
+use hearth_types::name::FunctionKey;
 use hearth_types::network::Hosts;
+use http::{Request, Response};
 use tokio::sync::Semaphore;
+
+use crate::assets::Assets;
 
 /// Requests of one worker to the outside at the same time; more wait. A quarter of what all functions have.
 const REQUESTS_PER_WORKER: usize = 128;
@@ -21,7 +27,24 @@ pub struct Grants {
     pub hosts: Hosts,
     /// Key-value stores, by the names of their bindings.
     pub keyvalue: BTreeMap<String, BucketId>,
+    /// Other functions, by the names of their bindings.
+    pub services: BTreeMap<String, Service>,
+    /// The package's own files, and the binding to them if there is one.
+    pub assets: Option<(Arc<Assets>, Option<String>)>,
 }
+
+/// Another function that a worker may ask.
+#[derive(Clone, Debug)]
+pub struct Service {
+    /// Who asks.
+    pub caller: FunctionKey,
+    /// Who is asked: of the caller's account.
+    pub service: FunctionRef,
+}
+
+/// Asks another function. Dropping the future, or the response's body, gives up.
+pub type Ask =
+    Arc<dyn Fn(&Service, Request<Body>) -> BoxFuture<'static, Response<Body>> + Send + Sync>;
 
 /// What workers' grants lead to. Cheap to clone.
 #[derive(Clone)]
@@ -30,6 +53,8 @@ pub struct Means {
     pub egress: Arc<Egress>,
     /// Where what workers keep is.
     pub keyvalue: Arc<dyn KeyValueStore>,
+    /// Asks other functions.
+    pub ask: Ask,
 }
 
 impl fmt::Debug for Means {

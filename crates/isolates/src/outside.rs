@@ -1,18 +1,43 @@
-//! `fetch()` of workers to other hosts: requests in the form for proxies, decided by [`hearth_egress`].
+//! What of workers' requests leaves their isolates, in the form for proxies: `fetch()` to other hosts, decided by
+//! [`hearth_egress`], and by bindings to other functions and to the package's own files.
 
-use hearth_egress::{Error, Times, is_forbidden};
-use http::{HeaderMap, HeaderValue, Request, StatusCode};
+use hearth_egress::{Error, Times, clean};
+use http::{HeaderValue, Request, StatusCode};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 
 use crate::door::{Reply, said};
 use crate::grants::{Known, Means};
 
-/// The header field by which the dispatcher says for which worker a request is.
+/// The header field by which the dispatcher says for which worker a request is: the name of its code, and after a slash
+/// the binding if it is by one.
 pub(crate) const FUNCTION: &str = "x-hearth-function";
 
 /// The header field of an answer that is the node's refusal.
 const REFUSED: &str = "x-hearth-refused";
+
+/// Answers a request by a binding.
+pub(crate) async fn by_binding(
+    means: &Means,
+    known: &Known,
+    binding: &str,
+    request: Request<Incoming>,
+) -> Reply {
+    let grants = &known.grants;
+    if let Some(service) = grants.services.get(binding) {
+        let request = request.map(|body| body.map_err(Into::into).boxed_unsync());
+        let mut reply = (means.ask)(service, request).await;
+        clean(reply.headers_mut());
+        return reply;
+    }
+    match &grants.assets {
+        Some((assets, Some(name))) if name == binding => {
+            let (head, _) = request.into_parts();
+            assets.answer(&head).await
+        }
+        _ => said(StatusCode::FORBIDDEN, "no such binding".to_owned()),
+    }
+}
 
 /// Sends a request of a worker. When the future or the response's body is dropped, its connection is ended.
 pub(crate) async fn send(means: &Means, known: &Known, request: Request<Incoming>) -> Reply {
@@ -38,16 +63,4 @@ fn refused(error: &Error) -> Reply {
     let field = HeaderValue::from_static("1");
     reply.headers_mut().insert(REFUSED, field);
     reply
-}
-
-/// Takes fields out that are of the connection, or that only the node says.
-fn clean(headers: &mut HeaderMap) {
-    let forbidden: Vec<_> = headers
-        .keys()
-        .filter(|name| is_forbidden(name))
-        .cloned()
-        .collect();
-    for name in forbidden {
-        headers.remove(name);
-    }
 }

@@ -3,14 +3,18 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+use hearth_types::arn::FunctionRef;
 use hearth_types::walls::is_store_name;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+use crate::assets::{Assets, HtmlHandling, NotFound};
 
 /// The main module that Hearth puts before a worker's own.
 pub(crate) const ENTRY: &str = "hearth-entry.js";
@@ -52,6 +56,12 @@ pub struct Source {
     /// Key-value stores that `wrangler.toml` names: what the worker calls each, and what the account does.
     #[serde(skip)]
     pub keyvalue: Vec<(String, String)>,
+    /// Other functions that `wrangler.toml` names: what the worker calls each, and who it is.
+    #[serde(skip)]
+    pub services: Vec<(String, FunctionRef)>,
+    /// Files that are answers, and the binding to them if there is one.
+    #[serde(skip)]
+    pub assets: Option<(Arc<Assets>, Option<String>)>,
 }
 
 /// What a worker finds in its environment besides variables: the dispatcher makes it.
@@ -66,6 +76,8 @@ struct Binding {
 pub enum Kind {
     /// A key-value store.
     KeyValue,
+    /// Something that takes requests: another function, or files.
+    Fetcher,
 }
 
 /// Flags that bindings need, and the dates from which on they are on by themselves (Workers' list of compatibility
@@ -113,6 +125,9 @@ struct Wrangler {
     vars: BTreeMap<String, Value>,
     #[serde(default)]
     kv_namespaces: Vec<KvNamespace>,
+    #[serde(default)]
+    services: Vec<ServiceBinding>,
+    assets: Option<AssetsTable>,
 }
 
 /// A binding to a key-value store.
@@ -120,6 +135,54 @@ struct Wrangler {
 struct KvNamespace {
     binding: String,
     id: Option<String>,
+}
+
+/// A binding to another function.
+#[derive(Debug, Deserialize)]
+struct ServiceBinding {
+    binding: String,
+    service: String,
+    entrypoint: Option<String>,
+}
+
+/// Files that are answers.
+#[derive(Debug, Deserialize)]
+struct AssetsTable {
+    directory: String,
+    binding: Option<String>,
+    #[serde(default)]
+    html_handling: HtmlHandling,
+    #[serde(default)]
+    not_found_handling: NotFound,
+    #[serde(default)]
+    run_worker_first: bool,
+}
+
+impl AssetsTable {
+    /// Their folder, within the package.
+    fn folder(&self, package: &Path) -> Result<PathBuf, SourceError> {
+        let inside = Path::new(&self.directory)
+            .components()
+            .all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
+        let folder = package.join(&self.directory);
+        if inside && folder != package && folder.is_dir() {
+            return Ok(folder.components().collect());
+        }
+        Err(refused(format!(
+            "The folder of [assets] in wrangler.toml, '{}', is none within the package.",
+            self.directory.chars().take(200).collect::<String>()
+        )))
+    }
+
+    fn read(self, folder: PathBuf) -> Result<(Arc<Assets>, Option<String>), SourceError> {
+        let (html, missing) = (self.html_handling, self.not_found_handling);
+        let assets = Assets::read(folder, html, missing, self.run_worker_first);
+        let assets = assets.map_err(|error| match error.kind() {
+            io::ErrorKind::InvalidInput => refused(error.to_string()),
+            _ => SourceError::Io(error),
+        })?;
+        Ok((Arc::new(assets), self.binding))
+    }
 }
 
 impl Source {
@@ -137,7 +200,10 @@ impl Source {
         let wrangler = wrangler(folder)?;
         let mut modules = BTreeMap::new();
         let mut left = MOST_BYTES;
-        collect(folder, folder, &mut modules, &mut left)?;
+        let answers = wrangler.assets.as_ref();
+        let answers = answers.map(|assets| assets.folder(folder)).transpose()?;
+        let answers_at = answers.as_deref();
+        collect(folder, folder, answers_at, &mut modules, &mut left)?;
         if modules.contains_key(ENTRY) {
             return Err(refused(format!(
                 "The package has a module {ENTRY}, which is the name of Hearth's own: give it another."
@@ -150,6 +216,12 @@ impl Source {
         modules.insert(ENTRY.to_owned(), Module::Js(entry));
         let keyvalue = wrangler.kv_namespaces.into_iter().map(namespace);
         let keyvalue = keyvalue.collect::<Result<Vec<_>, _>>()?;
+        let services = wrangler.services.into_iter().map(service);
+        let services = services.collect::<Result<Vec<_>, _>>()?;
+        let assets = match (wrangler.assets, answers) {
+            (Some(assets), Some(folder)) => Some(assets.read(folder)?),
+            _ => None,
+        };
         let mut env = wrangler.vars;
         for (name, value) in environment {
             env.insert(name, Value::from(value));
@@ -162,6 +234,8 @@ impl Source {
             env,
             bindings: Vec::new(),
             keyvalue,
+            services,
+            assets,
         })
     }
 
@@ -246,6 +320,21 @@ fn namespace(found: KvNamespace) -> Result<(String, String), SourceError> {
     }
 }
 
+fn service(found: ServiceBinding) -> Result<(String, FunctionRef), SourceError> {
+    let shown: String = found.binding.chars().take(64).collect();
+    if found.entrypoint.is_some() {
+        return Err(refused(format!(
+            "The service '{shown}' in wrangler.toml names an entrypoint: only default exports can be bound."
+        )));
+    }
+    let service = found.service.parse().map_err(|error| {
+        refused(format!(
+            "The service '{shown}' in wrangler.toml is no function: {error}."
+        ))
+    })?;
+    Ok((found.binding, service))
+}
+
 /// A compatibility date; the engine says whether it is too new for it.
 fn date(asked: Option<String>, newest: &str) -> Result<String, SourceError> {
     let Some(asked) = asked else {
@@ -313,10 +402,11 @@ fn main_module(
     }
 }
 
-/// Reads the modules of `folder` and what is below it; files that are none are left out.
+/// Reads the modules of `folder` and what is below it; files that are none are left out, and those in `answers`.
 fn collect(
     root: &Path,
     folder: &Path,
+    answers: Option<&Path>,
     modules: &mut BTreeMap<String, Module>,
     left: &mut u64,
 ) -> Result<(), SourceError> {
@@ -324,8 +414,11 @@ fn collect(
     entries.sort_by_key(fs::DirEntry::file_name);
     for entry in entries {
         let (kind, path) = (entry.file_type()?, entry.path());
+        if answers == Some(path.as_path()) {
+            continue;
+        }
         if kind.is_dir() {
-            collect(root, &path, modules, left)?;
+            collect(root, &path, answers, modules, left)?;
         } else if kind.is_file()
             && let Some(name) = path.strip_prefix(root).ok().and_then(Path::to_str)
             && let Some(read) = reader(name)
@@ -487,6 +580,48 @@ mod tests {
         let toml = b"kv_namespaces = [{ binding = 'KV' }]";
         let without = [("worker.js", &b""[..]), ("wrangler.toml", &toml[..])];
         assert!(read(&without, "").unwrap_err().contains("id"));
+    }
+
+    #[test]
+    fn services_and_files_are_read() {
+        let toml = "services = [{ binding = 'AUTH', service = 'auth:live' }]\n\
+                    [assets]\ndirectory = './public'\nbinding = 'ASSETS'\nrun_worker_first = true";
+        let page: (&str, &[u8]) = ("public/bad.js", b"\xff");
+        let files = [
+            ("worker.js", &b""[..]),
+            page,
+            ("wrangler.toml", toml.as_bytes()),
+        ];
+        let source = read(&files, "").unwrap();
+        assert_eq!(source.services[0].0, "AUTH");
+        assert_eq!(source.services[0].1.name.as_str(), "auth");
+        let (assets, binding) = source.assets.unwrap();
+        assert!(assets.worker_first);
+        assert_eq!(binding.as_deref(), Some("ASSETS"));
+        assert!(!source.modules.contains_key("public/bad.js"));
+        for (bad, word) in [
+            ("assets = { directory = '..' }", "assets"),
+            ("assets = { directory = '.' }", "assets"),
+            ("assets = { directory = '/etc' }", "assets"),
+            ("assets = { directory = 'none' }", "assets"),
+            (
+                "assets = { directory = 'public', html_handling = 'odd' }",
+                "line 1",
+            ),
+            ("services = [{ binding = 'A', service = 'a b' }]", "'A'"),
+            (
+                "services = [{ binding = 'A', service = 'a', entrypoint = 'E' }]",
+                "entrypoint",
+            ),
+        ] {
+            let files = [
+                ("worker.js", &b""[..]),
+                page,
+                ("wrangler.toml", bad.as_bytes()),
+            ];
+            let why = read(&files, "").unwrap_err();
+            assert!(why.contains(word), "{bad}: {why}");
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What a worker may have: from its function's configuration and tags, its package, and the node.
 
-use hearth_isolates::{BucketId, Grants, Kind, Source, SourceError};
+use hearth_isolates::{BucketId, Grants, Kind, Service, Source, SourceError};
 use hearth_types::function::Deployment;
 use hearth_types::network::Hosts;
 use hearth_types::walls::{KeyValueAccess, NetworkAccess, SharedStore};
@@ -50,6 +50,17 @@ pub(super) fn grants(
     }
     for name in grants.keyvalue.keys() {
         source.bind(name, Kind::KeyValue)?;
+    }
+    for (name, service) in std::mem::take(&mut source.services) {
+        source.bind(&name, Kind::Fetcher)?;
+        let caller = key.clone();
+        grants.services.insert(name, Service { caller, service });
+    }
+    if let Some((assets, binding)) = source.assets.take() {
+        if let Some(name) = &binding {
+            source.bind(name, Kind::Fetcher)?;
+        }
+        grants.assets = Some((assets, binding));
     }
     Ok(grants)
 }

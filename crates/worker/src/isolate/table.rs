@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use hearth_code::Packages;
+use hearth_code::{Packages, Unpacked};
 use hearth_isolates::{Engines, Failure, Source, SourceError};
 use hearth_telemetry::logs::LogStore;
 use hearth_types::function::Deployment;
@@ -78,11 +78,13 @@ impl Workers {
             .engines
             .as_ref()
             .map_err(|why| Unready::NoWall(format!("This node can't run workers: {why}.")))?;
-        let mut source = self.source(engines, deployment).await?;
+        let (mut source, package) = self.source(engines, deployment).await?;
         let granted = grants(deployment, &mut source, &self.allowed_hosts).map_err(unread)?;
+        let assets = granted.assets.as_ref();
+        let assets = assets.map(|(assets, _)| Arc::clone(assets));
         let account = &deployment.key.account;
         let code = engines.code(account, deployment.id.to_string(), &source, granted);
-        engines.load(&code).await.map_err(|failure| match failure {
+        let handlers = engines.load(&code).await.map_err(|failure| match failure {
             Failure::Thrown(thrown) => Unready::Refused(format!(
                 "The worker could not be started: {}.",
                 thrown.message
@@ -105,15 +107,18 @@ impl Workers {
             deployment: Arc::clone(deployment),
             code,
             engines: engines.clone(),
+            handlers,
+            assets,
+            _package: package,
         }))
     }
 
-    /// What a deployment's package has to say to the engine.
+    /// What a deployment's package has to say to the engine, and the package.
     async fn source(
         &self,
         engines: &Engines,
         deployment: &Arc<Deployment>,
-    ) -> Result<Source, Unready> {
+    ) -> Result<(Source, Unpacked), Unready> {
         let package = &deployment.configuration.code;
         let code = self.packages.unpacked(package).await.map_err(|error| {
             tracing::error!(function = %deployment.key, %error, "unpack a function's code");
@@ -123,10 +128,11 @@ impl Workers {
         let read = tokio::task::spawn_blocking(move || {
             let variables = component_variables(&deployment);
             let handler = &deployment.configuration.handler;
-            Source::read(code.path(), handler, variables, &newest)
+            let source = Source::read(code.path(), handler, variables, &newest);
+            source.map(|source| (source, code))
         });
         match read.await {
-            Ok(Ok(source)) => Ok(source),
+            Ok(Ok(read)) => Ok(read),
             Ok(Err(error)) => Err(unread(error)),
             Err(error) => Err(Unready::Internal(format!("read a package: {error}"))),
         }
