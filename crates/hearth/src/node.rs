@@ -32,6 +32,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::buckets;
+use crate::cli::installed_workerd;
 use crate::client::endpoint_path;
 use crate::config::{Config, ObjectStore, WasmProcess, url_address};
 use crate::events;
@@ -63,6 +64,7 @@ pub(crate) struct Node {
     address: SocketAddr,
     root_key: RootKey,
     is_empty: bool,
+    no_workers: Option<String>,
     endpoint_file: PathBuf,
     worker: Worker,
     launcher: Launcher,
@@ -147,6 +149,7 @@ impl Node {
             ask(gateway.clone()),
         );
         let isolates = isolates.await;
+        let no_workers = isolates.as_ref().err().cloned();
         let options = WorkerOptions {
             restart_launcher: Some(launcher_options.clone()),
             memory_bytes: config.memory_mib << 20,
@@ -260,6 +263,7 @@ impl Node {
             address,
             root_key,
             is_empty,
+            no_workers,
             endpoint_file,
             worker,
             launcher,
@@ -280,6 +284,11 @@ impl Node {
     /// Whether no function was there when the node started.
     pub(crate) fn is_empty(&self) -> bool {
         self.is_empty
+    }
+
+    /// Why functions of the runtime `worker` can't be run, if they can't: a clause.
+    pub(crate) fn no_workers(&self) -> Option<&str> {
+        self.no_workers.as_deref()
     }
 
     /// How functions are walled, for the table of the samples.
@@ -456,6 +465,7 @@ async fn isolates(
 async fn workerd(config: &Config) -> Result<Program, String> {
     let search = Search {
         program: config.isolates.workerd.clone(),
+        installed: Some(installed_workerd(&config.data)),
         path: runtime_options(config).search_path,
     };
     Program::find(&search).await
