@@ -189,6 +189,9 @@ impl Assets {
     }
 
     fn find(&self, path: &str) -> Found<'_> {
+        if !path.starts_with('/') {
+            return Found::Nothing;
+        }
         let file = |name: &str| {
             self.files
                 .get_key_value(name)

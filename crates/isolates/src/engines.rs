@@ -31,6 +31,7 @@ use crate::door::Room;
 use crate::engine::{Engine, Response, Unsent, empty};
 use crate::failure::Failure;
 use crate::grants::{Grants, Known, Means};
+use crate::handlers::{Entry, HANDLERS_BYTES, Handlers};
 use crate::program::Program;
 use crate::source::Source;
 use crate::trace::{Expected, Traces};
@@ -53,9 +54,6 @@ const STUCK: Duration = Duration::from_secs(5);
 
 /// How long it may not answer once a request has passed its deadline.
 const DOUBT: Duration = Duration::from_millis(500);
-
-/// The list of a worker's handlers: three names.
-const HANDLERS_BYTES: usize = 256;
 
 /// Memory for one isolate when it is counted how many an engine may have, MiB: the smallest take 1.6.
 const ISOLATE_MIB: u32 = 4;
@@ -148,36 +146,6 @@ impl Code {
     /// Waits for the trace of a request from now on; before it is sent.
     pub fn expect(&self, request: RequestId) -> Expected {
         self.account.traces.expect(request)
-    }
-}
-
-/// Which handler of a worker takes a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Entry {
-    /// `fetch`.
-    Fetch,
-    /// `scheduled` or `queue`, by the event that is the request's body.
-    Event,
-}
-
-/// Which handlers a worker has.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Handlers {
-    /// `scheduled`.
-    pub scheduled: bool,
-    /// `queue`.
-    pub queue: bool,
-}
-
-impl Handlers {
-    /// Reads the list of the entry's. It is in the worker's isolate, and so may say anything.
-    fn of(names: &[u8]) -> Self {
-        let names: Vec<String> = serde_json::from_slice(names).unwrap_or_default();
-        let has = |name: &str| names.iter().any(|known| known == name);
-        Self {
-            scheduled: has("scheduled"),
-            queue: has("queue"),
-        }
     }
 }
 

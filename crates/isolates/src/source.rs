@@ -3,18 +3,18 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
-use std::path::{Component, Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use hearth_types::arn::FunctionRef;
-use hearth_types::walls::is_store_name;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::Value;
 
-use crate::assets::{Assets, HtmlHandling, NotFound};
+use crate::assets::Assets;
+use crate::wrangler;
 
 /// The main module that Hearth puts before a worker's own.
 pub(crate) const ENTRY: &str = "hearth-entry.js";
@@ -114,77 +114,6 @@ impl From<io::Error> for SourceError {
     }
 }
 
-/// What is read of `wrangler.toml`; the rest is for other tools.
-#[derive(Debug, Default, Deserialize)]
-struct Wrangler {
-    main: Option<String>,
-    compatibility_date: Option<String>,
-    #[serde(default)]
-    compatibility_flags: Vec<String>,
-    #[serde(default)]
-    vars: BTreeMap<String, Value>,
-    #[serde(default)]
-    kv_namespaces: Vec<KvNamespace>,
-    #[serde(default)]
-    services: Vec<ServiceBinding>,
-    assets: Option<AssetsTable>,
-}
-
-/// A binding to a key-value store.
-#[derive(Debug, Deserialize)]
-struct KvNamespace {
-    binding: String,
-    id: Option<String>,
-}
-
-/// A binding to another function.
-#[derive(Debug, Deserialize)]
-struct ServiceBinding {
-    binding: String,
-    service: String,
-    entrypoint: Option<String>,
-}
-
-/// Files that are answers.
-#[derive(Debug, Deserialize)]
-struct AssetsTable {
-    directory: String,
-    binding: Option<String>,
-    #[serde(default)]
-    html_handling: HtmlHandling,
-    #[serde(default)]
-    not_found_handling: NotFound,
-    #[serde(default)]
-    run_worker_first: bool,
-}
-
-impl AssetsTable {
-    /// Their folder, within the package.
-    fn folder(&self, package: &Path) -> Result<PathBuf, SourceError> {
-        let inside = Path::new(&self.directory)
-            .components()
-            .all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
-        let folder = package.join(&self.directory);
-        if inside && folder != package && folder.is_dir() {
-            return Ok(folder.components().collect());
-        }
-        Err(refused(format!(
-            "The folder of [assets] in wrangler.toml, '{}', is none within the package.",
-            self.directory.chars().take(200).collect::<String>()
-        )))
-    }
-
-    fn read(self, folder: PathBuf) -> Result<(Arc<Assets>, Option<String>), SourceError> {
-        let (html, missing) = (self.html_handling, self.not_found_handling);
-        let assets = Assets::read(folder, html, missing, self.run_worker_first);
-        let assets = assets.map_err(|error| match error.kind() {
-            io::ErrorKind::InvalidInput => refused(error.to_string()),
-            _ => SourceError::Io(error),
-        })?;
-        Ok((Arc::new(assets), self.binding))
-    }
-}
-
 impl Source {
     /// Reads a package. `handler` may name the main module; `environment` adds to, and replaces, the variables of
     /// `wrangler.toml`; `newest` is the compatibility date of a package that names none.
@@ -197,10 +126,10 @@ impl Source {
         environment: impl IntoIterator<Item = (String, String)>,
         newest: &str,
     ) -> Result<Self, SourceError> {
-        let wrangler = wrangler(folder)?;
+        let found = wrangler::read(folder)?;
         let mut modules = BTreeMap::new();
         let mut left = MOST_BYTES;
-        let answers = wrangler.assets.as_ref();
+        let answers = found.assets.as_ref();
         let answers = answers.map(|assets| assets.folder(folder)).transpose()?;
         let answers_at = answers.as_deref();
         collect(folder, folder, answers_at, &mut modules, &mut left)?;
@@ -209,26 +138,26 @@ impl Source {
                 "The package has a module {ENTRY}, which is the name of Hearth's own: give it another."
             )));
         }
-        let main = main_module(&modules, wrangler.main.as_deref(), handler)?;
+        let main = main_module(&modules, found.main.as_deref(), handler)?;
         // As a string of JavaScript, whatever characters its name has.
         let quoted = Value::from(format!("./{main}")).to_string();
         let entry = ENTRY_TEXT.replace(&format!("\"./{MAIN}\""), &quoted);
         modules.insert(ENTRY.to_owned(), Module::Js(entry));
-        let keyvalue = wrangler.kv_namespaces.into_iter().map(namespace);
+        let keyvalue = found.kv_namespaces.into_iter().map(wrangler::namespace);
         let keyvalue = keyvalue.collect::<Result<Vec<_>, _>>()?;
-        let services = wrangler.services.into_iter().map(service);
+        let services = found.services.into_iter().map(wrangler::service);
         let services = services.collect::<Result<Vec<_>, _>>()?;
-        let assets = match (wrangler.assets, answers) {
+        let assets = match (found.assets, answers) {
             (Some(assets), Some(folder)) => Some(assets.read(folder)?),
             _ => None,
         };
-        let mut env = wrangler.vars;
+        let mut env = found.vars;
         for (name, value) in environment {
             env.insert(name, Value::from(value));
         }
         Ok(Self {
-            compatibility_date: date(wrangler.compatibility_date, newest)?,
-            compatibility_flags: wrangler.compatibility_flags,
+            compatibility_date: date(found.compatibility_date, newest)?,
+            compatibility_flags: found.compatibility_flags,
             main_module: ENTRY,
             modules,
             env,
@@ -279,27 +208,6 @@ impl Source {
     }
 }
 
-fn wrangler(folder: &Path) -> Result<Wrangler, SourceError> {
-    let text = match fs::read_to_string(folder.join("wrangler.toml")) {
-        Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Wrangler::default()),
-        Err(error) => return Err(error.into()),
-    };
-    toml::from_str(&text).map_err(|error| {
-        let line = error.span().map_or(1, |span| {
-            text.as_bytes()[..span.start.min(text.len())]
-                .iter()
-                .filter(|byte| **byte == b'\n')
-                .count()
-                + 1
-        });
-        refused(format!(
-            "wrangler.toml can't be read: line {line}: {}.",
-            error.message()
-        ))
-    })
-}
-
 /// Whether a binding can have this name. Bound, because it is part of what the dispatcher asks the node for.
 fn is_name(text: &str) -> bool {
     text.len() <= 64
@@ -307,32 +215,6 @@ fn is_name(text: &str) -> bool {
         && text
             .bytes()
             .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
-}
-
-fn namespace(found: KvNamespace) -> Result<(String, String), SourceError> {
-    let shown: String = found.binding.chars().take(64).collect();
-    match found.id {
-        Some(id) if is_store_name(&id) => Ok((found.binding, id)),
-        _ => Err(refused(format!(
-            "The key-value store '{shown}' in wrangler.toml needs an id: the name that the account's functions have for \
-             it, up to 64 letters, digits, '-', '_' and '.'."
-        ))),
-    }
-}
-
-fn service(found: ServiceBinding) -> Result<(String, FunctionRef), SourceError> {
-    let shown: String = found.binding.chars().take(64).collect();
-    if found.entrypoint.is_some() {
-        return Err(refused(format!(
-            "The service '{shown}' in wrangler.toml names an entrypoint: only default exports can be bound."
-        )));
-    }
-    let service = found.service.parse().map_err(|error| {
-        refused(format!(
-            "The service '{shown}' in wrangler.toml is no function: {error}."
-        ))
-    })?;
-    Ok((found.binding, service))
 }
 
 /// A compatibility date; the engine says whether it is too new for it.
@@ -463,7 +345,7 @@ fn text(path: &Path, name: &str) -> Result<String, SourceError> {
     String::from_utf8(fs::read(path)?).map_err(|_| refused(format!("{name} is not UTF-8.")))
 }
 
-fn refused(why: String) -> SourceError {
+pub(crate) fn refused(why: String) -> SourceError {
     SourceError::Refused(why)
 }
 
@@ -616,7 +498,7 @@ mod tests {
         ] {
             let files = [
                 ("worker.js", &b""[..]),
-                page,
+                ("public/x.txt", &b"x"[..]),
                 ("wrangler.toml", bad.as_bytes()),
             ];
             let why = read(&files, "").unwrap_err();

@@ -134,7 +134,7 @@ impl Npm<'_> {
     /// A package's name, version and integrity.
     fn find<'n>(&self, name: &'n str, version: &str) -> anyhow::Result<(&'n str, String, String)> {
         let spec = format!("{name}@{version}");
-        let said = self.run(&["view", &spec, "version", "dist.integrity", "--json"])?;
+        let said = self.run(&["view", &spec, "name", "version", "dist.integrity", "--json"])?;
         let said: Value = serde_json::from_slice(&said).context("read what npm says")?;
         // Of a range it tells of several, the newest last.
         let found = match &said {
