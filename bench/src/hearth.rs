@@ -20,7 +20,14 @@ pub(crate) struct Hearth {
 impl Hearth {
     /// Starts a node on an empty data folder.
     pub(crate) async fn start(binary: &Path) -> anyhow::Result<Self> {
+        Self::configured(binary, "").await
+    }
+
+    /// The same, with a configuration file.
+    pub(crate) async fn configured(binary: &Path, configuration: &str) -> anyhow::Result<Self> {
         let data = tempfile::tempdir().context("make a data folder")?;
+        std::fs::write(data.path().join("hearth.toml"), configuration)
+            .context("write the configuration")?;
         let (node, access) = spawn(binary, data.path()).await?;
         Ok(Self {
             binary: binary.to_owned(),

@@ -6,6 +6,7 @@
 //!
 //! - [`processes`]: Python, Node.js and programs behind the process wall
 //! - [`wasm`]: components behind the WebAssembly wall
+//! - [`workers`]: JavaScript workers in V8 isolates
 //! - [`front_door`]: web servers, streams and routes behind the HTTP front door
 //! - [`events`]: asynchronous invocations, accepted and run
 //! - [`load`]: callers and their latencies
@@ -26,6 +27,7 @@ mod processes;
 mod report;
 mod route;
 mod wasm;
+mod workers;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -50,6 +52,8 @@ enum Suite {
     FrontDoor(front_door::Options),
     /// Asynchronous invocations, accepted and run
     Events(events::Options),
+    /// JavaScript workers in V8 isolates
+    Workers(workers::Options),
     /// A floor: a server that says hello, with no platform at all
     #[command(hide = true)]
     HelloServer { address: SocketAddr },
@@ -100,6 +104,7 @@ async fn main() -> anyhow::Result<()> {
         Suite::Wasm(options) => wasm::run(&options).await,
         Suite::FrontDoor(options) => front_door::run(&options).await,
         Suite::Events(options) => events::run(&options).await,
+        Suite::Workers(options) => workers::run(&options).await,
         Suite::HelloServer { address } => floor::serve(address).await,
     }
 }

@@ -1,11 +1,14 @@
 // Hands requests to functions' isolates, inside of an account's engine.
 //
 // The node says with each request which isolate it is for (the `cf` object, which comes from a header field that the
-// engine takes away). An isolate that is not there is made of the code that the node gives. Functions reach nothing: not
-// this module, not the node, not a network; what their isolates write and how their requests end goes to the node as
-// trace events, by the engine's own hand.
+// engine takes away). An isolate that is not there is made of the code that the node gives. Functions reach nothing but
+// what they are given here, each for itself: a way out by `fetch()` and bindings, which all lead to the node. What their
+// isolates write and how their requests end goes to the node as trace events, by the engine's own hand.
 
 import { WorkerEntrypoint } from "cloudflare:workers";
+
+export { KeyValue } from "./keyvalue.js";
+export { Fetcher, Outside } from "./outside.js";
 
 export class Tail extends WorkerEntrypoint {
   async tail(items) {
@@ -34,13 +37,16 @@ function isolate(id, env, ctx) {
   return env.LOADER.get(id, async () => {
     const response = await env.NODE.fetch(`http://node/code/${id}`);
     if (!response.ok) throw new Error("The node does not have this code any more.");
-    const code = await response.json();
+    const { bindings, ...code } = await response.json();
     for (const module of Object.values(code.modules)) {
       for (const kind of ["wasm", "data"]) {
         if (module[kind] !== undefined) module[kind] = Uint8Array.fromBase64(module[kind]).buffer;
       }
     }
-    code.globalOutbound = null;
+    for (const { name, kind } of bindings) {
+      code.env[name] = ctx.exports[kind]({ props: { id, binding: name } });
+    }
+    code.globalOutbound = ctx.exports.Outside({ props: { id } });
     code.tails = [ctx.exports.Tail({ props: {} })];
     return code;
   });
@@ -54,13 +60,12 @@ function failed(error, env) {
 
 export default {
   async fetch(request, env, ctx) {
-    const { serve, load } = request.cf ?? {};
+    const { serve, event, load } = request.cf ?? {};
     try {
       if (serve) return await isolate(serve, env, ctx).getEntrypoint().fetch(request);
-      if (load) {
-        // The entry's own method: it answers when all modules have been evaluated.
-        await isolate(load, env, ctx).getEntrypoint("HearthLoaded").loaded();
-      }
+      if (event) return await isolate(event, env, ctx).getEntrypoint("HearthLoaded").fetch(request);
+      // The entry's own method: it answers when all modules have been evaluated.
+      if (load) return Response.json(await isolate(load, env, ctx).getEntrypoint("HearthLoaded").loaded());
       return new Response(null, { status: 204 });
     } catch (error) {
       return failed(error, env);

@@ -10,6 +10,7 @@ import threading
 from pathlib import Path
 
 from harness import BINARY, ECHO, Node, create, invoke, python_zip, wait_until
+from workers import MODULES, with_engine
 
 
 def run_up(data, *options, **settings):
@@ -50,17 +51,21 @@ def mounts():
 
 def test_up_once_shows_that_it_works(tmp_path):
     before = cgroups()
-    shown = run_up(tmp_path / "data", "--once")
+    has_engine = (MODULES / ".bin/workerd").exists()
+    shown = run_up(tmp_path / "data", "--once", env=os.environ | with_engine() if has_engine else None)
     assert shown.returncode == 0, shown.stdout + shown.stderr
     rows = [line.split() for line in shown.stdout.splitlines()]
-    for sample in ("python-hello", "node-hello", "node-stream", "rust-hello", "web-hello", "wasm-hello", "wasm-hello-reuse"):
+    samples = ["python-hello", "node-hello", "node-stream", "rust-hello", "web-hello", "wasm-hello", "wasm-hello-reuse"]
+    for sample in samples + ["worker-hello"] * has_engine:
         row = next(row for row in rows if row and row[0] == sample)
-        wall = "wasm" if sample.startswith("wasm") else "process"
+        wall = {"wasm": "wasm", "worker": "isolate"}.get(sample.split("-")[0], "process")
         assert row[2] == wall and row[-1] == "ok", row
         assert float(row[3]) > 0 and float(row[4]) > 0, row
     assert "http://127.0.0.1:" in shown.stdout and str(tmp_path / "data/credentials") in shown.stdout
     assert "WARN" not in shown.stderr and "ERROR" not in shown.stderr, shown.stderr
-    assert run_up(tmp_path / "data", "--once").returncode == 0, "a second time, on what the first left"
+    again = run_up(tmp_path / "data", "--once")
+    assert again.returncode == 0, "a second time, on what the first left"
+    assert "worker-hello is left out: workerd is not installed" in again.stderr
     assert cgroups() <= before and not mounts()
 
 

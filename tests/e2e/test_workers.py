@@ -3,12 +3,14 @@
 import base64
 import http.client
 import json
+import socket
 import threading
 from urllib.parse import urlsplit
 
 import pytest
 
-from harness import invoke, wait_until, zipped
+from harness import create, invoke, wait_until, zipped
+from inside import INTERNAL, NAMED, listener
 from workers import create_worker, refused, with_engine
 
 HELLO = "export default { fetch(request, env) { return new Response('hello ' + env.WHO) } }"
@@ -109,7 +111,7 @@ def test_packages_that_are_no_worker_are_refused_with_the_place(lam, name):
     for kind, code, words in [
         ("syntax", "export default {\n  fetch( { return 1 }\n}", ["SyntaxError", "worker.js:2:"]),
         ("default", "export const a = 1;", ["default export"]),
-        ("handler", "export default { scheduled() {} }", ["fetch"]),
+        ("handler", "export default { other() {} }", ["fetch"]),
         ("import", 'import x from "./nope.js"; export default { fetch() { return x } }', ["nope.js"]),
         ("top", "throw new RangeError('at the top')", ["RangeError", "worker.js:1:"]),
         ("date", {"worker.js": HELLO, "wrangler.toml": "compatibility_date = '2099-01-01'"}, ["2099-01-01"]),
@@ -183,18 +185,160 @@ def test_a_large_body(workers, lam, name):
     assert get(workers, url, "/", "POST", piece)[:2] == (200, b"1048576")
 
 
-def test_no_network(lam, name):
-    create_worker(lam, name, """
-        import { connect } from "cloudflare:sockets";
-        export default { async fetch(request) {
-            const { to } = await request.json();
-            try {
-                if (to == "socket") { const s = connect("127.0.0.1:9002"); await s.opened; return Response.json("open"); }
-                return Response.json((await fetch(to)).status);
-            } catch (error) { return Response.json("refused: " + error.message); }
-        } }""")
-    for to in ["http://169.254.169.254/", "http://127.0.0.1:9002/code/x", "http://node/code/x", "https://example.com/", "socket"]:
-        assert invoke(lam, name, {"to": to})[0].startswith("refused"), to
+REACH = """
+import { connect } from "cloudflare:sockets";
+export default { async fetch(request) {
+    const found = {};
+    for (const to of await request.json()) {
+        try {
+            if (to.startsWith("tcp:")) { const s = connect(to.slice(4)); await s.opened; found[to] = "open"; }
+            else found[to] = await (await fetch(to)).text();
+        } catch (error) { found[to] = "refused: " + error.message; }
+    }
+    return Response.json(found);
+} }"""
+
+
+def test_no_way_out_by_default(lam, name):
+    create_worker(lam, name, REACH)
+    sockets = ["tcp:127.0.0.1:9002", "tcp:example.com:80"]
+    urls = ["http://169.254.169.254/", "http://127.0.0.1:9002/code/x", "http://node/code/x", "https://example.com/"]
+    found, _ = invoke(lam, name, [*sockets, *urls])
+    assert all(text.startswith("refused") for text in found.values()), found
+    assert all("to the function's tag hearth:allowed-hosts" in found[url] for url in urls), found
+
+
+@pytest.mark.parametrize("allowed", ["nothing", "named"])
+def test_requests_never_reach_internal_addresses(lam, name, allowed):
+    """Not even where they are allowed by name: that a host is listed does not open an address that is closed."""
+    with listener() as (port, heard):
+        hosts = [*NAMED, socket.gethostname()]
+        named = " ".join(f"{host}:{port}" for host in hosts)
+        create_worker(lam, name, REACH, Tags={"hearth:allowed-hosts": named} if allowed == "named" else {}, Timeout=60)
+        urls = [f"http://{host}:{port}/" for host in [*INTERNAL, *hosts]]
+        found, answer = invoke(lam, name, urls)
+        assert "FunctionError" not in answer, found
+        assert all(text.startswith("refused") for text in found.values()), found
+    assert not heard, heard
+
+
+def test_the_node_itself_is_no_host(workers, lam, name):
+    create_worker(lam, name, REACH, Tags={"hearth:allowed-hosts": workers.endpoint.removeprefix("http://")})
+    found, _ = invoke(lam, name, [workers.endpoint + "/health"])
+    assert all(text.startswith("refused") for text in found.values()), found
+
+
+def test_a_worker_cannot_ask_in_the_name_of_another(lam, name):
+    """The door is not reached, and what a worker says of itself is not believed."""
+    code = """
+        export default { async fetch(request, env) {
+            const { id } = await request.json();
+            const headers = { "x-hearth-function": id, "x-hearth-order": JSON.stringify({ serve: id }) };
+            try { return new Response(await (await fetch("http://example.com/", { headers })).text()); }
+            catch (error) { return Response.json(error.message); }
+        } }"""
+    create_worker(lam, name, code)
+    create_worker(lam, name + "-2", code, Tags={"hearth:allowed-hosts": "example.com"})
+    said, _ = invoke(lam, name, {"id": "anything"})
+    assert "add example.com to the function's tag" in said
+
+
+KEYS = """
+export default { async fetch(request, env) {
+    const found = [];
+    for (const [call, ...values] of await request.json()) {
+        try { found.push(await calls[call](env, ...values)); } catch (error) { found.push(`${error.name}: ${error.message}`); }
+    }
+    return Response.json(found);
+} };
+const calls = {
+    put: (env, ...values) => env.KV.put(...values),
+    get: (env, ...values) => env.KV.get(...values),
+    map: async (env, ...values) => [...(await env.KV.get(...values))],
+    getWithMetadata: (env, ...values) => env.KV.getWithMetadata(...values),
+    list: (env, ...values) => env.KV.list(...values),
+    delete: (env, ...values) => env.KV.delete(...values),
+    bytes: async (env, key) => {
+        await env.KV.put(key, new Uint8Array([0, 255, 1]).subarray(1));
+        const read = [...new Uint8Array(await env.KV.get(key, "arrayBuffer"))];
+        await env.KV.put(key, new Response("streamed").body);
+        return [read, await new Response(await env.KV.get(key, "stream")).text()];
+    },
+    large: async (env, key, length) => {
+        await env.KV.put(key, new Uint8Array(length).fill(7));
+        const read = new Uint8Array(await env.KV.get(key, { type: "arrayBuffer" }));
+        return [read.length, read.every((byte) => byte === 7)];
+    },
+    names: (env) => Object.keys(env),
+};
+"""
+
+
+def test_key_value_stores_have_the_calls_of_workers_kv(lam, name):
+    # An old date: bindings are called by name all the same.
+    toml = f"compatibility_date = '2023-05-01'\n[[kv_namespaces]]\nbinding = 'KV'\nid = '{name[-60:]}'"
+    create_worker(lam, name, {"worker.js": KEYS, "wrangler.toml": toml}, Timeout=60)
+    kv = lambda *calls: invoke(lam, name, list(calls))[0]  # noqa: E731
+    assert kv(["put", "k", "välue", {"metadata": {"ü": [1]}}], ["get", "k"], ["get", "none"]) == [None, "välue", None]
+    assert kv(["getWithMetadata", "k"], ["getWithMetadata", "none"]) == [
+        {"value": "välue", "metadata": {"ü": [1]}, "cacheStatus": None}, {"value": None, "metadata": None, "cacheStatus": None},
+    ]
+    assert kv(["put", "j", '{"a": [1]}'], ["get", "j", "json"], ["get", "j", {"type": "json"}])[1:] == [{"a": [1]}] * 2
+    assert kv(["map", ["k", "none", "j"]])[0] == [["k", "välue"], ["none", None], ["j", '{"a": [1]}']]
+    assert kv(["bytes", "b"])[0] == [[255, 1], "streamed"]
+    assert kv(["put", "k", ""], ["get", "k"], ["getWithMetadata", "k"])[1:] == ["", {"value": "", "metadata": None, "cacheStatus": None}]
+    assert kv(["delete", "k"], ["delete", "k"], ["get", "k"]) == [None, None, None]
+    assert kv(["large", "big", 25 << 20], ["delete", "big"])[0] == [25 << 20, True]
+    # Lists, in order, by pages.
+    far = 4102444800
+    kv(*(["put", f"p/{n:02}", "x", {"metadata": n}] for n in range(7)), ["put", "p/x", "x", {"expiration": far}], ["put", "q/ä&=", "x"])
+    listed = kv(["list", {"prefix": "p/", "limit": 5}])[0]
+    assert [key["name"] for key in listed["keys"]] == [f"p/{n:02}" for n in range(5)] and not listed["list_complete"]
+    assert listed["keys"][3]["metadata"] == 3
+    rest = kv(["list", {"prefix": "p/", "cursor": listed["cursor"]}])[0]
+    assert rest["keys"][-1] == {"name": "p/x", "expiration": far} and rest["list_complete"] and "cursor" not in rest
+    assert [key["name"] for key in kv(["list", {"prefix": "q/"}])[0]["keys"]] == ["q/ä&="]
+
+
+def test_bad_calls_of_key_value_stores_say_what_is_wrong(lam, name):
+    create_worker(lam, name, KEYS, Tags={"hearth:keyvalue": "function"}, Timeout=60)
+    bad = [
+        (["put", "", "x"], "empty"), (["put", "k" * 513, "x"], "512"), (["put", "k", 5], "string"), (["put", "k", "x", {"expirationTtl": 59}], "60"),
+        (["put", "k", "x", {"expirationTtl": "soon"}], "seconds"), (["put", "k", "x", {"expiration": 1}], "60 seconds from now"),
+        (["put", "k", "x", {"metadata": "m" * 1024}], "1024"), (["large", "k", (25 << 20) + 1], "413"), (["get", "k", "yaml"], "yaml"),
+        (["get", "k", "__proto__"], "__proto__"), (["get", 5], "string"), (["get", ["k"] * 101], "100"), (["get", ["k"], "stream"], "text or json"),
+        (["list", {"limit": 0}], "1000"), (["list", {"limit": 1001}], "1000"), (["list", {"cursor": "!"}], "cursor"),
+    ]
+    found, answer = invoke(lam, name, [call for call, _ in bad])
+    assert "FunctionError" not in answer, found
+    for (call, word), said in zip(bad, found):
+        assert isinstance(said, str) and "Error: " in said and word in said, (call, said)
+    assert invoke(lam, name, [["get", "k"], ["list"]])[0][0] is None
+
+
+def test_key_value_stores_are_apart(lam, name):
+    """A function's own is nobody else's, a shared one is shared by name, and what is not bound is not there."""
+    shared = name[-60:]
+    for function, tag in [("own", "function"), ("own2", "function"), ("a", f"KV={shared}"), ("b", f"KV={shared} OTHER=o{shared[-50:]}")]:
+        create_worker(lam, f"{name}-{function}", KEYS, Tags={"hearth:keyvalue": tag})
+    kv = lambda function, *calls: invoke(lam, f"{name}-{function}", list(calls))[0]  # noqa: E731
+    kv("own", ["put", "k", "mine"])
+    kv("a", ["put", "k", "ours"])
+    assert [kv(function, ["get", "k"])[0] for function in ("own", "own2", "a", "b")] == ["mine", None, "ours", "ours"]
+    assert {"KV", "OTHER"} <= set(kv("b", ["names"])[0])
+    create_worker(lam, f"{name}-none", KEYS)
+    assert "TypeError" in kv("none", ["get", "k"])[0]
+
+
+def test_bindings_that_can_not_be_had_are_refused(lam, name):
+    for kind, toml, words in [
+        ("id", "[[kv_namespaces]]\nbinding = 'KV'", ["KV", "id"]),
+        ("name", "[[kv_namespaces]]\nbinding = 'K V'\nid = 'x'", ["K V"]),
+        ("twice", "vars = { KV = 1 }\n[[kv_namespaces]]\nbinding = 'KV'\nid = 'x'", ["Two", "KV"]),
+    ]:
+        reason = refused(lam, f"{name[-40:]}-{kind}", {"worker.js": HELLO, "wrangler.toml": toml})
+        for word in words:
+            assert word in reason, (kind, reason)
 
 
 def test_a_worker_sees_nothing_of_the_dispatcher(lam, name):
@@ -276,6 +420,153 @@ def test_hearth_deploys_a_worker(workers, tmp_path):
     told = workers.hearth("deploy", str(tmp_path / "greeter.js"))
     assert "greeter" in told.stdout + told.stderr
     assert invoke(workers.client("lambda"), "greeter", {})[0] == "deployed"
+
+
+ASKED = """
+export default { async fetch(request, env) {
+    const url = new URL(request.url);
+    return Response.json({
+        by: "worker", method: request.method, path: url.pathname + url.search, host: url.host,
+        own: request.headers.get("x-own"), strange: [...request.headers.keys()].filter((name) => name.includes("hearth")), body: await request.text(),
+    });
+} }"""
+
+PYTHON = """
+def handler(event, context):
+    http = event["requestContext"]["http"]
+    return {"by": "python", "method": http["method"], "path": event["rawPath"] + "?" + event["rawQueryString"], "own": event["headers"].get("x-own")}
+"""
+
+ASKS = """
+export default { async fetch(request, env) {
+    const { binding, url, ...init } = await request.json();
+    try {
+        const response = await env[binding].fetch(url, init);
+        return Response.json([response.status, await response.text()]);
+    } catch (error) { return Response.json(String(error)); }
+} }"""
+
+
+def services(**bound):
+    return "".join(f"[[services]]\nbinding = '{binding}'\nservice = '{name}'\n" for binding, name in bound.items())
+
+
+def test_services_are_functions_of_the_account_whatever_their_wall(lam, name):
+    create_worker(lam, f"{name}-asked", ASKED)
+    create(lam, f"{name}-python", zipped({"f.py": PYTHON}), Handler="f.handler")
+    toml = services(JS=f"{name}-asked", PY=f"{name}-python", NONE=f"{name}-none", OTHER=f"123456789012:function:{name}-asked")
+    create_worker(lam, name, {"worker.js": ASKS, "wrangler.toml": toml})
+    def ask(binding, **init):
+        answer, _ = invoke(lam, name, {"binding": binding, "url": "https://any.example/p?q=1", "headers": {"x-own": "y"}, **init})
+        return answer
+    status, body = ask("JS", method="PUT", body="sent")
+    assert (status, json.loads(body)) == (200, {
+        "by": "worker", "method": "PUT", "path": "/p?q=1", "host": "any.example", "own": "y", "strange": [], "body": "sent",
+    })
+    status, body = ask("PY")
+    assert (status, json.loads(body)) == (200, {"by": "python", "method": "GET", "path": "/p?q=1", "own": "y"})
+    assert ask("NONE")[0] == 404 and ask("OTHER")[0] == 403
+    lam.delete_function(FunctionName=f"{name}-asked")
+    assert ask("JS")[0] == 404
+
+
+def test_functions_that_ask_each_other_in_a_circle_are_stopped(lam, name):
+    """A worker that hands its request on to itself, with what came with it."""
+    code = "export default { async fetch(request, env) { return await env.SELF.fetch(request) } }"
+    create_worker(lam, name, {"worker.js": code, "wrangler.toml": services(SELF=name)})
+    payload, answer = invoke(lam, name, {})
+    assert "FunctionError" not in answer and payload["statusCode"] == 508 and "circle" in payload["body"], payload
+
+
+def test_files_of_the_package_are_answers(workers, lam, name):
+    page, big = "<h1>hello</h1>", bytes(range(256)) * 1024
+    create_worker(lam, name, {
+        "worker.js": """export default { async fetch(request, env) {
+            const url = new URL(request.url);
+            if (url.pathname == "/through") return await env.FILES.fetch("http://files/" + url.search.slice(1));
+            return new Response("the worker's " + url.pathname, { status: 201 });
+        } }""",
+        "wrangler.toml": "[assets]\ndirectory = './public'\nbinding = 'FILES'\nnot_found_handling = '404-page'",
+        "public/index.html": page, "public/about.html": "about", "public/a b/x.js": "export const x = 1;", "public/big.bin": big,
+        "public/404.html": "not here", "secret.txt": "not an answer",
+    })
+    url = url_of(lam, name)
+    status, body, headers = get(workers, url)
+    assert (status, body) == (200, page.encode()) and headers["content-type"].startswith("text/html"), headers
+    tag = headers["etag"]
+    assert get(workers, url, headers={"if-none-match": tag})[:2] == (304, b"")
+    assert get(workers, url, headers={"if-none-match": '"other"'})[0] == 200
+    assert get(workers, url, method="HEAD")[:2] == (200, b"")
+    assert get(workers, url, "/about")[:2] == (200, b"about")
+    status, _, headers = get(workers, url, "/about.html?q=1")
+    assert (status, headers["location"]) == (307, "/about?q=1")
+    assert get(workers, url, "/a%20b/x.js")[1] == b"export const x = 1;"
+    assert get(workers, url, "/big.bin")[:2] == (200, big)
+    status, body, headers = get(workers, url, "/big.bin", headers={"range": "bytes=1000-1003"})
+    assert (status, body, headers["content-range"]) == (206, big[1000:1004], f"bytes 1000-1003/{len(big)}")
+    status, _, headers = get(workers, url, "/big.bin", headers={"range": "bytes=999999999-"})
+    assert (status, headers["content-range"]) == (416, f"bytes */{len(big)}")
+    # What no file is, and other methods, are the worker's; the rest of the package is nobody's.
+    assert get(workers, url, "/none")[:2] == (201, b"the worker's /none")
+    assert get(workers, url, "/", "POST", b"x")[:2] == (201, b"the worker's /")
+    for path in ("/secret.txt", "/../secret.txt", "/%2e%2e/secret.txt", "/..%2fsecret.txt", "/wrangler.toml"):
+        assert get(workers, url, path)[0] == 201, path
+    # By the binding, with what is to be said where nothing is.
+    assert get(workers, url, "/through?about")[:2] == (200, b"about")
+    assert get(workers, url, "/through?none")[:2] == (404, b"not here")
+    assert get(workers, url, "/through?../secret.txt")[:2] == (404, b"not here")
+
+
+HANDLERS = """
+export default {
+    async scheduled(controller, env, ctx) { await env.KV.put("scheduled", JSON.stringify([controller.scheduledTime, typeof controller.noRetry])); },
+    async queue(batch, env, ctx) {
+        for (const message of batch.messages) {
+            if (message.body.fail && message.attempts < 2) { message.retry(); continue; }
+            await env.KV.put(`${batch.queue}/${message.id}`, JSON.stringify([message.body, message.attempts, message.timestamp instanceof Date]));
+        }
+        console.log("took", batch.messages.length);
+    },
+    async fetch(request, env) {
+        const { keys } = await env.KV.list({ prefix: new URL(request.url).searchParams.get("prefix") });
+        return Response.json(await Promise.all(keys.map(({ name }) => env.KV.get(name, "json"))));
+    },
+};
+"""
+
+
+def test_schedules_and_queues_have_handlers_of_their_own(workers, lam, name):
+    create_worker(lam, name, HANDLERS, Tags={"hearth:keyvalue": "function"})
+    event = {"version": "0", "detail-type": "Scheduled Event", "source": "aws.scheduler", "time": "2026-01-31T12:00:00Z", "resources": ["arn"], "detail": "{}"}
+    payload, answer = invoke(lam, name, event, LogType="Tail")
+    assert payload is None and "FunctionError" not in answer
+    url = url_of(lam, name)
+    assert json.loads(get(workers, url, "/?prefix=scheduled")[1]) == [[1769860800000, "function"]]
+    # Messages of a queue, through a mapping that asks for no list of failures: what is sent back comes again all the same.
+    sqs = workers.client("sqs")
+    queue = sqs.create_queue(QueueName=f"{name}-q", Attributes={"VisibilityTimeout": "3"})["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    for body in ('{"n": 1}', "text", '{"n": 2, "fail": true}'):
+        sqs.send_message(QueueUrl=queue, MessageBody=body)
+    lam.create_event_source_mapping(FunctionName=name, EventSourceArn=arn, BatchSize=10)
+    taken = lambda: json.loads(get(workers, url, f"/?prefix={name}-q")[1])  # noqa: E731
+    wait_until(lambda: len(taken()) == 3, "all messages")
+    assert sorted(taken(), key=str) == sorted([[{"n": 1}, 1, True], ["text", 1, True], [{"n": 2, "fail": True}, 2, True]], key=str)
+
+
+def test_a_handler_for_events_alone_is_enough(lam, name):
+    create_worker(lam, name, """
+        import { WorkerEntrypoint } from "cloudflare:workers";
+        export default class extends WorkerEntrypoint {
+            scheduled(controller) { console.log("at", controller.scheduledTime, this.env.OWN); if (this.env.OWN == "bad") throw new Error("no"); }
+        }""", Environment={"Variables": {"OWN": "x"}})
+    event = {"detail-type": "Scheduled Event", "time": "1970-01-01T00:00:01Z"}
+    payload, answer = invoke(lam, name, event, LogType="Tail")
+    assert payload is None and "at 1000 x" in log_of(answer)
+    lam.update_function_configuration(FunctionName=name, Environment={"Variables": {"OWN": "bad"}})
+    lam.get_waiter("function_updated_v2").wait(FunctionName=name, WaiterConfig={"Delay": 1})
+    payload, answer = invoke(lam, name, event)
+    assert answer["FunctionError"] == "Unhandled" and payload["errorMessage"] == "no"
 
 
 def test_the_doctor_shows_the_engine(workers):

@@ -18,6 +18,18 @@ def greet(listener, canary):
             connection.sendall(canary)
 
 
+def tell(listener, canary):
+    """HTTP: the canary, or with `/to?URL` a redirect."""
+    while True:
+        connection, _ = listener.accept()
+        with connection:
+            path = connection.recv(8192).split(b" ")[1]
+            if path.startswith(b"/to?"):
+                connection.sendall(b"HTTP/1.1 302 Found\r\nlocation: " + path[4:] + b"\r\ncontent-length: 0\r\n\r\n")
+            else:
+                connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % len(canary) + canary)
+
+
 def answer(endpoint, canary):
     while True:
         # The answer must come from the address that was asked: IPV6_PKTINFO, there and back.
@@ -26,13 +38,14 @@ def answer(endpoint, canary):
 
 
 def serve(canary, port):
-    """TCP and UDP, IPv4 and IPv6, in threads of the namespace of the caller."""
+    """TCP and UDP, IPv4 and IPv6, and HTTP at the port after the next, in threads of the namespace of the caller."""
     listener = socket.create_server(("", port), family=socket.AF_INET6, dualstack_ipv6=True, backlog=128)
     endpoint = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
     endpoint.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
     endpoint.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
     endpoint.bind(("", port))
-    for work, opened in ((greet, listener), (answer, endpoint)):
+    web = socket.create_server(("", port + 2), family=socket.AF_INET6, dualstack_ipv6=True, backlog=128)
+    for work, opened in ((greet, listener), (answer, endpoint), (tell, web)):
         threading.Thread(target=work, args=(opened, canary), daemon=True).start()
 
 

@@ -22,12 +22,13 @@ import far
 from conftest import PROBES
 from harness import Node, create, invoke, zipped
 from probes import reach
+from workers import create_worker, with_engine
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("ip"), reason="needs root and iproute2 to build networks of its own")
 
 LIBC = ctypes.CDLL(None, use_errno=True)
 CLONE_NEWNET = 0x40000000
-PORT, LOOPBACK_PORT, DNS_PORT = 7777, 7778, 5353
+PORT, LOOPBACK_PORT, WEB_PORT, DNS_PORT = 7777, 7778, 7779, 5353
 HOST, HOST_6 = "11.99.88.1", "2c0f:fff0::1"
 PUBLIC, PUBLIC_6 = "11.99.88.2", "2c0f:fff0::2"
 METADATA = ["169.254.169.254", "fd00:ec2::254", "169.254.170.2", "100.100.100.200", "168.63.129.16", "fd20:ce::254", "fe80::a9fe:a9fe%hw0"]
@@ -112,10 +113,10 @@ def world(canary):
                 beyond.stdin.close()
 
 
-def network_node(folder, text):
+def network_node(folder, text, **options):
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "hearth.toml").write_text("[network]\n" + text)
-    return Node(folder)
+    return Node(folder, **options)
 
 
 @pytest.fixture(scope="module")
@@ -219,3 +220,37 @@ def test_allowed_ranges_open_nothing_else(world, tmp_path_factory, canary):
         targets = [[host, PORT] for host in ["10.20.30.2", *HOSTS, *METADATA, *PRIVATE[1:]]]
         outcomes = tried(lam, "net-allowed", "connect", targets, facts_of(canary))
         assert reached(outcomes) == [str(targets[0])], outcomes
+
+
+FETCH = """
+export default { async fetch(request) {
+    const found = {};
+    for (const url of await request.json()) {
+        try { found[url] = await (await fetch(url)).text(); } catch (error) { found[url] = "refused: " + error.message; }
+    }
+    return Response.json(found);
+} }"""
+
+
+def test_workers_reach_the_hosts_that_are_named_and_nothing_inside(world, tmp_path_factory, canary):
+    """Requests of JavaScript workers: by the tag, never inside, and no redirect changes that."""
+    environment = with_engine()
+    inside = [host for host in [HOST, "127.0.0.1", *METADATA, *PRIVATE] if "%" not in host]
+    urls = {host: "http://%s:%d/" % ("[%s]" % host if ":" in host else host, WEB_PORT) for host in [PUBLIC, PUBLIC_6, *inside]}
+    named = [url.split("/")[2] for url in urls.values()]
+    text = "[isolates]\nallowed_hosts = '%s'\n" % " ".join(named)
+    with network_node(tmp_path_factory.mktemp("fetching"), text, environment=environment) as node:
+        lam = node.client("lambda")
+        create_worker(lam, "fetch", FETCH, Timeout=60)
+        redirects = {urls[PUBLIC] + "to?" + url: host for host, url in urls.items()}
+        found, answer = invoke(lam, "fetch", [*urls.values(), *redirects])
+        assert "FunctionError" not in answer, found
+        reached = {url for url, text in found.items() if text == canary}
+        assert reached == {urls[PUBLIC], urls[PUBLIC_6], urls[PUBLIC] + "to?" + urls[PUBLIC], urls[PUBLIC] + "to?" + urls[PUBLIC_6]}, found
+        assert all(text == canary or text.startswith("refused: The request to ") for text in found.values()), found
+        # What a function's own tag names is in place of the node's list, and a network that is turned off closes that.
+        create_worker(lam, "closed", FETCH, Tags={"hearth:allowed-hosts": "example.com"})
+        create_worker(lam, "off", FETCH, Tags={"hearth:allowed-hosts": named[0], "hearth:network": "none"})
+        for function in ("closed", "off"):
+            found, _ = invoke(lam, function, [urls[PUBLIC], urls[PUBLIC] + "to?" + urls[PUBLIC]])
+            assert all("add %s:%d to the function's tag hearth:allowed-hosts" % (PUBLIC, WEB_PORT) in text for text in found.values()), found

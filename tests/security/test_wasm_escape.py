@@ -1,12 +1,11 @@
 """What a WebAssembly component sees of the host: nothing that it was not given."""
 
-import contextlib
 import socket
-import threading
 
 import pytest
 
 from harness import wait_until
+from inside import INTERNAL, NAMED, listener
 from wasm import ask, body_of, create_component, quoted, told, wasm_node
 from wasm_fort import fort, fort_lam  # noqa: F401 (fixtures)
 
@@ -90,42 +89,6 @@ def test_no_sockets(fort_lam, inmate):
         found = told(fort_lam, inmate, f"/sockets?address=127.0.0.1:{port}")
     assert len(found) == 5 and all(result.startswith("refused") for result in found.values()), found
     assert not heard
-
-
-@contextlib.contextmanager
-def listener(address="127.0.0.1", answer=b"HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\nsecret"):
-    """A server of the host, and the requests that it heard."""
-    heard = []
-    with socket.create_server((address, 0)) as server:
-
-        def serve():
-            while True:
-                try:
-                    connection, _ = server.accept()
-                except OSError:
-                    return
-                with connection:
-                    heard.append(connection.recv(65536))
-                    with contextlib.suppress(OSError):
-                        connection.sendall(answer)
-
-        thread = threading.Thread(target=serve, daemon=True)
-        thread.start()
-        yield server.getsockname()[1], heard
-        server.shutdown(socket.SHUT_RDWR)
-    thread.join(10)
-
-
-# Ways to write an address of the host, of its networks and of a cloud's metadata service.
-INTERNAL = [
-    "127.0.0.1", "127.1", "2130706433", "0x7f000001", "0177.0.0.1", "localhost", "localhost.", "LOCALHOST", "0.0.0.0", "[::1]", "[::]",
-    "[::ffff:127.0.0.1]", "[::ffff:7f00:1]", "[64:ff9b::7f00:1]", "[2002:7f00:1::]", "169.254.169.254", "[fd00:ec2::254]", "10.0.0.1",
-    "172.16.0.1", "192.168.0.1", "100.64.0.1", "[fe80::1]", "[fc00::1]", "user@127.0.0.1", "127.0.0.1%00.example.com",
-]
-
-
-# Those that a tag can name together with a port.
-NAMED = ["127.0.0.1", "localhost", "0.0.0.0", "169.254.169.254", "10.0.0.1", "172.16.0.1", "192.168.0.1", "100.64.0.1"]
 
 
 @pytest.mark.parametrize("allowed", ["nothing", "named"])

@@ -9,7 +9,7 @@ mod tests {
 
     /// Every crate with the crates that it may use. `gateway` does not know `worker` or `sandbox`: it speaks to
     /// workers through `types::invoke::Invoker`. Nobody uses `hearth`.
-    const ALLOWED: [(&str, &[&str]); 21] = [
+    const ALLOWED: [(&str, &[&str]); 22] = [
         ("hearth-types", &[]),
         ("hearth-patterns", &[]),
         ("hearth-brokers", &["hearth-types"]),
@@ -17,8 +17,17 @@ mod tests {
         ("hearth-code", &["hearth-types"]),
         ("hearth-sandbox", &["hearth-types"]),
         ("hearth-telemetry", &["hearth-types"]),
-        ("hearth-wasm", &["hearth-types"]),
-        ("hearth-isolates", &["hearth-types", "hearth-sandbox"]),
+        ("hearth-egress", &["hearth-types"]),
+        ("hearth-wasm", &["hearth-types", "hearth-egress"]),
+        (
+            "hearth-isolates",
+            &[
+                "hearth-types",
+                "hearth-egress",
+                "hearth-sandbox",
+                "hearth-store",
+            ],
+        ),
         (
             "hearth-registry",
             &[
@@ -117,6 +126,7 @@ mod tests {
                 "hearth-types",
                 "hearth-store",
                 "hearth-code",
+                "hearth-egress",
                 "hearth-isolates",
                 "hearth-sandbox",
                 "hearth-telemetry",

@@ -25,6 +25,8 @@ enum Suite {
     FrontDoor,
     /// Asynchronous invocations, accepted and run
     Events,
+    /// JavaScript workers in V8 isolates
+    Workers,
 }
 
 pub(crate) fn run(args: &BenchArgs) -> anyhow::Result<()> {
@@ -48,11 +50,16 @@ pub(crate) fn run(args: &BenchArgs) -> anyhow::Result<()> {
     let built = root().join("target/dist");
     let mut skipped = tools.skipped;
     for suite in suites {
+        if suite == Suite::Workers && tools.npm.is_none() {
+            skipped.push("workers: npm failed".to_owned());
+            continue;
+        }
         let name = match suite {
             Suite::Processes => "processes",
             Suite::Wasm => "wasm",
             Suite::FrontDoor => "front-door",
             Suite::Events => "events",
+            Suite::Workers => "workers",
         };
         let mut bench = command(built.join("hearth-bench"), &[name]);
         bench
@@ -69,7 +76,7 @@ pub(crate) fn run(args: &BenchArgs) -> anyhow::Result<()> {
             Suite::Processes | Suite::FrontDoor => {
                 bench.arg("--python").arg(&tools.python);
             }
-            Suite::Events => {}
+            Suite::Events | Suite::Workers => {}
             Suite::Wasm => {
                 bench
                     .arg("--wasmtime")

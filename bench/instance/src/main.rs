@@ -124,7 +124,7 @@ impl Ours {
             instances: 128,
             memory_bytes: 1 << 30,
             wait: Duration::from_secs(1),
-            outside: hearth_wasm::Outside::default(),
+            outside: hearth_egress::Outside::default(),
         })?;
         let program = wall.program(component).await?;
         let grants = hearth_wasm::Grants {

@@ -8,8 +8,8 @@
 //! HTTP's own means (`cloud_events`). Packages are fetched through links of the node's own (`package_url`).
 //!
 //! Requests at a function URL go their own way (`function_url`): signed or not, and with bodies that stream
-//! (`response_body`). Routes (`routes`) lead requests at hosts and paths of their own to the same way. `running` is common
-//! to all ways.
+//! (`response_body`). Routes (`routes`) lead requests at hosts and paths of their own to the same way, and so do bindings
+//! by which functions ask each other (`services`). `running` is common to all ways.
 //!
 //! Nobody here validates a function's configuration, starts an environment or knows where one runs: that is for the
 //! registry, and for whoever implements [`hearth_types::invoke::Invoker`].
@@ -35,6 +35,7 @@ mod routes;
 mod running;
 mod scheduler_api;
 mod server;
+mod services;
 mod sqs_api;
 mod storage_inbox;
 mod sts_api;

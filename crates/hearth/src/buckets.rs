@@ -12,12 +12,16 @@ use hearth_wasm::{KeyValue, KeyValueError};
 use hearth_worker::Buckets;
 
 /// Opens what functions keep, in the data folder, which this process holds.
-pub(crate) fn open(data: &Path) -> anyhow::Result<Buckets> {
+pub(crate) fn open(data: &Path) -> anyhow::Result<Arc<SqliteKeyValueStore>> {
     let path = data.join("keyvalue.db");
     let store = SqliteKeyValueStore::open(&path, KeyValueOptions::default())
         .with_context(|| format!("open {}", path.display()))?;
-    let store = Arc::new(store);
-    Ok(Arc::new(move |function, name| {
+    Ok(Arc::new(store))
+}
+
+/// What components find of it.
+pub(crate) fn for_components(store: Arc<SqliteKeyValueStore>) -> Buckets {
+    Arc::new(move |function, name| {
         let id = match name {
             None => BucketId::of_function(function),
             Some(name) => BucketId::shared(function.account.clone(), name),
@@ -26,7 +30,7 @@ pub(crate) fn open(data: &Path) -> anyhow::Result<Buckets> {
             store: Arc::clone(&store),
             id,
         })
-    }))
+    })
 }
 
 /// One bucket of the store.

@@ -329,6 +329,7 @@ struct WasmFile {
 #[serde(deny_unknown_fields)]
 struct IsolatesFile {
     workerd: Option<PathBuf>,
+    allowed_hosts: Option<Hosts>,
     memory_mib: Option<u32>,
 }
 
@@ -417,6 +418,8 @@ pub(crate) struct Isolates {
     /// The engine; absent: `workerd` of PATH.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) workerd: Option<PathBuf>,
+    /// Hosts that functions without the tag `hearth:allowed-hosts` may send requests to.
+    pub(crate) allowed_hosts: Hosts,
     /// Memory of one account's engine.
     pub(crate) memory_mib: u32,
 }
@@ -510,6 +513,7 @@ impl Config {
             },
             isolates: Isolates {
                 workerd: file.isolates.workerd,
+                allowed_hosts: file.isolates.allowed_hosts.unwrap_or_default(),
                 memory_mib: file
                     .isolates
                     .memory_mib

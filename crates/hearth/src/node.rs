@@ -7,29 +7,33 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
 use hearth_code::{Options as CodeOptions, PackageStore, Packages, StoreUrl};
+use hearth_egress::{Egress, Outside};
 use hearth_events::Events;
 use hearth_gateway::auth::{RootKey as GatewayKey, Sessions};
 use hearth_gateway::{Gateway, GatewayOptions, UrlDomain};
-use hearth_isolates::{Program, Search};
+use hearth_isolates::{Ask, Means, Program, Search, Service};
 use hearth_mappings::Mappings;
 use hearth_queues::Queues;
 use hearth_registry::Registry;
 use hearth_sandbox::network::NetworkOptions;
 use hearth_sandbox::{HostReport, Launcher, LauncherOptions};
-use hearth_store::SqliteStore;
+use hearth_store::{SqliteKeyValueStore, SqliteStore};
 use hearth_telemetry::logs::{LogOptions, LogStore};
+use hearth_types::invoke::Body;
 use hearth_types::time::Timestamp;
-use hearth_wasm::{Outside, Wall, WallOptions};
+use hearth_wasm::{Wall, WallOptions};
 use hearth_worker::{
-    ComponentOptions, Credentials, Door, IsolateOptions, Mint, ProcessOptions, RuntimeOptions,
-    Runtimes, Worker, WorkerOptions,
+    Buckets, ComponentOptions, Credentials, Door, IsolateOptions, Mint, ProcessOptions,
+    RuntimeOptions, Runtimes, Worker, WorkerOptions,
 };
+use http_body_util::BodyExt as _;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::brokers;
 use crate::buckets;
+use crate::cli::installed_workerd;
 use crate::client::endpoint_path;
 use crate::config::{Config, ObjectStore, WasmProcess, url_address};
 use crate::events;
@@ -62,6 +66,7 @@ pub(crate) struct Node {
     address: SocketAddr,
     root_key: RootKey,
     is_empty: bool,
+    no_workers: Option<String>,
     endpoint_file: PathBuf,
     worker: Worker,
     launcher: Launcher,
@@ -133,13 +138,32 @@ impl Node {
         // worker learns of the gateway last.
         let gateway: Arc<OnceLock<Gateway>> = Arc::default();
         let stop = CancellationToken::new();
+        let keyvalue = buckets::open(&config.data)?;
+        let outside = Outside {
+            allowed_private: launcher_options.network.allowed_private.clone(),
+            closed: vec![launcher_options.network.veth_range],
+            ..Outside::default()
+        };
+        let isolates = isolates(
+            config,
+            outside.clone(),
+            keyvalue.clone(),
+            ask(gateway.clone()),
+        );
+        let isolates = isolates.await;
+        let no_workers = isolates.as_ref().err().cloned();
         let options = WorkerOptions {
             restart_launcher: Some(launcher_options.clone()),
             memory_bytes: config.memory_mib << 20,
             max_environments: config.max_environments,
             keep_warm: config.keep_warm,
-            components: components(config, &launcher_options.network, &node_secret)?,
-            isolates: isolates(config).await,
+            components: components(
+                config,
+                outside,
+                &node_secret,
+                buckets::for_components(keyvalue),
+            )?,
+            isolates,
             ..WorkerOptions::new(
                 launcher.clone(),
                 packages.clone(),
@@ -248,6 +272,7 @@ impl Node {
             address,
             root_key,
             is_empty,
+            no_workers,
             endpoint_file,
             worker,
             launcher,
@@ -268,6 +293,11 @@ impl Node {
     /// Whether no function was there when the node started.
     pub(crate) fn is_empty(&self) -> bool {
         self.is_empty
+    }
+
+    /// Why functions of the runtime `worker` can't be run, if they can't: a clause.
+    pub(crate) fn no_workers(&self) -> Option<&str> {
+        self.no_workers.as_deref()
     }
 
     /// How functions are walled, for the table of the samples.
@@ -377,8 +407,9 @@ fn launcher_options(config: &Config) -> anyhow::Result<LauncherOptions> {
 /// The wall of components. A host that can't give it runs everything else; functions that need it are refused.
 fn components(
     config: &Config,
-    network: &NetworkOptions,
+    outside: Outside,
     node_secret: &[u8; 32],
+    buckets: Buckets,
 ) -> anyhow::Result<Option<ComponentOptions>> {
     let wasm = &config.wasm;
     let (instances, processes) = match wasm.process {
@@ -401,17 +432,13 @@ fn components(
         instances,
         memory_bytes: wasm.memory_mib << 20,
         wait: INSTANCE_WAIT,
-        outside: Outside {
-            allowed_private: network.allowed_private.clone(),
-            closed: vec![network.veth_range],
-            ..Outside::default()
-        },
+        outside,
     };
     match Wall::new(options) {
         Ok(wall) => Ok(Some(ComponentOptions {
             wall,
             allowed_hosts: wasm.allowed_hosts.clone(),
-            buckets: Some(buckets::open(&config.data)?),
+            buckets: Some(buckets),
             processes,
         })),
         Err(error) => {
@@ -424,11 +451,22 @@ fn components(
 }
 
 /// The wall of workers, or why there is none: functions that need it are then refused.
-async fn isolates(config: &Config) -> Result<IsolateOptions, String> {
+async fn isolates(
+    config: &Config,
+    outside: Outside,
+    keyvalue: Arc<SqliteKeyValueStore>,
+    ask: Ask,
+) -> Result<IsolateOptions, String> {
     Ok(IsolateOptions {
         program: workerd(config).await?,
         dir: config.data.join("engines"),
         memory_mib: config.isolates.memory_mib,
+        allowed_hosts: config.isolates.allowed_hosts.clone(),
+        means: Means {
+            egress: Arc::new(Egress::new(outside)),
+            keyvalue,
+            ask,
+        },
     })
 }
 
@@ -436,6 +474,7 @@ async fn isolates(config: &Config) -> Result<IsolateOptions, String> {
 async fn workerd(config: &Config) -> Result<Program, String> {
     let search = Search {
         program: config.isolates.workerd.clone(),
+        installed: Some(installed_workerd(&config.data)),
         path: runtime_options(config).search_path,
     };
     Program::find(&search).await
@@ -474,6 +513,30 @@ fn door(gateway: Arc<OnceLock<Gateway>>, stop: CancellationToken) -> Door {
             }
         })
     })
+}
+
+/// Asks other functions for workers, through the gateway.
+fn ask(gateway: Arc<OnceLock<Gateway>>) -> Ask {
+    Arc::new(move |service, request| {
+        let (gateway, service) = (gateway.clone(), service.clone());
+        Box::pin(async move {
+            match gateway.get() {
+                Some(gateway) => {
+                    let Service { caller, service } = &service;
+                    gateway.between_functions(caller, service, request).await
+                }
+                // Not there yet: the node is starting, and nothing can have been invoked.
+                None => unavailable(),
+            }
+        })
+    })
+}
+
+fn unavailable() -> http::Response<Body> {
+    let body = http_body_util::Empty::new().map_err(|never| match never {});
+    let mut response = http::Response::new(body.boxed_unsync());
+    *response.status_mut() = http::StatusCode::SERVICE_UNAVAILABLE;
+    response
 }
 
 /// How long a function's credentials are good: as long as an environment may live, and an invocation more.

@@ -26,9 +26,9 @@ pub(crate) enum Asked {
 /// What `examples/wasm-rust` builds.
 const COMPONENT: &[u8] = include_bytes!("../../../examples/wasm-rust/prebuilt.wasm");
 
-/// One for each kind of runtime, one whose response streams, a web server, and one for each way in which instances of a
+/// One for each kind of runtime (that of workers where their engine is there), one whose response streams, a web server, and one for each way in which instances of a
 /// component can serve: a fresh one for every request, and one for many.
-pub(crate) const SAMPLES: [Sample; 7] = [
+pub(crate) const SAMPLES: [Sample; 8] = [
     Sample {
         name: "python-hello",
         runtime: package::DEFAULT_PYTHON,
@@ -105,15 +105,34 @@ pub(crate) const SAMPLES: [Sample; 7] = [
         asked: Asked::Invoke,
         files: &[("hello.wasm", COMPONENT, false)],
     },
+    Sample {
+        name: "worker-hello",
+        runtime: package::WORKER,
+        handler: None,
+        tags: &[],
+        asked: Asked::Invoke,
+        files: &[
+            (
+                "worker.js",
+                include_bytes!("../../../examples/worker-hello/worker.js"),
+                false,
+            ),
+            (
+                "wrangler.toml",
+                include_bytes!("../../../examples/worker-hello/wrangler.toml"),
+                false,
+            ),
+        ],
+    },
 ];
 
 impl Sample {
     /// The wall behind which it runs, on a node whose processes run behind `processes`.
     pub(crate) fn wall<'a>(&self, processes: &'a str) -> &'a str {
-        if self.runtime == package::WASM {
-            "wasm"
-        } else {
-            processes
+        match self.runtime {
+            package::WASM => "wasm",
+            package::WORKER => "isolate",
+            _ => processes,
         }
     }
 

@@ -15,6 +15,7 @@ use crate::client::{Call, CallError, Client, encode};
 use crate::config::Config;
 use crate::keys;
 use crate::node::Node;
+use crate::package;
 use crate::samples::{Asked, SAMPLES, Sample};
 
 /// The region of the samples: the default of every AWS tool.
@@ -89,7 +90,7 @@ async fn serve(config: &Config, args: &UpArgs) -> anyhow::Result<Done> {
     let mut worked = true;
     if wants_samples {
         tokio::select! {
-            result = show_samples(&client, config, node.wall()) => worked = result?,
+            result = show_samples(&client, config, &node) => worked = result?,
             () = &mut stop => {
                 node.stop(config.shutdown).await;
                 return Ok(Done::Ok);
@@ -121,10 +122,17 @@ async fn interrupt_again(once: bool) -> std::io::Result<()> {
 }
 
 /// Deploys and invokes the samples and prints the table. `false` if one of them did not work.
-async fn show_samples(client: &Client, config: &Config, wall: &str) -> anyhow::Result<bool> {
+/// One whose engine is not there is left out.
+async fn show_samples(client: &Client, config: &Config, node: &Node) -> anyhow::Result<bool> {
     output::note("deploying the samples");
     let (mut rows, mut worked) = (Vec::new(), true);
     for sample in &SAMPLES {
+        if sample.runtime == package::WORKER
+            && let Some(why) = node.no_workers()
+        {
+            output::note(&format!("{} is left out: {why}", sample.name));
+            continue;
+        }
         let row = match try_sample(client, config, sample).await {
             Ok((cold, warm)) => [millis(cold), millis(warm), "ok".to_owned()],
             Err(error) => {
@@ -136,7 +144,7 @@ async fn show_samples(client: &Client, config: &Config, wall: &str) -> anyhow::R
             [
                 sample.name.to_owned(),
                 sample.runtime.to_owned(),
-                sample.wall(wall).to_owned(),
+                sample.wall(node.wall()).to_owned(),
             ]
             .into_iter()
             .chain(row)

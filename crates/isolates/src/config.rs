@@ -22,14 +22,32 @@ pub(crate) const FILE: &str = "engine.capnp";
 /// The dispatcher's own compatibility date: what it was written for.
 const DISPATCHER_DATE: &str = "2026-11-01";
 
-const DISPATCHER: &str = include_str!("../../../runtimes/workerd/dispatcher.js");
+/// The dispatcher's modules, the main one first.
+const DISPATCHER: [(&str, &str); 3] = [
+    (
+        "dispatcher.js",
+        include_str!("../../../runtimes/workerd/dispatcher.js"),
+    ),
+    (
+        "keyvalue.js",
+        include_str!("../../../runtimes/workerd/keyvalue.js"),
+    ),
+    (
+        "outside.js",
+        include_str!("../../../runtimes/workerd/outside.js"),
+    ),
+];
 
 /// Writes the folder's files; `secret` is a word without quotes.
 ///
 /// # Errors
 /// If it can't be written.
 pub(crate) fn write(folder: &Path, secret: &str) -> io::Result<()> {
-    for (name, text) in [(FILE, text(secret).as_str()), ("dispatcher.js", DISPATCHER)] {
+    let configuration = text(secret);
+    for (name, text) in DISPATCHER
+        .into_iter()
+        .chain([(FILE, configuration.as_str())])
+    {
         let file = folder.join(name);
         std::fs::write(&file, text)?;
         // Whatever the process's mask is: the sandbox reads it as another user.
@@ -39,22 +57,27 @@ pub(crate) fn write(folder: &Path, secret: &str) -> io::Result<()> {
 }
 
 fn text(secret: &str) -> String {
+    let modules =
+        DISPATCHER.map(|(name, _)| format!(r#"(name = "{name}", esModule = embed "{name}")"#));
+    let modules = modules.join(", ");
     format!(
         r#"using Workerd = import "/workerd/workerd.capnp";
 const config :Workerd.Config = (
   services = [
     (name = "dispatcher", worker = (
-      modules = [(name = "dispatcher.js", esModule = embed "dispatcher.js")],
+      modules = [{modules}],
       compatibilityDate = "{DISPATCHER_DATE}",
       bindings = [
         (name = "LOADER", workerLoader = ()),
         (name = "NODE", service = "node"),
+        (name = "OUTSIDE", service = "outside"),
         (name = "SECRET", text = "{secret}"),
       ],
       globalOutbound = "nothing",
     )),
     (name = "nothing", network = (allow = [])),
     (name = "node", external = (address = "127.0.0.1:{DOOR_PORT}", http = ())),
+    (name = "outside", external = (address = "127.0.0.1:{DOOR_PORT}", http = (style = proxy))),
   ],
   sockets = [(
     name = "requests",

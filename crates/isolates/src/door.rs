@@ -1,4 +1,5 @@
-//! What an engine may ask of the node, through the door of its sandbox: code of its account, and to take traces.
+//! What an engine may ask of the node, through the door of its sandbox: code of its account, to take traces, and what
+//! the account's workers were granted. Every request names a worker, and is held against that worker's grants.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -7,47 +8,62 @@ use std::net::TcpListener;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
+use hearth_types::invoke::Body;
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+use crate::grants::{Known, Means};
+use crate::keyvalue::{self, Asked};
+use crate::outside;
 use crate::trace::{Trace, Traces};
 
 /// A body of traces: the engine keeps 256 KiB of what a request writes, which JSON makes up to six times longer.
 const TRACE_BYTES: usize = 4 << 20;
 
-/// Connections of an engine at the same time; it opens one for each trace that is on its way.
+/// Connections of an engine at the same time; it opens one for each trace, request to the outside and call of a binding
+/// that is on its way.
 const CONNECTIONS: usize = 1_024;
 
+/// An answer through the door.
+pub(crate) type Reply = Response<Body>;
+
 /// What is behind the door.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Room {
-    codes: Mutex<HashMap<String, Bytes>>,
+    /// The account's workers that the engine was told of, by the names of their code.
+    known: Mutex<HashMap<String, Arc<Known>>>,
     traces: Traces,
+    means: Means,
+    /// Room for values on their way between workers and the store.
+    values: Arc<Semaphore>,
 }
 
 impl Room {
-    pub(crate) fn new(traces: Traces) -> Arc<Self> {
+    pub(crate) fn new(traces: Traces, means: Means) -> Arc<Self> {
         Arc::new(Self {
-            codes: Mutex::default(),
+            known: Mutex::default(),
             traces,
+            means,
+            values: keyvalue::room(),
         })
     }
 
-    /// Gives a worker's code into it. Gives how many there are now.
-    pub(crate) fn put(&self, id: &str, code: &Bytes) -> usize {
-        let mut codes = self.codes.lock().unwrap_or_else(PoisonError::into_inner);
-        codes.insert(id.to_owned(), code.clone());
-        codes.len()
+    /// Gives a worker into it. Gives how many there are now.
+    pub(crate) fn put(&self, id: &str, worker: &Arc<Known>) -> usize {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.insert(id.to_owned(), Arc::clone(worker));
+        known.len()
     }
 
-    fn code(&self, id: &str) -> Option<Bytes> {
-        let codes = self.codes.lock().unwrap_or_else(PoisonError::into_inner);
-        codes.get(id).cloned()
+    fn known(&self, id: &str) -> Option<Arc<Known>> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.get(id).cloned()
     }
 
     /// Serves an engine until it is `gone`.
@@ -60,7 +76,7 @@ impl Room {
         gone: CancellationToken,
     ) -> io::Result<()> {
         let door = tokio::net::TcpListener::from_std(door)?;
-        let room = Arc::new(tokio::sync::Semaphore::new(CONNECTIONS));
+        let room = Arc::new(Semaphore::new(CONNECTIONS));
         tokio::spawn(gone.clone().run_until_cancelled_owned(async move {
             while let Ok(place) = Arc::clone(&room).acquire_owned().await
                 && let Ok((stream, _)) = door.accept().await
@@ -82,23 +98,49 @@ impl Room {
         Ok(())
     }
 
-    async fn answer(
-        &self,
-        request: Request<Incoming>,
-    ) -> Result<Response<Full<Bytes>>, Infallible> {
-        let path = request.uri().path();
-        if request.method() == Method::GET
-            && let Some(code) = path.strip_prefix("/code/").and_then(|id| self.code(id))
-        {
-            return Ok(Response::new(Full::new(code)));
+    async fn answer(&self, mut request: Request<Incoming>) -> Result<Reply, Infallible> {
+        let uri = request.uri().clone();
+        if uri.scheme().is_some() {
+            let id = request.headers_mut().remove(outside::FUNCTION);
+            let id = id.as_ref().and_then(|id| id.to_str().ok());
+            let (id, binding) = match id.and_then(|id| id.split_once('/')) {
+                Some((id, binding)) => (id, Some(binding)),
+                None => (id.unwrap_or_default(), None),
+            };
+            return Ok(match (self.known(id), binding) {
+                (Some(known), Some(binding)) => {
+                    outside::by_binding(&self.means, &known, binding, request).await
+                }
+                (Some(known), None) => outside::send(&self.means, &known, request).await,
+                (None, _) => said(StatusCode::NOT_FOUND, String::new()),
+            });
         }
-        let mut response = Response::new(Full::default());
-        *response.status_mut() = if request.method() == Method::POST && path == "/tail" {
-            self.tail(request).await
-        } else {
-            StatusCode::NOT_FOUND
-        };
-        Ok(response)
+        let path: Vec<&str> = uri.path().trim_start_matches('/').split('/').collect();
+        Ok(match (request.method(), path.as_slice()) {
+            (&Method::GET, ["code", id]) => match self.known(id) {
+                Some(known) => Response::new(whole(known.json.clone())),
+                None => said(StatusCode::NOT_FOUND, String::new()),
+            },
+            (&Method::POST, ["tail"]) => said(self.tail(request).await, String::new()),
+            (_, ["keyvalue", id, binding, what]) => {
+                let known = self.known(id);
+                let bucket = known
+                    .as_ref()
+                    .and_then(|known| known.grants.keyvalue.get(*binding));
+                match bucket {
+                    Some(bucket) => {
+                        let asked = Asked {
+                            store: &*self.means.keyvalue,
+                            bucket,
+                            room: &self.values,
+                        };
+                        asked.answer(what, request).await
+                    }
+                    None => said(StatusCode::FORBIDDEN, "no such binding".to_owned()),
+                }
+            }
+            _ => said(StatusCode::NOT_FOUND, String::new()),
+        })
     }
 
     async fn tail(&self, request: Request<Incoming>) -> StatusCode {
@@ -113,4 +155,17 @@ impl Room {
             Err(_) => StatusCode::BAD_REQUEST,
         }
     }
+}
+
+/// An answer of words.
+pub(crate) fn said(status: StatusCode, words: String) -> Reply {
+    let mut reply = Response::new(whole(words.into()));
+    *reply.status_mut() = status;
+    reply
+}
+
+fn whole(bytes: Bytes) -> Body {
+    Full::new(bytes)
+        .map_err(|never| match never {})
+        .boxed_unsync()
 }

@@ -13,13 +13,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
-use bytes::Bytes;
 use hearth_sandbox::{
     Exit, Launcher, Mount, Network, OwnFolder, Sandbox, Spec, StartCpu, make_folder, program_folder,
 };
 use hearth_types::invoke::{Body, RequestId};
 use hearth_types::name::AccountId;
 use http::{HeaderValue, Method, Request};
+use http_body_util::{BodyExt as _, Collected, Limited};
 use tokio::io::AsyncReadExt as _;
 use tokio::net::unix::pipe::Receiver;
 use tokio::sync::OnceCell;
@@ -30,7 +30,10 @@ use crate::config::{self, FILE, PORT};
 use crate::door::Room;
 use crate::engine::{Engine, Response, Unsent, empty};
 use crate::failure::Failure;
+use crate::grants::{Grants, Known, Means};
+use crate::handlers::{Entry, HANDLERS_BYTES, Handlers};
 use crate::program::Program;
+use crate::source::Source;
 use crate::trace::{Expected, Traces};
 
 /// How long an engine may take until it listens, on a busy machine. Usually 100 ms.
@@ -86,6 +89,8 @@ pub struct Options {
     pub memory_mib: u32,
     /// How long an engine without requests is kept.
     pub keep: Duration,
+    /// What workers' grants lead to.
+    pub means: Means,
 }
 
 /// The launcher to use for the next sandbox.
@@ -130,8 +135,9 @@ struct Health {
 pub struct Code {
     account: Arc<Account>,
     id: String,
-    json: Bytes,
+    known: Arc<Known>,
     serve: HeaderValue,
+    event: HeaderValue,
     /// The engine that has it.
     known_to: AtomicU64,
 }
@@ -168,8 +174,9 @@ impl Engines {
         &self.0.options.program.version
     }
 
-    /// A worker of an account. `id` names its code for good; letters and digits alone.
-    pub fn code(&self, account: &AccountId, id: String, json: Bytes) -> Code {
+    /// A worker of an account, which may have what is granted and nothing else. `id` names its code for good; letters,
+    /// digits and `-` alone.
+    pub fn code(&self, account: &AccountId, id: String, source: &Source, grants: Grants) -> Code {
         let mut accounts = lock(&self.0.accounts);
         let account = accounts.entry(account.clone()).or_insert_with(|| {
             Arc::new(Account {
@@ -183,22 +190,28 @@ impl Engines {
         Code {
             account: Arc::clone(account),
             serve: order("serve", &id),
+            event: order("event", &id),
             id,
-            json,
+            known: Known::new(source.to_json(), grants),
             known_to: AtomicU64::new(0),
         }
     }
 
-    /// Makes a worker's isolate, and waits until its modules have been evaluated.
+    /// Makes a worker's isolate, and waits until its modules have been evaluated. Gives the handlers that it has.
     ///
     /// # Errors
     /// Why that can't be.
-    pub async fn load(&self, code: &Code) -> Result<(), Failure> {
+    pub async fn load(&self, code: &Code) -> Result<Handlers, Failure> {
         let engine = self.engine(code).await?;
         let load = order("load", &code.id);
-        let loaded = engine.send(&load, Request::new(empty()));
+        let loaded = async {
+            let response = engine.send(&load, Request::new(empty())).await?;
+            let names = Limited::new(response.into_body(), HANDLERS_BYTES).collect();
+            let names = names.await.map(Collected::to_bytes).unwrap_or_default();
+            Ok(Handlers::of(&names))
+        };
         match tokio::time::timeout(LOAD, loaded).await {
-            Ok(Ok(_)) => Ok(()),
+            Ok(Ok(handlers)) => Ok(handlers),
             Ok(Err(Unsent::Failed(failure))) => Err(failure),
             Ok(Err(Unsent::Whole(_))) => Err(Failure::Crashed {
                 why: "it was ended".to_owned(),
@@ -219,13 +232,22 @@ impl Engines {
     ///
     /// # Errors
     /// Why there is no response.
-    pub async fn send(&self, code: &Code, mut request: Request<Body>) -> Result<Response, Failure> {
+    pub async fn send(
+        &self,
+        code: &Code,
+        entry: Entry,
+        mut request: Request<Body>,
+    ) -> Result<Response, Failure> {
+        let order = match entry {
+            Entry::Fetch => &code.serve,
+            Entry::Event => &code.event,
+        };
         let mut tries = 2;
         loop {
             tries -= 1;
             let again = (tries > 0).then(|| copy(&request)).flatten();
             let engine = self.engine(code).await?;
-            request = match engine.send(&code.serve, request).await {
+            request = match engine.send(order, request).await {
                 Ok(response) => return Ok(response),
                 Err(Unsent::Whole(unsent)) if tries > 0 => *unsent,
                 Err(Unsent::Whole(_)) => {
@@ -272,7 +294,7 @@ impl Engines {
             None => self.start(&code.account).await?,
         };
         if code.known_to.load(Ordering::Acquire) != engine.number {
-            let there = engine.room.put(&code.id, &code.json);
+            let there = engine.room.put(&code.id, &code.known);
             code.known_to.store(engine.number, Ordering::Release);
             let most = self.0.options.memory_mib / ISOLATE_MIB;
             if there > usize::try_from(most).unwrap_or(usize::MAX) {
@@ -369,7 +391,7 @@ impl Inner {
         drop(sandbox.take_runtime_api());
         let door = sandbox.take_door().ok_or("it has no door")?;
         self.listens(&sandbox).await?;
-        let room = Room::new(account.traces.clone());
+        let room = Room::new(account.traces.clone(), self.options.means.clone());
         let engine = Engine::new(number, sandbox, Arc::clone(&room), secret);
         room.open(door, engine.gone.clone())
             .map_err(|error| format!("open its door: {error}"))?;
@@ -580,6 +602,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use bytes::Bytes;
 
     #[test]
     fn only_what_does_no_harm_twice_is_sent_again() {
@@ -591,10 +614,7 @@ mod tests {
         assert!(copy(&request(Method::GET)).is_some());
         assert!(copy(&request(Method::POST)).is_none());
         let full = http_body_util::Full::new(Bytes::from_static(b"x"));
-        let body = http_body_util::BodyExt::boxed_unsync(http_body_util::BodyExt::map_err(
-            full,
-            |never| match never {},
-        ));
+        let body = full.map_err(|never| match never {}).boxed_unsync();
         let mut with_body = request(Method::PUT);
         *with_body.body_mut() = body;
         assert!(copy(&with_body).is_none());

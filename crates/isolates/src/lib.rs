@@ -8,24 +8,36 @@
 //! Engines::load, Engines::send ─▶ the account's engine: kept, or started now
 //!   engine   a kept connection into the sandbox ─▶ dispatcher (JavaScript, `runtimes/workerd`) ─▶ the function's isolate
 //!   door     ◀─ code that is asked for; ◀─ traces: what a request's isolate wrote, and how it ended
+//!            ◀─ what a worker was granted ([`Grants`]): requests to the outside, its key-value stores, other
+//!              functions, its package's files
 //! ```
 //!
 //! The engine has one thread for all isolates of an account and no limits of its own: a function that computes without
 //! an end holds the account's others up until the engine is found not to answer, and replaced. Its memory is bounded by
 //! the sandbox. What comes out of an engine is hostile (INV-8).
 
+mod assets;
 mod config;
 mod door;
 mod engine;
 mod engines;
 mod failure;
+mod grants;
+mod handlers;
+mod keyvalue;
+mod outside;
 mod program;
 mod source;
 mod trace;
+mod wrangler;
 
+pub use assets::Assets;
 pub use engine::{Answer, Response};
 pub use engines::{Code, Engines, LauncherNow, Options};
 pub use failure::{Failure, Thrown};
+pub use grants::{Ask, Grants, Means, Service};
+pub use handlers::{Entry, Handlers};
+pub use hearth_store::key_value::BucketId;
 pub use program::{Program, Search};
-pub use source::{Source, SourceError};
+pub use source::{Kind, Source, SourceError};
 pub use trace::{Expected, Line, Trace};

@@ -19,6 +19,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub struct Search {
     /// The file itself: nothing else is tried then.
     pub program: Option<PathBuf>,
+    /// Where it is if it was installed for this node: before `path`.
+    pub installed: Option<PathBuf>,
     /// Folders with executables, as in `PATH`.
     pub path: Vec<PathBuf>,
 }
@@ -46,11 +48,14 @@ impl Program {
                 )
             })?,
             None => search
-                .path
+                .installed
                 .iter()
-                .find_map(|folder| native(&folder.join(NAME)))
+                .cloned()
+                .chain(search.path.iter().map(|folder| folder.join(NAME)))
+                .find_map(|file| native(&file))
                 .ok_or(
-                    "workerd is not installed: put the npm package workerd on PATH, or name the file as isolates.workerd",
+                    "workerd is not installed: run hearth runtime install workerd, put the npm package workerd on PATH, or \
+                     name the file as isolates.workerd",
                 )?,
         };
         let version = version(&executable)

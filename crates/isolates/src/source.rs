@@ -4,12 +4,17 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
+use hearth_types::arn::FunctionRef;
+use serde::Serialize;
 use serde_json::Value;
+
+use crate::assets::Assets;
+use crate::wrangler;
 
 /// The main module that Hearth puts before a worker's own.
 pub(crate) const ENTRY: &str = "hearth-entry.js";
@@ -47,7 +52,40 @@ pub struct Source {
     main_module: &'static str,
     modules: BTreeMap<String, Module>,
     env: BTreeMap<String, Value>,
+    bindings: Vec<Binding>,
+    /// Key-value stores that `wrangler.toml` names: what the worker calls each, and what the account does.
+    #[serde(skip)]
+    pub keyvalue: Vec<(String, String)>,
+    /// Other functions that `wrangler.toml` names: what the worker calls each, and who it is.
+    #[serde(skip)]
+    pub services: Vec<(String, FunctionRef)>,
+    /// Files that are answers, and the binding to them if there is one.
+    #[serde(skip)]
+    pub assets: Option<(Arc<Assets>, Option<String>)>,
 }
+
+/// What a worker finds in its environment besides variables: the dispatcher makes it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+struct Binding {
+    name: String,
+    kind: Kind,
+}
+
+/// What a binding is, by the name of the dispatcher's entrypoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub enum Kind {
+    /// A key-value store.
+    KeyValue,
+    /// Something that takes requests: another function, or files.
+    Fetcher,
+}
+
+/// Flags that bindings need, and the dates from which on they are on by themselves (Workers' list of compatibility
+/// flags): bindings are called by name, and names of an older interface would hide theirs.
+const FLAGS_OF_BINDINGS: [(&str, &str); 2] = [
+    ("fetcher_no_get_put_delete", "2024-03-26"),
+    ("rpc", "2024-04-03"),
+];
 
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -76,17 +114,6 @@ impl From<io::Error> for SourceError {
     }
 }
 
-/// What is read of `wrangler.toml`; the rest is for other tools.
-#[derive(Debug, Default, Deserialize)]
-struct Wrangler {
-    main: Option<String>,
-    compatibility_date: Option<String>,
-    #[serde(default)]
-    compatibility_flags: Vec<String>,
-    #[serde(default)]
-    vars: BTreeMap<String, Value>,
-}
-
 impl Source {
     /// Reads a package. `handler` may name the main module; `environment` adds to, and replaces, the variables of
     /// `wrangler.toml`; `newest` is the compatibility date of a package that names none.
@@ -99,31 +126,77 @@ impl Source {
         environment: impl IntoIterator<Item = (String, String)>,
         newest: &str,
     ) -> Result<Self, SourceError> {
-        let wrangler = wrangler(folder)?;
+        let found = wrangler::read(folder)?;
         let mut modules = BTreeMap::new();
         let mut left = MOST_BYTES;
-        collect(folder, folder, &mut modules, &mut left)?;
+        let answers = found.assets.as_ref();
+        let answers = answers.map(|assets| assets.folder(folder)).transpose()?;
+        let answers_at = answers.as_deref();
+        collect(folder, folder, answers_at, &mut modules, &mut left)?;
         if modules.contains_key(ENTRY) {
             return Err(refused(format!(
                 "The package has a module {ENTRY}, which is the name of Hearth's own: give it another."
             )));
         }
-        let main = main_module(&modules, wrangler.main.as_deref(), handler)?;
+        let main = main_module(&modules, found.main.as_deref(), handler)?;
         // As a string of JavaScript, whatever characters its name has.
         let quoted = Value::from(format!("./{main}")).to_string();
         let entry = ENTRY_TEXT.replace(&format!("\"./{MAIN}\""), &quoted);
         modules.insert(ENTRY.to_owned(), Module::Js(entry));
-        let mut env = wrangler.vars;
+        let keyvalue = found.kv_namespaces.into_iter().map(wrangler::namespace);
+        let keyvalue = keyvalue.collect::<Result<Vec<_>, _>>()?;
+        let services = found.services.into_iter().map(wrangler::service);
+        let services = services.collect::<Result<Vec<_>, _>>()?;
+        let assets = match (found.assets, answers) {
+            (Some(assets), Some(folder)) => Some(assets.read(folder)?),
+            _ => None,
+        };
+        let mut env = found.vars;
         for (name, value) in environment {
             env.insert(name, Value::from(value));
         }
         Ok(Self {
-            compatibility_date: date(wrangler.compatibility_date, newest)?,
-            compatibility_flags: wrangler.compatibility_flags,
+            compatibility_date: date(found.compatibility_date, newest)?,
+            compatibility_flags: found.compatibility_flags,
             main_module: ENTRY,
             modules,
             env,
+            bindings: Vec::new(),
+            keyvalue,
+            services,
+            assets,
         })
+    }
+
+    /// Puts a binding into the worker's environment.
+    ///
+    /// # Errors
+    /// If it can't have this name.
+    pub fn bind(&mut self, name: &str, kind: Kind) -> Result<(), SourceError> {
+        let shown: String = name.chars().take(64).collect();
+        if !is_name(name) {
+            return Err(refused(format!(
+                "A binding can't be called '{shown}': use letters, digits and '_', a letter first."
+            )));
+        }
+        if self.env.contains_key(name) || self.bindings.iter().any(|known| known.name == name) {
+            return Err(refused(format!(
+                "Two bindings or variables are called '{shown}': give one of them another name."
+            )));
+        }
+        for (flag, since) in FLAGS_OF_BINDINGS {
+            // Dates are written so that they compare as text.
+            if self.compatibility_date.as_str() < since
+                && !self.compatibility_flags.iter().any(|known| known == flag)
+            {
+                self.compatibility_flags.push(flag.to_owned());
+            }
+        }
+        self.bindings.push(Binding {
+            name: name.to_owned(),
+            kind,
+        });
+        Ok(())
     }
 
     /// As the dispatcher reads it.
@@ -135,25 +208,13 @@ impl Source {
     }
 }
 
-fn wrangler(folder: &Path) -> Result<Wrangler, SourceError> {
-    let text = match fs::read_to_string(folder.join("wrangler.toml")) {
-        Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Wrangler::default()),
-        Err(error) => return Err(error.into()),
-    };
-    toml::from_str(&text).map_err(|error| {
-        let line = error.span().map_or(1, |span| {
-            text.as_bytes()[..span.start.min(text.len())]
-                .iter()
-                .filter(|byte| **byte == b'\n')
-                .count()
-                + 1
-        });
-        refused(format!(
-            "wrangler.toml can't be read: line {line}: {}.",
-            error.message()
-        ))
-    })
+/// Whether a binding can have this name. Bound, because it is part of what the dispatcher asks the node for.
+fn is_name(text: &str) -> bool {
+    text.len() <= 64
+        && text.starts_with(|first: char| first.is_ascii_alphabetic())
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 
 /// A compatibility date; the engine says whether it is too new for it.
@@ -223,10 +284,11 @@ fn main_module(
     }
 }
 
-/// Reads the modules of `folder` and what is below it; files that are none are left out.
+/// Reads the modules of `folder` and what is below it; files that are none are left out, and those in `answers`.
 fn collect(
     root: &Path,
     folder: &Path,
+    answers: Option<&Path>,
     modules: &mut BTreeMap<String, Module>,
     left: &mut u64,
 ) -> Result<(), SourceError> {
@@ -234,8 +296,11 @@ fn collect(
     entries.sort_by_key(fs::DirEntry::file_name);
     for entry in entries {
         let (kind, path) = (entry.file_type()?, entry.path());
+        if answers == Some(path.as_path()) {
+            continue;
+        }
         if kind.is_dir() {
-            collect(root, &path, modules, left)?;
+            collect(root, &path, answers, modules, left)?;
         } else if kind.is_file()
             && let Some(name) = path.strip_prefix(root).ok().and_then(Path::to_str)
             && let Some(read) = reader(name)
@@ -280,7 +345,7 @@ fn text(path: &Path, name: &str) -> Result<String, SourceError> {
     String::from_utf8(fs::read(path)?).map_err(|_| refused(format!("{name} is not UTF-8.")))
 }
 
-fn refused(why: String) -> SourceError {
+pub(crate) fn refused(why: String) -> SourceError {
     SourceError::Refused(why)
 }
 
@@ -368,6 +433,76 @@ mod tests {
                 read(&files, "").unwrap_err().contains("wrangler.toml"),
                 "{bad}"
             );
+        }
+    }
+
+    #[test]
+    fn bindings_have_names_and_what_they_need() {
+        let toml = "compatibility_date = '2023-05-01'\ncompatibility_flags = ['rpc']\nvars = { A = 1 }\n\
+                    kv_namespaces = [{ binding = 'KV', id = 'sessions' }]";
+        let files = [("worker.js", &b""[..]), ("wrangler.toml", toml.as_bytes())];
+        let mut source = read(&files, "").unwrap();
+        assert_eq!(source.keyvalue, [("KV".to_owned(), "sessions".to_owned())]);
+        source.bind("KV", Kind::KeyValue).unwrap();
+        assert_eq!(
+            source.compatibility_flags,
+            ["rpc", "fetcher_no_get_put_delete"]
+        );
+        let json: Value = serde_json::from_slice(&source.to_json()).unwrap();
+        assert_eq!(
+            json["bindings"],
+            serde_json::json!([{ "name": "KV", "kind": "KeyValue" }])
+        );
+        for bad in ["KV", "A", "", "a-b", "1a", "__proto__", "a/b"] {
+            assert!(source.bind(bad, Kind::KeyValue).is_err(), "{bad}");
+        }
+        let mut new = read(&[("worker.js", b"")], "").unwrap();
+        new.bind("KV", Kind::KeyValue).unwrap();
+        assert!(new.compatibility_flags.is_empty());
+        let toml = b"kv_namespaces = [{ binding = 'KV' }]";
+        let without = [("worker.js", &b""[..]), ("wrangler.toml", &toml[..])];
+        assert!(read(&without, "").unwrap_err().contains("id"));
+    }
+
+    #[test]
+    fn services_and_files_are_read() {
+        let toml = "services = [{ binding = 'AUTH', service = 'auth:live' }]\n\
+                    [assets]\ndirectory = './public'\nbinding = 'ASSETS'\nrun_worker_first = true";
+        let page: (&str, &[u8]) = ("public/bad.js", b"\xff");
+        let files = [
+            ("worker.js", &b""[..]),
+            page,
+            ("wrangler.toml", toml.as_bytes()),
+        ];
+        let source = read(&files, "").unwrap();
+        assert_eq!(source.services[0].0, "AUTH");
+        assert_eq!(source.services[0].1.name.as_str(), "auth");
+        let (assets, binding) = source.assets.unwrap();
+        assert!(assets.worker_first);
+        assert_eq!(binding.as_deref(), Some("ASSETS"));
+        assert!(!source.modules.contains_key("public/bad.js"));
+        for (bad, word) in [
+            ("assets = { directory = '..' }", "assets"),
+            ("assets = { directory = '.' }", "assets"),
+            ("assets = { directory = '/etc' }", "assets"),
+            ("assets = { directory = 'none' }", "assets"),
+            (
+                "assets = { directory = 'public', html_handling = 'odd' }",
+                "line 1",
+            ),
+            ("services = [{ binding = 'A', service = 'a b' }]", "'A'"),
+            (
+                "services = [{ binding = 'A', service = 'a', entrypoint = 'E' }]",
+                "entrypoint",
+            ),
+        ] {
+            let files = [
+                ("worker.js", &b""[..]),
+                ("public/x.txt", &b"x"[..]),
+                ("wrangler.toml", bad.as_bytes()),
+            ];
+            let why = read(&files, "").unwrap_err();
+            assert!(why.contains(word), "{bad}: {why}");
         }
     }
 

@@ -7,6 +7,7 @@ use hearth_brokers::{Brokers, End};
 use hearth_patterns::Pattern;
 use hearth_queues::Queues;
 use hearth_registry::{Permit, Registry, Resolved};
+use hearth_types::function::{Deployment, Runtime};
 use hearth_types::invoke::{Invocation, Invoker, Outcome, RequestId};
 use hearth_types::lineage;
 use hearth_types::mapping::{Mapping, MappingId};
@@ -163,7 +164,10 @@ impl Work {
         };
         match self.invoker.invoke(invocation).await {
             Ok(Outcome { error: Some(_), .. }) => (Ending::Failed, all()),
-            Ok(Outcome { payload, .. }) if rules.mapping.reports_failures => {
+            Ok(Outcome { payload, .. })
+                if rules.mapping.reports_failures
+                    || says_itself(&resolved.deployment, &payload) =>
+            {
                 let failed = answer::failed(&payload, records);
                 let ending = match failed.len() {
                     0 => Ending::Good,
@@ -179,4 +183,11 @@ impl Work {
             }
         }
     }
+}
+
+/// Whether an answer is the one of a worker's `queue` handler, in which each message is acknowledged or sent back:
+/// that is part of its interface, whatever the mapping asks for.
+fn says_itself(deployment: &Deployment, answer: &[u8]) -> bool {
+    deployment.configuration.runtime == Runtime::Worker
+        && answer.starts_with(br#"{"batchItemFailures":["#)
 }

@@ -64,6 +64,19 @@ pub trait KeyValueStore: Send + Sync + 'static {
         limit: usize,
     ) -> Result<Page, KeyValueError>;
 
+    /// Up to `limit` keys that begin with `prefix` and come after `after` (`None`: from the first), by the bytes of their
+    /// names.
+    ///
+    /// # Errors
+    /// [`KeyValueError`].
+    async fn list_by_name(
+        &self,
+        bucket: &BucketId,
+        prefix: String,
+        after: Option<String>,
+        limit: usize,
+    ) -> Result<NamePage, KeyValueError>;
+
     /// Applies up to [`MOST_KEYS`] writes in order, all or none.
     ///
     /// # Errors
@@ -185,6 +198,26 @@ pub struct Page {
     pub keys: Vec<String>,
     /// After which position the next page begins; `None`: this was the last.
     pub next: Option<u64>,
+}
+
+/// A part of a list by name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NamePage {
+    /// Keys with what is known of their values.
+    pub keys: Vec<Listed>,
+    /// Whether there are more after the last of them.
+    pub more: bool,
+}
+
+/// A key in a list by name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// The key.
+    pub key: String,
+    /// What its writer says of the value.
+    pub metadata: Option<String>,
+    /// When it is there no more.
+    pub expires: Option<Timestamp>,
 }
 
 /// Why a store of keys and values could not do it.

@@ -40,6 +40,11 @@ pub struct Walls {
     pub isolation: Option<Isolation>,
     /// The outgoing network (tag `hearth:network`).
     pub network: NetworkAccess,
+    /// Hosts that outgoing HTTP requests may go to, in place of the node's list (tag `hearth:allowed-hosts`); `None`:
+    /// there is no such tag.
+    pub allowed_hosts: Option<Hosts>,
+    /// Key-value stores (tag `hearth:keyvalue`); `None`: there is no such tag.
+    pub keyvalue: Option<KeyValueAccess>,
     /// What only a WebAssembly component can be granted.
     pub component: ComponentGrants,
     /// Invocations that one environment may run at the same time (tag `hearth:concurrency`); `None`: there is no such
@@ -65,12 +70,8 @@ pub enum NetworkAccess {
 pub struct ComponentGrants {
     /// Requests that one instance serves, one after the other ([`Walls::REUSE`]; tag `hearth:wasm-reuse`).
     pub reuse: Option<u32>,
-    /// Hosts that outgoing HTTP requests may go to, in place of the node's list (tag `hearth:allowed-hosts`).
-    pub allowed_hosts: Option<Hosts>,
     /// Whether there is a `/tmp` (tag `hearth:tmp`).
     pub tmp: Option<TmpAccess>,
-    /// Key-value stores (tag `hearth:keyvalue`).
-    pub keyvalue: Option<KeyValueAccess>,
 }
 
 /// `/tmp` of a WebAssembly component.
@@ -82,13 +83,22 @@ pub enum TmpAccess {
     Private,
 }
 
-/// Key-value stores of a WebAssembly component.
+/// Key-value stores of a WebAssembly component or a worker.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum KeyValueAccess {
     /// One that belongs to the function.
     Function,
-    /// Those of these names, shared with the account's other functions that name them.
-    Shared(Vec<String>),
+    /// Some that are shared with the account's other functions that name them.
+    Shared(Vec<SharedStore>),
+}
+
+/// A key-value store of an account.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct SharedStore {
+    /// What the function calls it.
+    pub name: String,
+    /// What the account calls it: see [`is_store_name`].
+    pub store: String,
 }
 
 impl Walls {
@@ -98,13 +108,13 @@ impl Walls {
     pub const NETWORK_TAG: &'static str = "hearth:network";
     /// The tag that lets an instance of a component serve several requests: a number in [`Walls::REUSE`].
     pub const REUSE_TAG: &'static str = "hearth:wasm-reuse";
-    /// The tag that names the hosts that a component may send HTTP requests to, as [`Hosts`] reads
+    /// The tag that names the hosts that a component or a worker may send HTTP requests to, as [`Hosts`] reads
     /// them.
     pub const ALLOWED_HOSTS_TAG: &'static str = "hearth:allowed-hosts";
     /// The tag that gives a component a `/tmp`: `none` or `private`.
     pub const TMP_TAG: &'static str = "hearth:tmp";
-    /// The tag that gives a component key-value stores: `function`, or names separated by spaces; see
-    /// [`is_store_name`].
+    /// The tag that gives a component or a worker key-value stores: `function`, or names separated by spaces, each a
+    /// store's name ([`is_store_name`]) or what the function calls it, `=` and the store's name.
     pub const KEYVALUE_TAG: &'static str = "hearth:keyvalue";
     /// The tag that lets one environment run several invocations at once: a number in
     /// [`ENVIRONMENT_CONCURRENCY`].
@@ -168,10 +178,10 @@ impl Walls {
             network,
             component: ComponentGrants {
                 reuse: value(Self::REUSE_TAG).map(reuse).transpose()?,
-                allowed_hosts: value(Self::ALLOWED_HOSTS_TAG).map(hosts).transpose()?,
                 tmp: value(Self::TMP_TAG).map(tmp).transpose()?,
-                keyvalue: value(Self::KEYVALUE_TAG).map(keyvalue).transpose()?,
             },
+            allowed_hosts: value(Self::ALLOWED_HOSTS_TAG).map(hosts).transpose()?,
+            keyvalue: value(Self::KEYVALUE_TAG).map(keyvalue).transpose()?,
             concurrency: value(Self::CONCURRENCY_TAG).map(concurrency).transpose()?,
             web: value(Self::WEB_TAG).map(web).transpose()?,
         })
@@ -209,12 +219,11 @@ impl Walls {
         }
         let only_components = [
             (Self::REUSE_TAG, self.component.reuse.is_some()),
-            (
-                Self::ALLOWED_HOSTS_TAG,
-                self.component.allowed_hosts.is_some(),
-            ),
             (Self::TMP_TAG, self.component.tmp.is_some()),
-            (Self::KEYVALUE_TAG, self.component.keyvalue.is_some()),
+        ];
+        let no_processes = [
+            (Self::ALLOWED_HOSTS_TAG, self.allowed_hosts.is_some()),
+            (Self::KEYVALUE_TAG, self.keyvalue.is_some()),
         ];
         let only_processes = [
             (Self::CONCURRENCY_TAG, self.concurrency.is_some()),
@@ -238,6 +247,14 @@ impl Walls {
             return Err(format!(
                 "The tag {tag} is for WebAssembly components alone, and would have no effect on this function; leave \
                  it out."
+            ));
+        }
+        if wall == Isolation::Process
+            && let Some((tag, _)) = no_processes.iter().find(|(_, asked)| *asked)
+        {
+            return Err(format!(
+                "The tag {tag} is for WebAssembly components and workers, and would have no effect on this function; \
+                 leave it out."
             ));
         }
         Ok(())
@@ -302,19 +319,29 @@ fn tmp(text: &str) -> Result<TmpAccess, String> {
 }
 
 fn keyvalue(text: &str) -> Result<KeyValueAccess, String> {
-    let names: Vec<_> = text.split_whitespace().map(str::to_owned).collect();
-    let fit = !names.is_empty() && names.iter().all(|name| is_store_name(name));
-    match names.as_slice() {
-        [only] if only == "function" => Ok(KeyValueAccess::Function),
-        names if fit && !names.iter().any(|name| name == "function") => {
-            Ok(KeyValueAccess::Shared(names.to_vec()))
-        }
-        _ => Err(bad(
-            Walls::KEYVALUE_TAG,
-            text,
-            "use 'function', or names of stores separated by spaces (up to 64 letters, digits, '-', '_' and '.' each)",
-        )),
+    if text.trim() == "function" {
+        return Ok(KeyValueAccess::Function);
     }
+    let stores = text.split_whitespace().map(|entry| {
+        let (name, store) = entry.split_once('=').unwrap_or((entry, entry));
+        let fits = |text: &str| is_store_name(text) && text != "function";
+        (fits(name) && fits(store)).then(|| SharedStore {
+            name: name.to_owned(),
+            store: store.to_owned(),
+        })
+    });
+    stores
+        .collect::<Option<Vec<_>>>()
+        .filter(|stores| !stores.is_empty())
+        .map(KeyValueAccess::Shared)
+        .ok_or_else(|| {
+            bad(
+                Walls::KEYVALUE_TAG,
+                text,
+                "use 'function', or names of stores separated by spaces (up to 64 letters, digits, '-', '_' and '.' \
+                 each), with another name and '=' before them where the function calls them otherwise",
+            )
+        })
 }
 
 fn bad(tag: &str, value: &str, instead: &str) -> String {
@@ -363,6 +390,9 @@ mod tests {
             (Walls::KEYVALUE_TAG, ""),
             (Walls::KEYVALUE_TAG, "function other"),
             (Walls::KEYVALUE_TAG, "a/b"),
+            (Walls::KEYVALUE_TAG, "a=function"),
+            (Walls::KEYVALUE_TAG, "=a"),
+            (Walls::KEYVALUE_TAG, "a=b=c"),
             (Walls::ALLOWED_HOSTS_TAG, "https://example.com"),
             ("hearth:netwrok", "none"),
         ] {
@@ -381,26 +411,35 @@ mod tests {
                 "api.example.com  .example.org:8443",
             ),
             (Walls::TMP_TAG, "private"),
-            (Walls::KEYVALUE_TAG, "sessions carts"),
+            (Walls::KEYVALUE_TAG, "sessions CARTS=carts"),
         ]))
         .unwrap();
         assert_eq!(
             walls.component,
             ComponentGrants {
                 reuse: Some(128),
-                allowed_hosts: Some("api.example.com .example.org:8443".parse().unwrap()),
                 tmp: Some(TmpAccess::Private),
-                keyvalue: Some(KeyValueAccess::Shared(vec![
-                    "sessions".into(),
-                    "carts".into()
-                ])),
             }
+        );
+        assert_eq!(
+            walls.allowed_hosts,
+            Some("api.example.com .example.org:8443".parse().unwrap())
+        );
+        let shared = |name: &str, store: &str| SharedStore {
+            name: name.to_owned(),
+            store: store.to_owned(),
+        };
+        assert_eq!(
+            walls.keyvalue,
+            Some(KeyValueAccess::Shared(vec![
+                shared("sessions", "sessions"),
+                shared("CARTS", "carts"),
+            ]))
         );
         // An empty list closes what the node's configuration opens.
         assert_eq!(
             super::tests::walls(Walls::ALLOWED_HOSTS_TAG, "")
                 .unwrap()
-                .component
                 .allowed_hosts,
             Some(Hosts::default())
         );
@@ -424,7 +463,8 @@ mod tests {
             // The package decides.
             walls.check_runtime(&provided).unwrap();
             walls.check(Isolation::Process).unwrap_err();
-            walls.check_runtime(&Runtime::Worker).unwrap_err();
+            let of_workers = [Walls::ALLOWED_HOSTS_TAG, Walls::KEYVALUE_TAG].contains(&tag);
+            assert_eq!(walls.check_runtime(&Runtime::Worker).is_ok(), of_workers);
         }
         let isolate = walls(Walls::ISOLATION_TAG, "isolate").unwrap();
         isolate.check_runtime(&Runtime::Worker).unwrap();

@@ -12,7 +12,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use hearth_wasm::{Call, Function, Grants, Output, OutputStream, Outside, Wall, WallOptions};
+use hearth_egress::Outside;
+use hearth_wasm::{Call, Function, Grants, Output, OutputStream, Wall, WallOptions};
 use http::Request;
 use http_body_util::{BodyExt as _, Full};
 use wasmtime::component::{Component, Linker, ResourceTable};

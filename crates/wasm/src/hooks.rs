@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use hearth_egress::is_forbidden;
 use http::HeaderName;
 use wasmtime_wasi_http::p2::bindings::http::types as http02;
 use wasmtime_wasi_http::p3::bindings::http::types as http03;
 use wasmtime_wasi_http::{Error, ForbiddenHeaderFilter, RequestOptions, WasiBody, WasiHttpHooks};
 
-use crate::host::{Outgoing, Response, is_forbidden};
+use crate::host::{Outgoing, Response};
 
 /// Chunks of a body that wait between guest and host. `blocking-write-and-flush` takes 4 KiB at most, so that a guest
 /// would stop for every 8 KiB with Wasmtime's default of 1.

@@ -53,6 +53,6 @@ pub use compile::run_compiler_if_asked;
 pub use either::{Body, Function};
 pub use grants::Grants;
 pub use host::{KeyValue, KeyValueError, KeyValueGrant};
-pub use options::{Outside, ThisHost, WallOptions};
+pub use options::WallOptions;
 pub use program::{Program, Refusal, Shape};
 pub use wall::Wall;

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::available_parallelism;
 use std::time::{Duration, Instant};
 
+use hearth_egress::Egress;
 use tokio::runtime::Handle;
 use tokio::sync::futures::Notified;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -14,7 +15,6 @@ use tokio::time::timeout_at;
 use crate::call::Failure;
 use crate::compute::Compute;
 use crate::engines::Engines;
-use crate::host::Egress;
 use crate::idle::Parked;
 use crate::limits::Budget;
 use crate::options::WallOptions;

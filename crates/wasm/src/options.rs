@@ -1,9 +1,9 @@
 //! How the wall is set up. Everything comes in as a value (INV-6).
 
 use std::path::PathBuf;
-
-use hearth_types::network::Prefix;
 use std::time::Duration;
+
+use hearth_egress::Outside;
 
 /// How the wall is set up.
 #[derive(Clone, Debug)]
@@ -31,40 +31,4 @@ pub struct WallOptions {
     pub wait: Duration,
     /// How far guests' requests reach.
     pub outside: Outside,
-}
-
-/// How far guests' requests reach. Which hosts a guest may ask for is its grant; this is about addresses.
-#[derive(Clone, Debug)]
-pub struct Outside {
-    /// Private ranges that are open all the same: as `allowed_private` of the process wall. Addresses of this host,
-    /// loopback and metadata services stay closed inside of them.
-    pub allowed_private: Vec<Prefix>,
-    /// Ranges that are closed whatever else is said: addresses that the process wall gives to its sandboxes.
-    pub closed: Vec<Prefix>,
-    /// Requests of all guests at the same time, at least 1; more wait. Each has a connection and so a descriptor.
-    pub requests: usize,
-    /// Whether this host itself can be reached.
-    pub this_host: ThisHost,
-}
-
-impl Default for Outside {
-    fn default() -> Self {
-        Self {
-            allowed_private: Vec::new(),
-            closed: Vec::new(),
-            // Half of the descriptors that a process has where nobody raised its limit (`ulimit -n`: 1024).
-            requests: 512,
-            this_host: ThisHost::Closed,
-        }
-    }
-}
-
-/// Whether guests reach the host that they run on.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum ThisHost {
-    /// By none of its addresses.
-    #[default]
-    Closed,
-    /// By all of them: for tests, whose servers listen on loopback.
-    Open,
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hearth_code::Packages;
-use hearth_isolates::Program;
+use hearth_isolates::{Means, Program};
 use hearth_sandbox::{Launcher, LauncherOptions};
 use hearth_telemetry::logs::LogStore;
 use hearth_types::invoke::BoxFuture;
@@ -93,6 +93,10 @@ pub struct IsolateOptions {
     pub dir: PathBuf,
     /// Memory of one engine, MiB: of all isolates of an account together.
     pub memory_mib: u32,
+    /// Hosts that a function may send HTTP requests to if its tags name none.
+    pub allowed_hosts: Hosts,
+    /// What is behind that, and behind functions' bindings.
+    pub means: Means,
 }
 
 /// How a worker is set up.

@@ -58,18 +58,29 @@ impl Shared {
             .as_ref()
             .and_then(|components| components.processes.clone())
             .map(|processes| Processes::new(processes, Arc::clone(&walls), options.keep_warm));
+        let allowed_hosts = options
+            .isolates
+            .as_ref()
+            .map(|isolates| isolates.allowed_hosts.clone())
+            .unwrap_or_default();
         let engines = options.isolates.clone().map(|isolates| {
             let walls = Arc::clone(&walls);
             let options = hearth_isolates::Options {
                 program: isolates.program,
                 dir: isolates.dir,
                 memory_mib: isolates.memory_mib,
+                means: isolates.means,
                 keep: options.keep_warm,
             };
             Engines::new(options, Arc::new(move || walls.launcher()))
         });
         Arc::new(Self {
-            workers: Workers::new(engines, options.packages.clone(), options.logs.clone()),
+            workers: Workers::new(
+                engines,
+                allowed_hosts,
+                options.packages.clone(),
+                options.logs.clone(),
+            ),
             walls,
             capacity: Capacity::new(Bounds {
                 memory_mib: options.memory_bytes / (1024 * 1024),

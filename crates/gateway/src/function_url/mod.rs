@@ -116,6 +116,16 @@ pub(crate) enum Door<'a> {
     Url(&'a FunctionUrl),
     /// At a route.
     Route(&'a Passage<'a>),
+    /// From another function, by its binding.
+    Service(&'a Service),
+}
+
+/// A function that another one asks.
+#[derive(Debug)]
+pub(crate) struct Service {
+    pub(crate) function: FunctionKey,
+    /// The host that was asked: any name.
+    pub(crate) host: String,
 }
 
 /// A request's way through a route to a function.
@@ -135,6 +145,7 @@ impl Door<'_> {
         match self {
             Self::Url(url) => url.key(),
             Self::Route(passage) => passage.function,
+            Self::Service(service) => &service.function,
         }
     }
 
@@ -142,7 +153,7 @@ impl Door<'_> {
     fn mode(&self) -> InvokeMode {
         match self {
             Self::Url(url) => url.mode(),
-            Self::Route(_) => InvokeMode::ResponseStream,
+            Self::Route(_) | Self::Service(_) => InvokeMode::ResponseStream,
         }
     }
 
@@ -151,6 +162,7 @@ impl Door<'_> {
         match self {
             Self::Url(url) => url.id().to_string(),
             Self::Route(passage) => passage.route.id().name.to_string(),
+            Self::Service(service) => service.function.name.to_string(),
         }
     }
 
@@ -159,13 +171,14 @@ impl Door<'_> {
         match self {
             Self::Url(url) => domain.host(url.id(), &url.key().region),
             Self::Route(passage) => passage.host.clone(),
+            Self::Service(service) => service.host.clone(),
         }
     }
 
     /// `routeKey` of events.
     fn route_key(&self) -> String {
         match self {
-            Self::Url(_) => DEFAULT_ROUTE.to_owned(),
+            Self::Url(_) | Self::Service(_) => DEFAULT_ROUTE.to_owned(),
             Self::Route(passage) => passage.route.key(),
         }
     }
@@ -173,7 +186,7 @@ impl Door<'_> {
     /// `pathParameters` of events.
     fn parameters(&self) -> BTreeMap<String, String> {
         match self {
-            Self::Url(_) => BTreeMap::new(),
+            Self::Url(_) | Self::Service(_) => BTreeMap::new(),
             Self::Route(passage) => passage.parameters.clone(),
         }
     }
@@ -195,6 +208,8 @@ pub(crate) enum Arriving {
     Streaming(Incoming),
     /// Read ahead, for the signature that covers it.
     Read(body::Read),
+    /// Of another function: on its way within the node.
+    Given(Body),
 }
 
 impl Parted {
@@ -437,6 +452,7 @@ impl Arriving {
             // Costs no memory: most requests have none.
             Self::Streaming(body) if body.is_end_stream() => (no_body(), None),
             Self::Streaming(body) => (body.map_err(Into::into).boxed_unsync(), None),
+            Self::Given(body) => (body, None),
             Self::Read(read) => {
                 let body = Full::new(read.bytes).map_err(|never| match never {});
                 (body.boxed_unsync(), read.held)

@@ -15,11 +15,13 @@ pub(crate) mod output;
 mod replay;
 mod route;
 mod rule;
+mod runtime;
 mod schedules;
 mod topic;
 mod url;
 
 pub(crate) use deploy::wait_until_ready;
+pub(crate) use runtime::installed_workerd;
 
 use std::io::Read as _;
 use std::path::PathBuf;
@@ -83,6 +85,9 @@ enum Command {
     Topic(OnNode<topic::TopicArgs>),
     /// Say what walls, networks and runtimes this host can offer
     Doctor(doctor::DoctorArgs),
+    /// Engines that Hearth does not bring along
+    #[command(subcommand)]
+    Runtime(runtime::RuntimeCommand),
     /// Look at the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -150,6 +155,7 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
         Command::Notification(c) => with_client(c, notification::run),
         Command::Topic(c) => with_client(c, topic::run),
         Command::Doctor(args) => doctor::run(args).map_err(CallError::Other),
+        Command::Runtime(command) => runtime::run(command).map_err(CallError::Other),
         Command::Config(ConfigCommand::Show(args)) => show_config(&args).map_err(CallError::Other),
     };
     match result {

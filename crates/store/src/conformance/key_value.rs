@@ -39,7 +39,8 @@ pub async fn check<H: Home>(fresh: impl Fn() -> H) {
     }
     cases! {
         values_read_back buckets_are_apart what_can_not_be_kept_is_refused writes_are_all_or_none
-            a_full_bucket_refuses_growth_alone lists_give_each_key_once numbers_add_up
+            a_full_bucket_refuses_growth_alone lists_give_each_key_once
+            lists_by_name_are_in_order numbers_add_up
             a_swap_needs_what_was_seen increments_of_many_callers_all_hold one_of_many_swaps_wins
             what_expired_is_not_there what_was_answered_is_there_after_reopening
     }
@@ -247,6 +248,45 @@ async fn a_full_bucket_refuses_growth_alone<H: Home>(home: &H) {
     store.remove(&full).await.expect("removed");
     write(&store, &full, vec![filling("4")]).await;
     write(&store, &full, vec![filling("5")]).await;
+}
+
+async fn lists_by_name_are_in_order<H: Home>(home: &H) {
+    let store = open(home).await;
+    let bucket = bucket("b");
+    let ask = async |prefix: &str, after: Option<&str>, limit| {
+        let after = after.map(str::to_owned);
+        let page = store.list_by_name(&bucket, prefix.to_owned(), after, limit);
+        let page = page.await.expect("a list");
+        let keys: Vec<_> = page.keys.iter().map(|listed| listed.key.clone()).collect();
+        (keys.join(" "), page.more)
+    };
+    assert_eq!(ask("", None, 10).await, (String::new(), false));
+    for key in ["b", "a:2", "ä", "a:1", "a", "a:10", "a;", "B"] {
+        write(&store, &bucket, vec![set(key, "v")]).await;
+    }
+    assert_eq!(
+        ask("", None, 10).await,
+        ("B a a:1 a:10 a:2 a; b ä".to_owned(), false)
+    );
+    assert_eq!(
+        ask("a:", None, 10).await,
+        ("a:1 a:10 a:2".to_owned(), false)
+    );
+    assert_eq!(ask("a:", None, 2).await, ("a:1 a:10".to_owned(), true));
+    assert_eq!(ask("a:", Some("a:10"), 2).await, ("a:2".to_owned(), false));
+    assert_eq!(ask("c", None, 2).await, (String::new(), false));
+    let expires = Timestamp::from_millis(4_102_444_800_000);
+    let value = Value {
+        bytes: Vec::new(),
+        metadata: Some("{}".to_owned()),
+        expires: Some(expires),
+    };
+    let key = "kept".to_owned();
+    write(&store, &bucket, vec![Write::Set { key, value }]).await;
+    let page = store.list_by_name(&bucket, "kept".to_owned(), None, 10);
+    let kept = page.await.expect("a list").keys.pop().expect("one key");
+    assert_eq!(kept.metadata.as_deref(), Some("{}"));
+    assert_eq!(kept.expires, Some(expires));
 }
 
 async fn lists_give_each_key_once<H: Home>(home: &H) {

@@ -13,7 +13,7 @@ use wasmtime::component::Linker;
 use crate::state::State;
 
 pub use keyvalue::{KeyValue, KeyValueError, KeyValueGrant};
-pub(crate) use outgoing::{Answer, Egress, Outgoing, Response, is_forbidden};
+pub(crate) use outgoing::{Answer, Outgoing, Response};
 pub(crate) use tmp::{give as give_tmp, probe as probe_tmp};
 
 /// Offers what is not WASI's or HTTP's own. Every guest can import it; what was not granted denies itself when it is

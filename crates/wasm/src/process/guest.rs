@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use hearth_egress::Outside;
 use hearth_types::network::Hosts;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -19,7 +20,7 @@ use crate::engines::{Engines, Model};
 use crate::function::LocalFunction;
 use crate::grants::Grants;
 use crate::machine::Machine;
-use crate::options::{Outside, WallOptions};
+use crate::options::WallOptions;
 use crate::program::{Program, Refusal};
 
 /// The argument that makes a program an account's process.

@@ -1,10 +1,9 @@
 //! Heads of requests and responses as text, in HTTP/1.1's form: what both sides have a strict parser for.
 
 use bytes::{BufMut as _, Bytes, BytesMut};
+use hearth_egress::is_forbidden;
 use http::header::{CONTENT_LENGTH, HeaderMap};
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri};
-
-use crate::host::is_forbidden;
 
 /// Header fields of one head. Most that the host takes of a guest is 64 KiB, and each counts with 32 bytes at least.
 const MAX_FIELDS: usize = 2048;

@@ -3,21 +3,19 @@
 
 use std::collections::HashMap;
 use std::convert::Infallible;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use hearth_egress::Egress;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
-use http_body::{Body, Frame, SizeHint};
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncRead, AsyncWrite};
-use wasmtime_wasi_http::{Error, RequestOptions, WasiBody};
+use wasmtime_wasi_http::{Error, RequestOptions};
 
 use super::call_body::CallBody;
 use super::head;
@@ -28,7 +26,7 @@ use super::wire::{
 };
 use crate::call::{Output, OutputStream};
 use crate::grants::Grants;
-use crate::host::{Egress, KeyValue, KeyValueError, Outgoing};
+use crate::host::{KeyValue, KeyValueError, Outgoing};
 
 /// Largest operation on a bucket, bytes of JSON: more than a bucket takes in one, with base64 around it.
 const MAX_OPERATION: usize = 32 << 20;
@@ -115,12 +113,8 @@ impl Granted {
         let mut outgoing = Outgoing::new(self.egress, self.grants, Arc::clone(&log) as _);
         let sent = Box::into_pin(outgoing.send(request, Some(options(headers))));
         match sent.await {
-            Ok((response, driver)) => {
+            Ok((response, _)) => {
                 let (head, body) = response.into_parts();
-                let body = Kept {
-                    body,
-                    _driver: Box::into_pin(driver),
-                };
                 Response::new(CallBody::with_rest(head::response_with_length(&head), body))
             }
             Err(error) => {
@@ -222,31 +216,5 @@ impl Output for Said {
     fn write(&self, _: OutputStream, bytes: &[u8]) {
         let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         said.extend_from_slice(bytes);
-    }
-}
-
-/// A body whose connection is kept for as long.
-struct Kept {
-    body: WasiBody,
-    _driver: Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>,
-}
-
-impl Body for Kept {
-    type Data = Bytes;
-    type Error = Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
     }
 }

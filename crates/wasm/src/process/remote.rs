@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
 use bytes::{Bytes, BytesMut};
+use hearth_egress::Egress;
 use http::{Request, Response};
 use http_body_util::BodyExt as _;
 use tokio::sync::Mutex;
@@ -22,7 +23,6 @@ use super::remote_body::RemoteBody;
 use super::wire::{COMMAND, REQUEST};
 use crate::call::{Call, CommandEnd, Ending, Failure, Usage};
 use crate::grants::Grants;
-use crate::host::Egress;
 use crate::program::Program;
 
 /// A function whose guests run in its account's process. Its last handle takes it out of there.

@@ -18,7 +18,7 @@ fn options(dir: &TempDir) -> WallOptions {
         instances: 2,
         memory_bytes: 1 << 30,
         wait: std::time::Duration::from_secs(1),
-        outside: crate::options::Outside::default(),
+        outside: hearth_egress::Outside::default(),
     }
 }
 

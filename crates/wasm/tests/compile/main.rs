@@ -7,7 +7,8 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use hearth_wasm::{Outside, Refusal, Shape, Wall, WallOptions};
+use hearth_egress::Outside;
+use hearth_wasm::{Refusal, Shape, Wall, WallOptions};
 use libtest_mimic::{Arguments, Trial};
 
 fn main() {

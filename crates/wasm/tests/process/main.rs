@@ -9,10 +9,10 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use hearth_egress::{Outside, ThisHost};
 use hearth_wasm::process::{Process, Reach, Settings, work};
 use hearth_wasm::{
-    Call, Ending, Failure, Function, Grants, Output, OutputStream, Outside, ThisHost, Wall,
-    WallOptions,
+    Call, Ending, Failure, Function, Grants, Output, OutputStream, Wall, WallOptions,
 };
 use http::{Request, Response};
 use http_body_util::{BodyExt as _, Full};

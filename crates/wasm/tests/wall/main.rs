@@ -19,9 +19,9 @@ use std::sync::{Arc, LazyLock, Mutex};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use hearth_egress::Outside;
 use hearth_wasm::{
-    Body, Call, Ending, Failure, Function, Grants, Output, OutputStream, Outside, Program, Wall,
-    WallOptions,
+    Body, Call, Ending, Failure, Function, Grants, Output, OutputStream, Program, Wall, WallOptions,
 };
 use http::{Request, Response};
 use http_body_util::{BodyExt as _, Full};

@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use hearth_wasm::ThisHost;
+use hearth_egress::ThisHost;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 

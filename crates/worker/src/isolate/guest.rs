@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use hearth_isolates::{Code, Engines};
+use hearth_code::Unpacked;
+use hearth_isolates::{Assets, Code, Engines, Handlers};
 use hearth_types::function::Deployment;
 
 use crate::lanes::Lanes;
@@ -14,6 +15,11 @@ pub(crate) struct Guest {
     pub(super) deployment: Arc<Deployment>,
     pub(super) code: Code,
     pub(super) engines: Engines,
+    pub(super) handlers: Handlers,
+    /// Files of the package that are answers.
+    pub(super) assets: Option<Arc<Assets>>,
+    /// The package, for as long as its files may be asked for.
+    pub(super) _package: Unpacked,
     pub(super) timeout: Duration,
     pub(super) lanes: Lanes,
 }

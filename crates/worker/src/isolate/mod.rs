@@ -6,13 +6,15 @@
 //!               ─▶ turn    START … the wall sends the request … the trace: lines, END, REPORT
 //! ```
 //!
-//! Reading order: [`table`] (which deployments are loaded, and how), [`guest`], [`turn`] (one call), [`serve`] and
+//! Reading order: [`table`] (which deployments are loaded, and how), [`grants`]
+//! (what each may have), [`guest`], [`turn`] (one call), [`serve`] and
 //! [`invoke`] (the ways in), [`fault`] (what goes wrong, in Lambda's words), [`lines`] (what `console` writes).
 //!
 //! What a worker writes comes when its request is over, with all that it left to run on (`waitUntil`): a call's lines
 //! stand together, and END follows the last of them, while the caller has had its response before.
 
 mod fault;
+mod grants;
 mod guest;
 mod invoke;
 mod lines;

@@ -6,7 +6,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use hearth_isolates::Answer;
+use hearth_isolates::{Answer, Entry};
 use hearth_types::ApiError;
 use hearth_types::invoke::{Body, BodyError, FunctionError, HttpInvocation, Outcome, Served};
 use hearth_types::limits::STREAMED_RESPONSE_BYTES;
@@ -20,7 +20,7 @@ use super::turn::Turn;
 use crate::failure::Failure;
 use crate::stamp::stamp;
 
-/// Hands a request over. `loading` is how long it waited for the worker, if it did.
+/// Hands a request over, if it is not one for a file of the package. `loading` is how long it waited for the worker, if it did.
 ///
 /// # Errors
 /// Failures of the platform.
@@ -31,6 +31,13 @@ pub(crate) async fn serve(
     invocation: HttpInvocation,
     mut request: http::Request<Body>,
 ) -> Result<Served, ApiError> {
+    if let Some(assets) = &guest.assets {
+        let (head, body) = request.into_parts();
+        if let Some(answer) = assets.before_the_worker(&head).await {
+            return Ok(Served::Response(answer));
+        }
+        request = http::Request::from_parts(head, body);
+    }
     let request_id = invocation.request_id;
     stamp(request.headers_mut(), &request_id, invocation.trace_id);
     let turn = Turn::begin(workers, Arc::clone(&guest), request_id, false, loading)?;
@@ -40,7 +47,7 @@ pub(crate) async fn serve(
         Some(turn) => turn.deadline(),
         None => return Err(ApiError::service("The invocation was lost. Try again.")),
     });
-    let sent = guest.engines.send(&guest.code, request);
+    let sent = guest.engines.send(&guest.code, Entry::Fetch, request);
     let fault = match tokio::time::timeout_at(deadline, sent).await {
         Ok(Ok(response)) => {
             return Ok(Served::Response(response.map(|answer| {

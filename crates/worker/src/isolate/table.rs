@@ -3,11 +3,13 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use hearth_code::Packages;
+use hearth_code::{Packages, Unpacked};
 use hearth_isolates::{Engines, Failure, Source, SourceError};
 use hearth_telemetry::logs::LogStore;
 use hearth_types::function::Deployment;
+use hearth_types::network::Hosts;
 
+use super::grants::grants;
 use super::guest::Guest;
 use crate::calls::Calls;
 use crate::environment;
@@ -20,6 +22,8 @@ use crate::wasm::Unready;
 pub(crate) struct Workers {
     /// Or why there are none.
     engines: Result<Engines, String>,
+    /// Hosts of functions whose tags name none.
+    allowed_hosts: Hosts,
     packages: Packages,
     logs: LogStore,
     pub(crate) loaded: Loaded<Guest>,
@@ -29,11 +33,13 @@ pub(crate) struct Workers {
 impl Workers {
     pub(crate) fn new(
         engines: Result<Engines, String>,
+        allowed_hosts: Hosts,
         packages: Packages,
         logs: LogStore,
     ) -> Self {
         Self {
             engines,
+            allowed_hosts,
             packages,
             logs,
             loaded: Loaded::default(),
@@ -72,10 +78,13 @@ impl Workers {
             .engines
             .as_ref()
             .map_err(|why| Unready::NoWall(format!("This node can't run workers: {why}.")))?;
-        let source = self.source(engines, deployment).await?;
-        let key = &deployment.key;
-        let code = engines.code(&key.account, deployment.id.to_string(), source.to_json());
-        engines.load(&code).await.map_err(|failure| match failure {
+        let (mut source, package) = self.source(engines, deployment).await?;
+        let granted = grants(deployment, &mut source, &self.allowed_hosts).map_err(unread)?;
+        let assets = granted.assets.as_ref();
+        let assets = assets.map(|(assets, _)| Arc::clone(assets));
+        let account = &deployment.key.account;
+        let code = engines.code(account, deployment.id.to_string(), &source, granted);
+        let handlers = engines.load(&code).await.map_err(|failure| match failure {
             Failure::Thrown(thrown) => Unready::Refused(format!(
                 "The worker could not be started: {}.",
                 thrown.message
@@ -98,15 +107,18 @@ impl Workers {
             deployment: Arc::clone(deployment),
             code,
             engines: engines.clone(),
+            handlers,
+            assets,
+            _package: package,
         }))
     }
 
-    /// What a deployment's package has to say to the engine.
+    /// What a deployment's package has to say to the engine, and the package.
     async fn source(
         &self,
         engines: &Engines,
         deployment: &Arc<Deployment>,
-    ) -> Result<Source, Unready> {
+    ) -> Result<(Source, Unpacked), Unready> {
         let package = &deployment.configuration.code;
         let code = self.packages.unpacked(package).await.map_err(|error| {
             tracing::error!(function = %deployment.key, %error, "unpack a function's code");
@@ -116,14 +128,12 @@ impl Workers {
         let read = tokio::task::spawn_blocking(move || {
             let variables = component_variables(&deployment);
             let handler = &deployment.configuration.handler;
-            Source::read(code.path(), handler, variables, &newest)
+            let source = Source::read(code.path(), handler, variables, &newest);
+            source.map(|source| (source, code))
         });
         match read.await {
-            Ok(Ok(source)) => Ok(source),
-            Ok(Err(SourceError::Refused(why))) => Err(Unready::Refused(why)),
-            Ok(Err(SourceError::Io(error))) => {
-                Err(Unready::Internal(format!("read a package: {error}")))
-            }
+            Ok(Ok(read)) => Ok(read),
+            Ok(Err(error)) => Err(unread(error)),
             Err(error) => Err(Unready::Internal(format!("read a package: {error}"))),
         }
     }
@@ -134,5 +144,13 @@ impl Workers {
         if let Ok(engines) = &self.engines {
             engines.end().await;
         }
+    }
+}
+
+/// Why a package is no worker.
+fn unread(error: SourceError) -> Unready {
+    match error {
+        SourceError::Refused(why) => Unready::Refused(why),
+        SourceError::Io(error) => Unready::Internal(format!("read a package: {error}")),
     }
 }

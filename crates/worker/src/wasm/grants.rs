@@ -6,7 +6,7 @@ use std::sync::Arc;
 use hearth_types::function::Deployment;
 use hearth_types::limits::{RESPONSE_PAYLOAD_BYTES, STREAMED_RESPONSE_BYTES};
 use hearth_types::network::Hosts;
-use hearth_types::walls::{KeyValueAccess, NetworkAccess, TmpAccess, Walls};
+use hearth_types::walls::{KeyValueAccess, NetworkAccess, SharedStore, TmpAccess, Walls};
 use hearth_wasm::{Grants, KeyValueGrant, Shape};
 
 use super::load::Unready;
@@ -26,7 +26,8 @@ pub(super) fn grants(
     let asked = &deployment.walls.component;
     let hosts = match deployment.walls.network {
         NetworkAccess::None => Hosts::default(),
-        NetworkAccess::Public => asked
+        NetworkAccess::Public => deployment
+            .walls
             .allowed_hosts
             .as_ref()
             .unwrap_or(&options.allowed_hosts)
@@ -49,7 +50,8 @@ pub(super) fn grants(
             Some(TmpAccess::None) | None => None,
         },
         hosts,
-        keyvalue: asked
+        keyvalue: deployment
+            .walls
             .keyvalue
             .as_ref()
             .map(|access| keyvalue(deployment, access, options))
@@ -96,9 +98,9 @@ fn keyvalue(
             buckets.insert("default".to_owned(), Arc::clone(&own));
             buckets.insert(String::new(), own);
         }
-        KeyValueAccess::Shared(names) => {
-            for name in names {
-                let shared = bucket(&deployment.key, Some(name));
+        KeyValueAccess::Shared(stores) => {
+            for SharedStore { name, store } in stores {
+                let shared = bucket(&deployment.key, Some(store));
                 buckets
                     .entry(String::new())
                     .or_insert_with(|| Arc::clone(&shared));

@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use hearth_egress::Outside;
 use hearth_types::ErrorKind;
 use hearth_types::function::Deployment;
 use hearth_types::invoke::{Body, HttpInvocation, Invoker as _, RequestId, Served};
 use hearth_types::walls::Walls;
-use hearth_wasm::{Outside, Wall, WallOptions};
+use hearth_wasm::{Wall, WallOptions};
 use hearth_worker::{ComponentOptions, ProcessOptions, WorkerOptions};
 use http_body_util::{BodyExt as _, Empty};
 use serde_json::{Value, json};

@@ -18,8 +18,8 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::contract::StoreError;
 use crate::key_value::{
-    BucketId, CALL_BYTES, KeyValueError, KeyValueStore, MOST_KEYS, Page, Value, Write, check_bytes,
-    check_count, check_key, check_value,
+    BucketId, CALL_BYTES, KeyValueError, KeyValueStore, MOST_KEYS, NamePage, Page, Value, Write,
+    check_bytes, check_count, check_key, check_value,
 };
 use crate::sqlite::file::{self, Kind};
 use crate::sqlite::readers::Readers;
@@ -155,6 +155,28 @@ impl KeyValueStore for SqliteKeyValueStore {
         let limit = limit.clamp(1, MOST_KEYS);
         self.readers
             .read(move |connection| rows::list(connection, &bucket, after.unwrap_or(0), limit))
+            .await
+    }
+
+    async fn list_by_name(
+        &self,
+        bucket: &BucketId,
+        prefix: String,
+        after: Option<String>,
+        limit: usize,
+    ) -> Result<NamePage, KeyValueError> {
+        let bucket = bucket.clone();
+        let limit = limit.clamp(1, MOST_KEYS);
+        self.readers
+            .read(move |connection| {
+                rows::list_by_name(
+                    connection,
+                    &bucket,
+                    &prefix,
+                    after.as_deref().unwrap_or_default(),
+                    limit,
+                )
+            })
             .await
     }
 

@@ -5,7 +5,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use hearth_types::time::Timestamp;
 use rusqlite::{Connection, OptionalExtension};
 
-use crate::key_value::{BucketId, ENTRY_BYTES, KeyValueError, Page, Value, check_bytes, refused};
+use crate::key_value::{
+    BucketId, ENTRY_BYTES, KeyValueError, Listed, NamePage, Page, Value, check_bytes, refused,
+};
 use crate::sqlite::fault::sql as store_error;
 
 /// Expired entries that one transaction removes at most: bounds how long it takes.
@@ -128,6 +130,44 @@ pub(super) fn list(
         next: found.last().filter(|_| more).map(|(id, _)| *id),
         keys: found.into_iter().map(|(_, key)| key).collect(),
     })
+}
+
+pub(super) fn list_by_name(
+    connection: &Connection,
+    bucket: &BucketId,
+    prefix: &str,
+    after: &str,
+    limit: usize,
+) -> Result<NamePage, KeyValueError> {
+    let Some((id, _)) = find(connection, bucket)? else {
+        return Ok(NamePage::default());
+    };
+    let mut statement = connection
+        .prepare_cached(
+            "SELECT key, metadata, expires FROM entries
+             WHERE bucket = ?1 AND key > ?2 AND key >= ?3 AND (expires IS NULL OR expires > ?4)
+             ORDER BY key LIMIT ?5",
+        )
+        .map_err(sql)?;
+    // Text is compared by its bytes, here and in Rust: what begins with the prefix stands together.
+    let mut keys = statement
+        .query_map((id, after, prefix, now(), limit + 1), |row| {
+            Ok(Listed {
+                key: row.get(0)?,
+                metadata: row.get(1)?,
+                expires: row.get::<_, Option<i64>>(2)?.map(Timestamp::from_millis),
+            })
+        })
+        .map_err(sql)?
+        .take_while(|row| {
+            row.as_ref()
+                .map_or(true, |listed| listed.key.starts_with(prefix))
+        })
+        .collect::<rusqlite::Result<Vec<_>>>()
+        .map_err(sql)?;
+    let more = keys.len() > limit;
+    keys.truncate(limit);
+    Ok(NamePage { keys, more })
 }
 
 /// A bucket's number, and what it holds.

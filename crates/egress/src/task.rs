@@ -3,15 +3,15 @@
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use crate::error::Error;
 use tokio::task::JoinHandle;
-use wasmtime_wasi_http::Error;
 
 /// A task that is ended when this is dropped.
 #[derive(Debug)]
-pub(super) struct Task<T>(JoinHandle<Result<T, Error>>);
+pub(crate) struct Task<T>(JoinHandle<Result<T, Error>>);
 
 impl<T> Task<T> {
-    pub(super) fn new(handle: JoinHandle<Result<T, Error>>) -> Self {
+    pub(crate) fn new(handle: JoinHandle<Result<T, Error>>) -> Self {
         Self(handle)
     }
 }
@@ -23,7 +23,7 @@ impl<T> Future for Task<T> {
         // It was not ended by us: the runtime is going down, or it panicked, which was reported.
         Pin::new(&mut self.0)
             .poll(context)
-            .map(|end| end.unwrap_or(Err(Error::ConnectionTerminated)))
+            .map(|end| end.unwrap_or(Err(Error::Ended)))
     }
 }
 

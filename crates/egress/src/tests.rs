@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Mutex;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -12,7 +13,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
-use crate::options::ThisHost;
+use crate::options::{CONNECT, MOST_PATIENCE, PATIENCE};
 
 /// Answers to look-ups, one after the other; the last one again and again.
 #[derive(Debug)]
@@ -59,30 +60,12 @@ impl Resolve for Answers {
     }
 }
 
-#[derive(Default)]
-struct Log(Mutex<String>);
-
-impl Log {
-    fn text(&self) -> String {
-        self.0.lock().expect("the log").clone()
-    }
-}
-
-impl Output for Log {
-    fn write(&self, stream: OutputStream, bytes: &[u8]) {
-        assert_eq!(stream, OutputStream::Stderr);
-        self.0
-            .lock()
-            .expect("the log")
-            .push_str(std::str::from_utf8(bytes).expect("text"));
-    }
-}
-
-/// A guest's way out, with what it is made of.
+/// A function's way out, with what it is made of.
 struct Way {
-    outgoing: Outgoing,
+    egress: Arc<Egress>,
+    hosts: Hosts,
+    turns: Arc<Semaphore>,
     answers: Arc<Answers>,
-    log: Arc<Log>,
 }
 
 impl Way {
@@ -106,40 +89,33 @@ impl Way {
     }
 
     fn through(egress: Arc<Egress>, answers: Arc<Answers>, hosts: &str) -> Self {
-        let log = Arc::new(Log::default());
-        let grants = Grants {
-            hosts: hosts.parse().expect("hosts"),
-            ..Grants::default()
-        };
         Self {
-            outgoing: Outgoing::new(
-                egress,
-                Arc::new(grants),
-                Arc::clone(&log) as Arc<dyn Output>,
-            ),
+            egress,
+            hosts: hosts.parse().expect("hosts"),
+            turns: Arc::new(Semaphore::new(32)),
             answers,
-            log,
         }
     }
 
-    async fn send(&mut self, uri: &str, options: RequestOptions) -> Result<Answer, Error> {
-        let body = Full::new(Bytes::new()).map_err(|never| match never {});
+    async fn send(&self, uri: &str, times: Times) -> Result<Response<Incoming>, Error> {
         let request = Request::builder()
             .uri(uri)
             .header("x-hearth-account", "000000000000")
             .header("accept", "*/*")
-            .body(body.boxed_unsync())
+            .body(Full::new(Bytes::new()))
             .expect("a request");
-        Box::into_pin(self.outgoing.send(request, Some(options))).await
+        self.egress
+            .send(request, &self.hosts, &self.turns, times)?
+            .await
     }
 
-    async fn get(&mut self, uri: &str) -> Result<Answer, Error> {
-        self.send(uri, RequestOptions::default()).await
+    async fn get(&self, uri: &str) -> Result<Response<Incoming>, Error> {
+        self.send(uri, Times::default()).await
     }
 
     /// Status and body.
-    async fn text(&mut self, uri: &str) -> (u16, String) {
-        let (response, _driver) = self.get(uri).await.expect("a response");
+    async fn text(&self, uri: &str) -> (u16, String) {
+        let response = self.get(uri).await.expect("a response");
         let status = response.status().as_u16();
         let body = response.into_body().collect().await.expect("a body");
         (
@@ -148,9 +124,9 @@ impl Way {
         )
     }
 
-    async fn error(&mut self, uri: &str) -> Error {
+    async fn error(&self, uri: &str) -> Error {
         match self.get(uri).await {
-            Ok((response, _)) => panic!("{uri}: {}", response.status()),
+            Ok(response) => panic!("{uri}: {}", response.status()),
             Err(error) => error,
         }
     }
@@ -194,7 +170,7 @@ const HELLO: &str = "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello";
 #[tokio::test]
 async fn a_listed_host_is_reached_with_what_was_checked() {
     let (port, heads) = server(HELLO).await;
-    let mut way = Way::new(&format!("api.example:{port}"), &[&["127.0.0.1"]]);
+    let way = Way::new(&format!("api.example:{port}"), &[&["127.0.0.1"]]);
     let uri = format!("http://API.example.:{port}/path?query");
     assert_eq!(way.text(&uri).await, (200, "hello".to_owned()));
     assert_eq!(way.answers.asked(), ["api.example"]);
@@ -204,12 +180,11 @@ async fn a_listed_host_is_reached_with_what_was_checked() {
             "GET /path?query HTTP/1.1\r\naccept: */*\r\nhost: api.example:{port}\r\n\r\n"
         )]
     );
-    assert_eq!(way.log.text(), "");
 }
 
 #[tokio::test]
 async fn a_host_that_is_not_listed_is_not_even_looked_up() {
-    let mut way = Way::new("api.example .sub.example", &[&["127.0.0.1"]]);
+    let way = Way::new("api.example .sub.example", &[&["127.0.0.1"]]);
     for (uri, entry) in [
         ("http://other.example/", "other.example"),
         ("http://sub.example/", "sub.example"),
@@ -218,21 +193,18 @@ async fn a_host_that_is_not_listed_is_not_even_looked_up() {
         ("http://[::1]/", "[::1]"),
     ] {
         let error = way.error(uri).await;
-        assert!(matches!(error, Error::HttpRequestDenied), "{error:?}");
-        let log = std::mem::take(&mut *way.log.0.lock().expect("the log"));
+        assert!(matches!(error, Error::NotListed(_)), "{error:?}");
+        let said = error.to_string();
         assert!(
-            log.contains(&format!(
+            said.contains(&format!(
                 "add {entry} to the function's tag hearth:allowed-hosts"
             )),
-            "{log}"
+            "{said}"
         );
     }
     assert!(way.answers.asked().is_empty());
     let error = Way::new("", &[]).error("http://api.example/").await;
-    assert!(
-        matches!(error, Error::HttpRequestDenied),
-        "nothing by default"
-    );
+    assert!(matches!(error, Error::NotListed(_)), "nothing by default");
 }
 
 #[tokio::test]
@@ -250,26 +222,26 @@ async fn a_listed_name_that_leads_inside_is_denied() {
     ] {
         let answer: &[&'static str] = &[address];
         let hosts = format!("api.example:{port}");
-        let mut way = Way::within(Outside::default(), &hosts, &[answer]);
+        let way = Way::within(Outside::default(), &hosts, &[answer]);
         let error = way.error(&format!("http://api.example:{port}/")).await;
         assert!(
-            matches!(error, Error::DestinationIpProhibited),
+            matches!(error, Error::Closed { .. }),
             "{address}: {error:?}"
         );
-        let log = way.log.text();
+        let said = error.to_string();
         assert!(
-            log.contains("no address that is open to functions"),
-            "{log}"
+            said.contains("no address that is open to functions"),
+            "{said}"
         );
         assert!(
-            !log.contains(address),
+            !said.contains(address),
             "what names lead to inside stays inside"
         );
     }
     // A listed address is looked at as well.
-    let mut way = Way::within(Outside::default(), &format!("127.0.0.1:{port}"), &[]);
+    let way = Way::within(Outside::default(), &format!("127.0.0.1:{port}"), &[]);
     let error = way.error(&format!("http://127.0.0.1:{port}/")).await;
-    assert!(matches!(error, Error::DestinationIpProhibited), "{error:?}");
+    assert!(matches!(error, Error::Closed { .. }), "{error:?}");
     assert!(heads.lock().expect("heads").is_empty());
 }
 
@@ -278,7 +250,7 @@ async fn of_a_mixed_answer_only_what_is_open_is_dialled() {
     let (port, _) = server(HELLO).await;
     // The first would take the whole time to connect, if it were tried.
     let mixed: &[&'static str] = &["10.255.255.1", "192.168.255.1", "127.0.0.1"];
-    let mut way = Way::new(&format!("api.example:{port}"), &[mixed]);
+    let way = Way::new(&format!("api.example:{port}"), &[mixed]);
     let (status, _) = way.text(&format!("http://api.example:{port}/")).await;
     assert_eq!(status, 200);
 }
@@ -286,7 +258,7 @@ async fn of_a_mixed_answer_only_what_is_open_is_dialled() {
 #[tokio::test]
 async fn each_request_asks_once_and_dials_what_it_checked() {
     let (port, heads) = server(HELLO).await;
-    let mut way = Way::new(
+    let way = Way::new(
         &format!("api.example:{port}"),
         &[&["127.0.0.1"], &["10.0.0.1"]],
     );
@@ -295,7 +267,7 @@ async fn each_request_asks_once_and_dials_what_it_checked() {
     assert_eq!(way.answers.asked().len(), 1, "no second look-up to dial");
     // The name now leads elsewhere: no connection is left that would still be used.
     let error = way.error(&uri).await;
-    assert!(matches!(error, Error::DestinationIpProhibited), "{error:?}");
+    assert!(matches!(error, Error::Closed { .. }), "{error:?}");
     assert_eq!(heads.lock().expect("heads").len(), 1);
 }
 
@@ -306,18 +278,12 @@ async fn redirects_are_the_guests_to_follow() {
         "HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:{inner}/\r\ncontent-length: 0\r\n\r\n"
     ))
     .await;
-    let mut way = Way::new(&format!("api.example:{port}"), &[&["127.0.0.1"]]);
+    let way = Way::new(&format!("api.example:{port}"), &[&["127.0.0.1"]]);
     let (status, _) = way.text(&format!("http://api.example:{port}/")).await;
     assert_eq!(status, 302);
     let error = way.error(&format!("http://127.0.0.1:{inner}/")).await;
-    assert!(matches!(error, Error::HttpRequestDenied), "{error:?}");
+    assert!(matches!(error, Error::NotListed(_)), "{error:?}");
     assert!(inner_heads.lock().expect("heads").is_empty());
-}
-
-fn within(change: impl FnOnce(&mut RequestOptions)) -> RequestOptions {
-    let mut options = RequestOptions::default();
-    change(&mut options);
-    options
 }
 
 /// Shorter than anybody waits for what does not come.
@@ -328,48 +294,41 @@ async fn every_wait_ends() {
     let (silent, _) = server("").await;
     let (stalling, _) = server("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhe").await;
     let hosts = format!("api.example:{silent} api.example:{stalling} lost.example");
-    let mut way = Way::new(&hosts, &[&["127.0.0.1"]]);
+    let way = Way::new(&hosts, &[&["127.0.0.1"]]);
 
-    let options = within(|options| options.first_byte_timeout = SOON);
+    let times = Times::within_bounds(None, SOON, None);
     let error = way
-        .send(&format!("http://api.example:{silent}/"), options)
+        .send(&format!("http://api.example:{silent}/"), times)
         .await
-        .err()
-        .expect("no head comes");
-    assert!(matches!(error, Error::ConnectionReadTimeout), "{error:?}");
+        .expect_err("no head comes");
+    assert!(matches!(error, Error::ReadTimeout), "{error:?}");
 
-    let options = within(|options| options.between_bytes_timeout = SOON);
-    let (response, _driver) = way
-        .send(&format!("http://api.example:{stalling}/"), options)
+    let times = Times::within_bounds(None, None, SOON);
+    let response = way
+        .send(&format!("http://api.example:{stalling}/"), times)
         .await
         .expect("a head");
     let error = response.into_body().collect().await.expect_err("no end");
-    assert!(matches!(error, Error::ConnectionReadTimeout), "{error:?}");
+    assert!(matches!(error, Error::ReadTimeout), "{error:?}");
 
-    let mut nobody_knows = Way::new("lost.example", &[]);
-    let options = within(|options| options.connect_timeout = SOON);
+    let nobody_knows = Way::new("lost.example", &[]);
+    let times = Times::within_bounds(SOON, None, None);
     let error = nobody_knows
-        .send("http://lost.example/", options)
+        .send("http://lost.example/", times)
         .await
-        .err()
-        .expect("no address comes");
-    assert!(matches!(error, Error::ConnectionTimeout), "{error:?}");
+        .expect_err("no address comes");
+    assert!(matches!(error, Error::ConnectTimeout), "{error:?}");
 }
 
 #[test]
 fn guests_shorten_waits_and_lengthen_them_within_bounds() {
-    let asked = |time| RequestOptions {
-        connect_timeout: time,
-        first_byte_timeout: time,
-        between_bytes_timeout: time,
-    };
     let hour = Duration::from_secs(3600);
     for (time, connect, patience) in [
         (None, CONNECT, PATIENCE),
         (SOON, SOON.expect("short"), SOON.expect("short")),
         (Some(hour), CONNECT, MOST_PATIENCE),
     ] {
-        let times = Times::of(asked(time));
+        let times = Times::within_bounds(time, time, time);
         assert_eq!(times.connect, connect);
         assert_eq!(times.first_byte, patience);
         assert_eq!(times.between_bytes, patience);
@@ -386,13 +345,10 @@ async fn what_a_server_sends_is_bounded() {
         ("SSH-2.0-x\r\n\r\n".to_owned(), "no HTTP"),
     ] {
         let (port, _) = server(answer).await;
-        let mut way = Way::new(&format!("api.example:{port}"), &[&["127.0.0.1"]]);
+        let way = Way::new(&format!("api.example:{port}"), &[&["127.0.0.1"]]);
         let error = way.error(&format!("http://api.example:{port}/")).await;
         assert!(
-            matches!(
-                error,
-                Error::HttpResponseHeaderSectionSize(_) | Error::HttpProtocolError
-            ),
+            matches!(error, Error::HeadTooLarge(_) | Error::Protocol),
             "{name}: {error:?}"
         );
     }
@@ -400,9 +356,9 @@ async fn what_a_server_sends_is_bounded() {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         listener.local_addr().expect("its address").port()
     };
-    let mut way = Way::new(&format!("api.example:{nobody}"), &[&["127.0.0.1"]]);
+    let way = Way::new(&format!("api.example:{nobody}"), &[&["127.0.0.1"]]);
     let error = way.error(&format!("http://api.example:{nobody}/")).await;
-    assert!(matches!(error, Error::ConnectionRefused), "{error:?}");
+    assert!(matches!(error, Error::Refused), "{error:?}");
 }
 
 #[tokio::test]
@@ -413,12 +369,12 @@ async fn requests_at_the_same_time_are_bounded_and_give_their_place_back() {
         requests: 1,
         ..Outside::default()
     };
-    let mut way = Way::within(outside, &format!("api.example:{port}"), &[&["127.0.0.1"]]);
+    let way = Way::within(outside, &format!("api.example:{port}"), &[&["127.0.0.1"]]);
     let uri = format!("http://api.example:{port}/");
     let first = way.get(&uri).await.expect("a head");
-    let options = within(|options| options.connect_timeout = SOON);
-    let error = way.send(&uri, options).await.err().expect("no place");
-    assert!(matches!(error, Error::ConnectionTimeout), "{error:?}");
+    let times = Times::within_bounds(SOON, None, None);
+    let error = way.send(&uri, times).await.expect_err("no place");
+    assert!(matches!(error, Error::ConnectTimeout), "{error:?}");
     drop(first);
     drop(way.get(&uri).await.expect("a place"));
 }
@@ -427,7 +383,7 @@ async fn requests_at_the_same_time_are_bounded_and_give_their_place_back() {
 async fn who_drops_a_response_ends_its_connection() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let port = listener.local_addr().expect("its address").port();
-    let mut way = Way::new(&format!("api.example:{port}"), &[&["127.0.0.1"]]);
+    let way = Way::new(&format!("api.example:{port}"), &[&["127.0.0.1"]]);
     let uri = format!("http://api.example:{port}/");
     let answer = async {
         let (mut stream, _): (TcpStream, SocketAddr) = listener.accept().await.expect("a client");
@@ -498,8 +454,8 @@ async fn https_is_for_the_name_that_was_asked_for() {
         let answers = Answers::new(&[&["127.0.0.1"]]);
         let mut egress = trusting(roots);
         egress.resolver = Arc::clone(&answers) as Arc<dyn Resolve>;
-        let mut way = Way::through(Arc::new(egress), answers, &format!("{name}:{port}"));
-        let (response, _driver) = way.get(&format!("https://{name}:{port}/")).await?;
+        let way = Way::through(Arc::new(egress), answers, &format!("{name}:{port}"));
+        let response = way.get(&format!("https://{name}:{port}/")).await?;
         response
             .into_body()
             .collect()
@@ -511,10 +467,10 @@ async fn https_is_for_the_name_that_was_asked_for() {
     let error = reach(roots, "other.example")
         .await
         .expect_err("not its name");
-    assert!(matches!(error, Error::TlsCertificateError), "{error:?}");
+    assert!(matches!(error, Error::Certificate), "{error:?}");
     let nobody = rustls::RootCertStore::empty();
     let error = reach(nobody, "secure.example")
         .await
         .expect_err("nobody vouches");
-    assert!(matches!(error, Error::TlsCertificateError), "{error:?}");
+    assert!(matches!(error, Error::Certificate), "{error:?}");
 }

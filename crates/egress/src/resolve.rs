@@ -15,7 +15,7 @@ const MOST_ADDRESSES: usize = 16;
 
 /// Who knows the addresses of names.
 #[async_trait]
-pub(super) trait Resolve: Send + Sync + std::fmt::Debug {
+pub(crate) trait Resolve: Send + Sync + std::fmt::Debug {
     /// The addresses of a name, the preferred first; may be none.
     ///
     /// # Errors
@@ -25,12 +25,12 @@ pub(super) trait Resolve: Send + Sync + std::fmt::Debug {
 
 /// The host's own resolver, as `/etc/nsswitch.conf`, `/etc/hosts` and `/etc/resolv.conf` set it up.
 #[derive(Debug)]
-pub(super) struct SystemResolver {
+pub(crate) struct SystemResolver {
     lookups: Arc<Semaphore>,
 }
 
 impl SystemResolver {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             lookups: Arc::new(Semaphore::new(LOOKUPS)),
         }

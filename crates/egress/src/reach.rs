@@ -1,4 +1,4 @@
-//! Which addresses a guest's request may be sent to.
+//! Which addresses a function's request may be sent to.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
@@ -10,10 +10,10 @@ use rtnetlink::{Handle, RouteMessageBuilder};
 
 use crate::options::{Outside, ThisHost};
 
-/// Why a guest can't be connected to an address.
+/// Why a function can't be connected to an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Closed {
-    /// It is not for guests: what is there.
+pub(crate) enum Closed {
+    /// It is not for functions: what is there.
     To(&'static str),
     /// This host knows no way to it.
     NoRoute,
@@ -21,12 +21,12 @@ pub(super) enum Closed {
 
 /// Which addresses are open.
 #[derive(Debug)]
-pub(super) struct Reach {
+pub(crate) struct Reach {
     options: Outside,
 }
 
 impl Reach {
-    pub(super) fn new(options: Outside) -> Self {
+    pub(crate) fn new(options: Outside) -> Self {
         Self { options }
     }
 
@@ -34,7 +34,7 @@ impl Reach {
     ///
     /// # Errors
     /// If the kernel can't be asked whether an address is this host's own: then nothing is open.
-    pub(super) async fn open(
+    pub(crate) async fn open(
         &self,
         addresses: &[IpAddr],
     ) -> io::Result<(Vec<IpAddr>, Option<Closed>)> {

@@ -7,6 +7,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use crate::error::Error;
+use crate::target::Target;
 use hearth_types::network::{Host, Scheme};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
@@ -15,9 +17,6 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
-use wasmtime_wasi_http::Error;
-
-use super::target::Target;
 
 /// How long one address has before the next is tried beside it (RFC 8305, section 8).
 const HEAD_START: Duration = Duration::from_millis(250);
@@ -26,7 +25,7 @@ const HEAD_START: Duration = Duration::from_millis(250);
 ///
 /// # Errors
 /// What the last of them said, or TLS.
-pub(super) async fn connect(
+pub(crate) async fn connect(
     target: &Target,
     addresses: &[IpAddr],
     tls: impl FnOnce() -> Result<Arc<ClientConfig>, Error>,
@@ -38,9 +37,7 @@ pub(super) async fn connect(
         Scheme::Http => Ok(Connection::Plain(stream)),
         Scheme::Https => {
             let name = match &target.host {
-                Host::Name(name) => {
-                    ServerName::try_from(name.clone()).map_err(|_| Error::HttpRequestUriInvalid)?
-                }
+                Host::Name(name) => ServerName::try_from(name.clone()).map_err(|_| Error::Url)?,
                 Host::Address(address) => ServerName::from(*address),
             };
             let stream = TlsConnector::from(tls()?)
@@ -56,7 +53,7 @@ pub(super) async fn connect(
 async fn dial(addresses: &[IpAddr], port: u16) -> Result<TcpStream, Error> {
     let mut attempts = JoinSet::new();
     let mut left = addresses.iter();
-    let mut last = Error::DestinationNotFound;
+    let mut last = Error::Unavailable;
     loop {
         match left.next() {
             Some(address) => {
@@ -76,20 +73,23 @@ async fn dial(addresses: &[IpAddr], port: u16) -> Result<TcpStream, Error> {
         match ended {
             Some(Ok(Ok(stream))) => return Ok(stream),
             Some(Ok(Err(error))) => last = of_connect(error),
-            Some(Err(error)) => last = Error::InternalError(Some(error.to_string())),
+            Some(Err(error)) => last = of_task(&error),
             None => {}
         }
     }
 }
 
+fn of_task(error: &tokio::task::JoinError) -> Error {
+    tracing::error!(%error, "connect for a function");
+    Error::Internal
+}
+
 fn of_connect(error: io::Error) -> Error {
     match error.kind() {
-        io::ErrorKind::ConnectionRefused => Error::ConnectionRefused,
-        io::ErrorKind::TimedOut => Error::ConnectionTimeout,
-        io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => {
-            Error::DestinationIpUnroutable
-        }
-        _ => Error::DestinationUnavailable,
+        io::ErrorKind::ConnectionRefused => Error::Refused,
+        io::ErrorKind::TimedOut => Error::ConnectTimeout,
+        io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => Error::Unreachable,
+        _ => Error::Unavailable,
     }
 }
 
@@ -98,21 +98,21 @@ fn of_tls(error: io::Error) -> Error {
         .get_ref()
         .and_then(|inner| inner.downcast_ref::<rustls::Error>())
     else {
-        return Error::ConnectionTerminated;
+        return Error::Ended;
     };
     match error {
-        rustls::Error::InvalidCertificate(_) => Error::TlsCertificateError,
-        rustls::Error::AlertReceived(alert) => Error::TlsAlertReceived {
-            alert_id: Some(u8::from(*alert)),
-            alert_message: Some(format!("{alert:?}")),
+        rustls::Error::InvalidCertificate(_) => Error::Certificate,
+        rustls::Error::AlertReceived(alert) => Error::TlsAlert {
+            number: u8::from(*alert),
+            name: format!("{alert:?}"),
         },
-        _ => Error::TlsProtocolError,
+        _ => Error::Tls,
     }
 }
 
 /// A connection of either scheme.
 #[derive(Debug)]
-pub(super) enum Connection {
+pub(crate) enum Connection {
     Plain(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),
 }

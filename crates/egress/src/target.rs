@@ -1,12 +1,13 @@
-//! Where a request of a guest goes, in one spelling for every check and for the wire.
+//! Where a request of a function goes, in one spelling for every check and for the wire.
 
 use hearth_types::network::{Host, Hosts, Scheme};
 use http::header::{HOST, HeaderName};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method, Request, Uri, Version};
-use wasmtime_wasi_http::Error;
 
-/// Fields of a connection, which is the host's, and those by which the platform speaks: a guest neither sends nor sees
+use crate::error::Error;
+
+/// Fields of a connection, which is the host's, and those by which the platform speaks: a function neither sends nor sees
 /// them. (RFC 9110, 7.6.1; RFC 9113, 8.2.2.)
 const FORBIDDEN: [&str; 10] = [
     "connection",
@@ -24,43 +25,43 @@ const FORBIDDEN: [&str; 10] = [
 /// What every name begins with that is between the parts of the platform.
 const OWN_PREFIX: &str = "x-hearth-";
 
-/// Whether a guest may neither set nor see this field.
-pub(crate) fn is_forbidden(name: &HeaderName) -> bool {
+/// Whether a function may neither set nor see this field.
+pub fn is_forbidden(name: &HeaderName) -> bool {
     let name = name.as_str();
     FORBIDDEN.contains(&name) || name.starts_with(OWN_PREFIX)
 }
 
 /// Where a request goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Target {
-    pub(super) scheme: Scheme,
-    pub(super) host: Host,
-    pub(super) port: u16,
+pub struct Target {
+    pub(crate) scheme: Scheme,
+    pub(crate) host: Host,
+    pub(crate) port: u16,
 }
 
 impl Target {
     /// Reads it from a request, and rewrites the request to what is sent: the path alone on its first line, one `host`
-    /// field of the checked host, and no field that is not the guest's to set.
+    /// field of the checked host, and no field that is not the function's to set.
     ///
     /// # Errors
-    /// What is wrong with it: the guest's fault.
-    pub(super) fn take_from<B>(request: &mut Request<B>) -> Result<Self, Error> {
+    /// What is wrong with it: the function's fault.
+    pub(crate) fn take_from<B>(request: &mut Request<B>) -> Result<Self, Error> {
         if request.method() == Method::CONNECT {
             // A tunnel would carry what nobody checks.
-            return Err(Error::HttpRequestMethodInvalid);
+            return Err(Error::Method);
         }
         let target = Self::of(request.uri())?;
         let path = match request.uri().path_and_query() {
             // An empty path with a query would be a request line without its slash.
             Some(path) if path.as_str().starts_with('/') => path.clone(),
-            Some(path) => PathAndQuery::try_from(format!("/{}", path.as_str()))
-                .map_err(|_| Error::HttpRequestUriInvalid)?,
+            Some(path) => {
+                PathAndQuery::try_from(format!("/{}", path.as_str())).map_err(|_| Error::Url)?
+            }
             None => PathAndQuery::from_static("/"),
         };
         *request.uri_mut() = Uri::from(path);
         *request.version_mut() = Version::HTTP_11;
-        let host =
-            HeaderValue::try_from(target.authority()).map_err(|_| Error::HttpRequestUriInvalid)?;
+        let host = HeaderValue::try_from(target.authority()).map_err(|_| Error::Url)?;
         clean(request.headers_mut());
         request.headers_mut().insert(HOST, host);
         Ok(target)
@@ -70,36 +71,33 @@ impl Target {
         let scheme = match uri.scheme_str() {
             Some("http") => Scheme::Http,
             Some("https") => Scheme::Https,
-            _ => return Err(Error::HttpProtocolError),
+            _ => return Err(Error::Scheme),
         };
-        let authority = uri.authority().ok_or(Error::HttpRequestUriInvalid)?;
+        let authority = uri.authority().ok_or(Error::Url)?;
         if authority.as_str().contains('@') {
             // User names belong into a header; here they only make one host look like another.
-            return Err(Error::HttpRequestUriInvalid);
+            return Err(Error::Url);
         }
-        let host: Host = authority
-            .host()
-            .parse()
-            .map_err(|_| Error::HttpRequestUriInvalid)?;
+        let host: Host = authority.host().parse().map_err(|_| Error::Url)?;
         // What is behind the host is a port or nothing; `Authority` lets a colon stand alone.
         let port = match &authority.as_str()[authority.host().len()..] {
             "" | ":" => scheme.default_port(),
             _ => authority
                 .port_u16()
                 .filter(|port| *port != 0)
-                .ok_or(Error::HttpRequestUriInvalid)?,
+                .ok_or(Error::Url)?,
         };
         Ok(Self { scheme, host, port })
     }
 
     /// The host, and the port where it is not the scheme's own: the `host` field, and an entry of an allow-list.
-    pub(super) fn authority(&self) -> String {
+    pub fn authority(&self) -> String {
         Hosts::entry_for(self.scheme, &self.host, self.port)
     }
 }
 
-/// Takes fields out that are not the guest's to set. `wasi:http` refuses them before; this holds if it forgets one.
-fn clean(headers: &mut HeaderMap) {
+/// Takes fields out that a function may neither set nor see.
+pub fn clean(headers: &mut HeaderMap) {
     let forbidden: Vec<_> = headers
         .keys()
         .filter(|name| is_forbidden(name))
@@ -207,23 +205,14 @@ mod tests {
             // Some are refused before, when they are read as a URI.
             if uri.parse::<Uri>().is_ok() {
                 assert!(
-                    matches!(
-                        take(uri),
-                        Err(Error::HttpRequestUriInvalid | Error::HttpProtocolError)
-                    ),
+                    matches!(take(uri), Err(Error::Url | Error::Scheme)),
                     "{uri}"
                 );
             }
         }
-        assert!(matches!(
-            take("ftp://example.org/"),
-            Err(Error::HttpProtocolError)
-        ));
+        assert!(matches!(take("ftp://example.org/"), Err(Error::Scheme)));
         let mut tunnel = Request::connect("http://example.org").body(()).unwrap();
-        assert!(matches!(
-            Target::take_from(&mut tunnel),
-            Err(Error::HttpRequestMethodInvalid)
-        ));
+        assert!(matches!(Target::take_from(&mut tunnel), Err(Error::Method)));
     }
 
     #[test]
