@@ -104,6 +104,7 @@ mod tests {
                 "hearth-store",
                 "hearth-registry",
                 "hearth-queues",
+                "hearth-targets",
             ],
         ),
         (

@@ -4,16 +4,12 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures_util::future::join_all;
-use hearth_queues::wire::SendMessage;
-use hearth_store::events::Event;
 use hearth_store::once::Once;
 use hearth_store::storage::Delivery;
 use hearth_store::{EventStore, StoreError};
-use hearth_types::destination::Destination;
+use hearth_targets::{Parcel, Targets};
 use hearth_types::invoke::RequestId;
-use hearth_types::lineage;
 use hearth_types::time::Timestamp;
 use sha2::{Digest as _, Sha256};
 use tokio_util::sync::CancellationToken;
@@ -39,7 +35,7 @@ const LONGEST_WAIT_MS: i64 = 300_000;
 /// Delivers notifications that are on their way.
 pub struct Dispatcher {
     storage: Storage,
-    events: Arc<dyn EventStore>,
+    targets: Targets,
 }
 
 impl fmt::Debug for Dispatcher {
@@ -51,7 +47,16 @@ impl fmt::Debug for Dispatcher {
 impl Dispatcher {
     /// Delivers what `storage` has taken in; functions get theirs as `events`.
     pub fn new(storage: Storage, events: Arc<dyn EventStore>) -> Self {
-        Self { storage, events }
+        let registry = storage.0.options.registry.clone();
+        let functions = Arc::new(move |key: &_, qualifier: Option<&_>| {
+            // Whichever of an alias's versions: it is drawn anew when the event is run.
+            registry.resolve_key(key, qualifier, 0.0).map(drop)
+        });
+        let queues = storage.0.options.queues.clone();
+        Self {
+            targets: Targets::new(events, queues, functions),
+            storage,
+        }
     }
 
     /// Works until it is stopped. Dropping the future is like a kill: what was begun is found, and not made twice.
@@ -137,42 +142,17 @@ impl Dispatcher {
 
     /// Hands a notification over. It may be repeated: the target takes it in once.
     async fn deliver(&self, delivery: &Delivery, now: Timestamp) -> Result<(), String> {
-        let body = format!("{{\"Records\":[{}]}}", delivery.told.record);
-        let once = once(delivery, now);
-        match delivery.told.target.parse() {
-            Ok(Destination::Function { key, qualifier }) => {
-                // Whichever of an alias's versions: it is drawn anew when the event is run.
-                let registry = &self.storage.0.options.registry;
-                registry
-                    .resolve_key(&key, qualifier.as_ref(), 0.0)
-                    .map_err(|error| error.message.into_owned())?;
-                let event = Event {
-                    id: request_id(delivery),
-                    function: key,
-                    qualifier,
-                    payload: Bytes::from(body),
-                    client_context: None,
-                    // Of its own: nobody's request has led to it, as far as anybody knows.
-                    trace_id: lineage::new_trace(false, now, digest(delivery, "trace")),
-                    accepted: now,
-                    due: now,
-                };
-                let accepted = self.events.accept_once(event, once).await;
-                accepted.map(drop).map_err(|error| error.to_string())
-            }
-            Ok(Destination::Queue(queue)) => {
-                let message = SendMessage {
-                    message_body: Some(body),
-                    ..SendMessage::default()
-                };
-                let queues = &self.storage.0.options.queues;
-                let id = request_id(delivery);
-                let taken = queues.send_once((&queue).into(), id, message, once).await;
-                taken.map_err(|error| error.message.into_owned())
-            }
-            // It was checked when the notification was made.
-            _ => Err("it is neither a function nor a queue".to_owned()),
-        }
+        let parcel = Parcel {
+            id: request_id(delivery),
+            body: format!("{{\"Records\":[{}]}}", delivery.told.record),
+            group: None,
+            // Nobody's request has led to it, as far as anybody knows.
+            trace: None,
+            root: digest(delivery, "trace"),
+            once: once(delivery, now),
+        };
+        let delivered = self.targets.deliver(&delivery.told.target, parcel, now);
+        delivered.await.map_err(|failure| failure.message)
     }
 }
 

@@ -1,4 +1,4 @@
-//! Targets of schedules and of rules: a function, which gets an event, or a queue, which gets a message.
+//! Targets of schedules, of rules and of storage events: a function, which gets an event, or a queue, which gets a message.
 //!
 //! - [`wire`]: the members that both APIs have; [`check`]: what of them is refused.
 //! - [`Targets`]: the way there. A target takes a parcel in once, in the transaction that notes its mark.
