@@ -20,7 +20,7 @@ ROLE = "arn:aws:iam::000000000000:role/test"
 # The name that the host surely has: the interpreter that runs the tests.
 PYTHON = f"python3.{sys.version_info.minor}"
 NODE = "nodejs20.x"
-WAIT_S = 60
+WAIT_S = 120
 
 
 def wait_until(ask, what, seconds=WAIT_S):

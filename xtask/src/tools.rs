@@ -20,9 +20,8 @@ pub(crate) struct Tools {
 /// Debian packages with the program that tells whether each is there.
 ///
 /// nftables, passt and iproute2 give functions their network and the tests theirs; cmake, make, g++, autoconf and
-/// libtool build the native part of the npm package `aws-lambda-ric`; strace shows the fsync before the answer; the rest
-/// are [`SERVERS`].
-const DEBIAN: [(&str, &str); 12] = [
+/// libtool build the native part of the npm package `aws-lambda-ric`; strace shows the fsync before the answer.
+const DEBIAN: [(&str, &str); 9] = [
     ("nftables", "nft"),
     ("passt", "pasta"),
     ("iproute2", "ip"),
@@ -32,12 +31,10 @@ const DEBIAN: [(&str, &str); 12] = [
     ("g++", "g++"),
     ("autoconf", "autoconf"),
     ("libtool", "libtoolize"),
-    (SERVERS[0], "rabbitmq-server"),
-    (SERVERS[1], "redis-server"),
-    (SERVERS[2], "nats-server"),
 ];
 
-/// Brokers whose messages call functions, 40 MB to download with Erlang. Tests start their own.
+/// Brokers whose messages call functions, and what acceptance is held against: 40 MB to download with Erlang. Package and
+/// program have one name. Tests and benchmarks start their own.
 const SERVERS: [&str; 3] = ["rabbitmq-server", "redis-server", "nats-server"];
 
 /// Programs that show pages to the tests, any of them. The first is also the name of the Debian package that is installed
@@ -59,7 +56,7 @@ pub(crate) fn for_tests() -> anyhow::Result<Tools> {
         .map(|(package, _)| *package)
         .collect();
     debian(&missing, &mut skipped)?;
-    stop_servers(&missing);
+    servers(&mut skipped)?;
     if !BROWSERS.iter().any(|program| on_path(program)) {
         // Debian's relatives have no package of that name.
         let installed = debian(&BROWSERS[..1], &mut skipped);
@@ -74,7 +71,9 @@ pub(crate) fn for_tests() -> anyhow::Result<Tools> {
 
 /// Installs what the benchmarks compare with.
 pub(crate) fn for_bench() -> anyhow::Result<Tools> {
-    packages("bench", Vec::new())
+    let mut skipped = Vec::new();
+    servers(&mut skipped)?;
+    packages("bench", skipped)
 }
 
 /// Installs `requirements.txt` and `package.json` of a folder of the checkout, below `target/`.
@@ -103,7 +102,7 @@ fn debian(missing: &[&str], skipped: &mut Vec<String>) -> anyhow::Result<()> {
             "not root"
         };
         skipped.push(format!(
-            "tests that need {}: not installed, and {why}",
+            "what needs {}: not installed, and {why}",
             missing.join(", ")
         ));
         return Ok(());
@@ -122,14 +121,17 @@ fn debian(missing: &[&str], skipped: &mut Vec<String>) -> anyhow::Result<()> {
     .concat())
 }
 
-/// Stops the services of servers that were just installed, where something started them.
-fn stop_servers(installed: &[&str]) {
-    for server in installed.iter().filter(|one| SERVERS.contains(one)) {
-        if Path::new("/run/systemd/system").exists() {
+/// Installs the servers that are missing, and stops what their packages started.
+fn servers(skipped: &mut Vec<String>) -> anyhow::Result<()> {
+    let missing: Vec<&str> = SERVERS.into_iter().filter(|one| !on_path(one)).collect();
+    debian(&missing, skipped)?;
+    if Path::new("/run/systemd/system").exists() {
+        for server in missing {
             // One that has no service, or none that runs, is as it should be.
             let _ = command("systemctl", &["disable", "--now", server]).status();
         }
     }
+    Ok(())
 }
 
 fn on_path(program: &str) -> bool {

@@ -1,5 +1,6 @@
 //! What acceptance is held against: brokers of this machine that confirm what is on the disk, on the same disk.
 
+mod rabbitmq;
 mod redis;
 
 use std::time::Duration;
@@ -10,6 +11,8 @@ use crate::load::Sample;
 pub(super) enum Broker {
     /// A stream, with `appendfsync always`.
     Redis(redis::Server),
+    /// A quorum queue, with publisher confirms.
+    RabbitMq(rabbitmq::Server),
 }
 
 /// Starts those that are installed, to be sent `payload`; and says which are not.
@@ -19,6 +22,13 @@ pub(super) async fn start(payload: &str) -> anyhow::Result<(Vec<Broker>, Vec<Str
         Some(server) => brokers.push(Broker::Redis(server)),
         None => missing.push(format!("{}: redis-server is not on the PATH", redis::NAME)),
     }
+    match rabbitmq::start(payload).await? {
+        Some(server) => brokers.push(Broker::RabbitMq(server)),
+        None => missing.push(format!(
+            "{}: rabbitmq-server is not installed",
+            rabbitmq::NAME
+        )),
+    }
     Ok((brokers, missing))
 }
 
@@ -27,6 +37,7 @@ impl Broker {
     pub(super) const fn name(&self) -> &'static str {
         match self {
             Self::Redis(_) => redis::NAME,
+            Self::RabbitMq(_) => rabbitmq::NAME,
         }
     }
 
@@ -34,6 +45,7 @@ impl Broker {
     pub(super) async fn send(&self, callers: usize, duration: Duration) -> anyhow::Result<Sample> {
         match self {
             Self::Redis(server) => server.send(callers, duration).await,
+            Self::RabbitMq(server) => server.send(callers, duration).await,
         }
     }
 }
