@@ -211,7 +211,7 @@ pub(crate) fn test_pattern(request: &TestEventPattern) -> Result<Value, RuleErro
     if let Some(missing) = MEMBERS.iter().find(|member| event.get(**member).is_none()) {
         return Err(RuleError::new(
             Kind::Validation,
-            format!("Event is not valid: an event has the member {missing}."),
+            format!("Event is not valid: it lacks the member {missing}, which every event has."),
         ));
     }
     Ok(json!({ "Result": pattern.matches(&event) }))
