@@ -13,13 +13,13 @@ pub(crate) async fn wait_for<T>(
     what: &str,
     mut ask: impl FnMut() -> Option<T>,
 ) -> anyhow::Result<T> {
-    for _ in 0..3_000 {
+    for _ in 0..12_000 {
         if let Some(answer) = ask() {
             return Ok(answer);
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    bail!("waited 30 s for {what}")
+    bail!("waited 2 minutes for {what}")
 }
 
 /// Waits until somebody listens on `address`.
