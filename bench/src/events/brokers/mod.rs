@@ -12,7 +12,7 @@ pub(super) enum Broker {
     /// A stream, with `appendfsync always`.
     Redis(redis::Server),
     /// A quorum queue, with publisher confirms.
-    RabbitMq(rabbitmq::Server),
+    RabbitMq(Box<rabbitmq::Server>),
 }
 
 /// Starts those that are installed, to be sent `payload`; and says which are not.
@@ -23,7 +23,7 @@ pub(super) async fn start(payload: &str) -> anyhow::Result<(Vec<Broker>, Vec<Str
         None => missing.push(format!("{}: redis-server is not on the PATH", redis::NAME)),
     }
     match rabbitmq::start(payload).await? {
-        Some(server) => brokers.push(Broker::RabbitMq(server)),
+        Some(server) => brokers.push(Broker::RabbitMq(server.into())),
         None => missing.push(format!(
             "{}: rabbitmq-server is not installed",
             rabbitmq::NAME
