@@ -10,7 +10,7 @@ use crate::load::Sample;
 /// Something that takes messages, as published for those that must not be lost.
 pub(super) enum Broker {
     /// A stream, with `appendfsync always`.
-    Redis(redis::Server),
+    Redis(Box<redis::Server>),
     /// A quorum queue, with publisher confirms.
     RabbitMq(Box<rabbitmq::Server>),
 }
@@ -19,7 +19,7 @@ pub(super) enum Broker {
 pub(super) async fn start(payload: &str) -> anyhow::Result<(Vec<Broker>, Vec<String>)> {
     let (mut brokers, mut missing) = (Vec::new(), Vec::new());
     match redis::start(payload).await? {
-        Some(server) => brokers.push(Broker::Redis(server)),
+        Some(server) => brokers.push(Broker::Redis(server.into())),
         None => missing.push(format!("{}: redis-server is not on the PATH", redis::NAME)),
     }
     match rabbitmq::start(payload).await? {
