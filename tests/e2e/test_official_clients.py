@@ -99,8 +99,10 @@ exports.handler = awslambda.streamifyResponse(async (event, stream) => {
 
 def rust_client():
     """A package with a function on the official client for Rust."""
+    # With the tests of the workspace, as the gate has built them: alone, its dependencies would have other features, and be
+    # built anew.
     subprocess.run(
-        [os.environ.get("CARGO", "cargo"), "build", "--quiet", "--locked", "--package", "lambda-runtime-function"],
+        [os.environ.get("CARGO", "cargo"), "build", "--quiet", "--locked", "--workspace", "--tests", "--bin", "lambda-runtime-function"],
         cwd=ROOT, check=True,
     )
     return zipped({"bootstrap*": (ROOT / "target/debug/lambda-runtime-function").read_bytes()})
