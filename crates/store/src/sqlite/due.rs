@@ -1,12 +1,15 @@
 //! What is done to what has due times (schedules, deliveries of storage events and of rules), and whether those change
 //! with it.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use rusqlite::Connection;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
 
-use super::group::Job;
+use super::group::{Group, gone};
+use super::readers::Readers;
 use super::task::{Effects, Task};
 use crate::contract::StoreError;
 
@@ -42,16 +45,69 @@ impl Effects for Due {
     }
 }
 
-/// The task that does `act`, and where it answers.
-pub(super) fn task<A: Send>(
+/// The file of a store that has due times: who writes it, who reads it, and who waits for them.
+#[derive(Debug)]
+pub(super) struct DueFile {
+    writer: Group,
+    readers: Readers,
     changed: Arc<Notify>,
-    mut act: impl FnMut(&mut Work<'_>) -> Result<A, StoreError> + Send,
-) -> (impl Job, oneshot::Receiver<Result<A, StoreError>>) {
-    let due = Due {
-        changed,
-        is_changed: false,
-    };
-    Task::new(due, move |connection, _, due: &mut Due| {
-        act(&mut Work { connection, due })
-    })
+}
+
+impl DueFile {
+    /// Starts what works on the open file at `path`; `thread` is the writer's name.
+    ///
+    /// # Errors
+    /// If its thread can't be started.
+    pub(super) fn start(
+        path: &Path,
+        connection: Connection,
+        thread: &'static str,
+    ) -> Result<Self, StoreError> {
+        Ok(Self {
+            writer: Group::start(path, connection, thread)?,
+            readers: Readers::new(path),
+            changed: Arc::default(),
+        })
+    }
+
+    /// Has `act` done in a transaction, over again if it must be, and waits until that is on disk. `bytes`: what waits with
+    /// it in memory.
+    ///
+    /// # Errors
+    /// The store's, and those of `act`.
+    pub(super) async fn write<A: Send + 'static>(
+        &self,
+        bytes: usize,
+        mut act: impl FnMut(&mut Work<'_>) -> Result<A, StoreError> + Send + 'static,
+    ) -> Result<A, StoreError> {
+        let due = Due {
+            changed: Arc::clone(&self.changed),
+            is_changed: false,
+        };
+        let (task, answered) = Task::new(due, move |connection, _, due: &mut Due| {
+            act(&mut Work { connection, due })
+        });
+        self.writer.queue(Box::new(task), bytes).await?;
+        answered.await.map_err(|_| gone())?
+    }
+
+    /// Runs `read` on a thread that may wait for the disk.
+    ///
+    /// # Errors
+    /// The store's, and those of `read`.
+    pub(super) async fn read<T, E>(
+        &self,
+        read: impl FnOnce(&mut Connection) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        self.readers.read(read).await
+    }
+
+    /// Waits for a change that may make something due earlier. Made before looking, it misses nothing.
+    pub(super) fn changed(&self) -> Notified<'_> {
+        self.changed.notified()
+    }
 }

@@ -10,6 +10,7 @@
 //! `hearth.db` alone will do.
 
 mod apply;
+mod deliveries;
 mod due;
 pub(crate) mod events;
 mod fault;

@@ -7,17 +7,14 @@ mod rows;
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
 
 use hearth_types::name::{AccountId, Region};
 use hearth_types::time::Timestamp;
-use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 
-use super::due::{self, Work};
+use super::deliveries;
+use super::due::DueFile;
 use super::file::{self, Kind};
-use super::group::{Group as Writer, gone};
-use super::readers::Readers;
 use crate::contract::StoreError;
 use crate::rules::{
     Bus, BusId, DeliveryEnd, DueDelivery, NewRuleEvent, Rule, RuleId, RuleStoreError, TargetCounts,
@@ -69,9 +66,7 @@ impl Default for RuleBounds {
 /// One process at a time: that is seen to by [`crate::SqliteStore`] in the same folder, which is opened first.
 #[derive(Debug)]
 pub struct SqliteRuleStore {
-    writer: Writer,
-    readers: Readers,
-    changed: Arc<Notify>,
+    file: DueFile,
     bounds: RuleBounds,
 }
 
@@ -85,22 +80,9 @@ impl SqliteRuleStore {
         let path = path.as_ref();
         let connection = file::open(path, &KIND)?;
         Ok(Self {
-            writer: Writer::start(path, connection, "hearth-rules")?,
-            readers: Readers::new(path),
-            changed: Arc::default(),
+            file: DueFile::start(path, connection, "hearth-rules")?,
             bounds,
         })
-    }
-
-    /// Queues a task, and waits for its answer.
-    async fn ask<A: Send + 'static>(
-        &self,
-        bytes: usize,
-        act: impl FnMut(&mut Work<'_>) -> Result<A, StoreError> + Send + 'static,
-    ) -> Result<A, StoreError> {
-        let (task, answered) = due::task(Arc::clone(&self.changed), act);
-        self.writer.queue(Box::new(task), bytes).await?;
-        answered.await.map_err(|_| gone())?
     }
 
     /// All event buses that were made or changed.
@@ -108,9 +90,7 @@ impl SqliteRuleStore {
     /// # Errors
     /// [`StoreError`]; `Corrupt` if one is not what was stored.
     pub async fn buses(&self) -> Result<Vec<Bus>, StoreError> {
-        self.readers
-            .read(|connection| rows::buses(connection))
-            .await
+        self.file.read(|connection| rows::buses(connection)).await
     }
 
     /// All rules.
@@ -118,9 +98,7 @@ impl SqliteRuleStore {
     /// # Errors
     /// [`StoreError`]; `Corrupt` if one is not what was stored.
     pub async fn rules(&self) -> Result<Vec<Rule>, StoreError> {
-        self.readers
-            .read(|connection| rows::rules(connection))
-            .await
+        self.file.read(|connection| rows::rules(connection)).await
     }
 
     /// Makes a bus, or puts it in the place of the one with its name.
@@ -129,16 +107,17 @@ impl SqliteRuleStore {
     /// [`RuleStoreError`]: `Full`, or the store's.
     pub async fn put_bus(&self, bus: Bus) -> Result<(), RuleStoreError> {
         let most = self.bounds.buses;
-        self.ask(0, move |work| {
-            // Another of its name makes room for it.
-            rows::delete_bus(work.connection, &bus.id)?;
-            if rows::count_buses(work.connection)? >= most {
-                return Ok(Err(RuleStoreError::Full));
-            }
-            rows::put_bus(work.connection, &bus)?;
-            Ok(Ok(()))
-        })
-        .await?
+        self.file
+            .write(0, move |work| {
+                // Another of its name makes room for it.
+                rows::delete_bus(work.connection, &bus.id)?;
+                if rows::count_buses(work.connection)? >= most {
+                    return Ok(Err(RuleStoreError::Full));
+                }
+                rows::put_bus(work.connection, &bus)?;
+                Ok(Ok(()))
+            })
+            .await?
     }
 
     /// Removes a bus, if it is there. Its rules stay.
@@ -146,7 +125,8 @@ impl SqliteRuleStore {
     /// # Errors
     /// [`StoreError`].
     pub async fn delete_bus(&self, id: BusId) -> Result<(), StoreError> {
-        self.ask(0, move |work| rows::delete_bus(work.connection, &id))
+        self.file
+            .write(0, move |work| rows::delete_bus(work.connection, &id))
             .await
     }
 
@@ -156,15 +136,16 @@ impl SqliteRuleStore {
     /// [`RuleStoreError`]: `Full`, or the store's.
     pub async fn put_rule(&self, rule: Rule) -> Result<(), RuleStoreError> {
         let most = self.bounds.rules;
-        self.ask(0, move |work| {
-            rows::delete_rule(work.connection, &rule.id)?;
-            if rows::count_rules(work.connection)? >= most {
-                return Ok(Err(RuleStoreError::Full));
-            }
-            rows::put_rule(work.connection, &rule)?;
-            Ok(Ok(()))
-        })
-        .await?
+        self.file
+            .write(0, move |work| {
+                rows::delete_rule(work.connection, &rule.id)?;
+                if rows::count_rules(work.connection)? >= most {
+                    return Ok(Err(RuleStoreError::Full));
+                }
+                rows::put_rule(work.connection, &rule)?;
+                Ok(Ok(()))
+            })
+            .await?
     }
 
     /// Removes a rule, if it is there. What is on its way stays so.
@@ -172,7 +153,8 @@ impl SqliteRuleStore {
     /// # Errors
     /// [`StoreError`].
     pub async fn delete_rule(&self, id: RuleId) -> Result<(), StoreError> {
-        self.ask(0, move |work| rows::delete_rule(work.connection, &id))
+        self.file
+            .write(0, move |work| rows::delete_rule(work.connection, &id))
             .await
     }
 
@@ -193,26 +175,27 @@ impl SqliteRuleStore {
         }
         let deliveries = to.values().sum::<u64>();
         let bounds = self.bounds;
-        self.ask(bytes, move |work| {
-            let (waiting, taken) = rows::counts(work.connection)?;
-            if waiting.saturating_add(deliveries) > bounds.deliveries
-                || taken.saturating_add(bytes as u64) > bounds.bytes
-            {
-                return Ok(Err(RuleStoreError::Full));
-            }
-            for (target, new) in &to {
-                let waiting = rows::count_to(work.connection, target)?;
-                if waiting.saturating_add(*new) > bounds.to_one_target {
-                    return Ok(Err(RuleStoreError::FullTarget(target.clone())));
+        self.file
+            .write(bytes, move |work| {
+                let (waiting, taken) = rows::counts(work.connection)?;
+                if waiting.saturating_add(deliveries) > bounds.deliveries
+                    || taken.saturating_add(bytes as u64) > bounds.bytes
+                {
+                    return Ok(Err(RuleStoreError::Full));
                 }
-            }
-            for event in &events {
-                rows::insert(work.connection, event, now)?;
-            }
-            work.due_changed();
-            Ok(Ok(()))
-        })
-        .await?
+                for (target, new) in &to {
+                    let waiting = rows::count_to(work.connection, target)?;
+                    if waiting.saturating_add(*new) > bounds.to_one_target {
+                        return Ok(Err(RuleStoreError::FullTarget(target.clone())));
+                    }
+                }
+                for event in &events {
+                    rows::insert(work.connection, event, now)?;
+                }
+                work.due_changed();
+                Ok(Ok(()))
+            })
+            .await?
     }
 
     /// Deliveries that are due, first those that are due first. What they hold stays within `bytes`, one excepted.
@@ -225,7 +208,7 @@ impl SqliteRuleStore {
         limit: usize,
         bytes: usize,
     ) -> Result<Vec<DueDelivery>, StoreError> {
-        self.readers
+        self.file
             .read(move |connection| rows::due(connection, now, limit, bytes))
             .await
     }
@@ -235,8 +218,8 @@ impl SqliteRuleStore {
     /// # Errors
     /// [`StoreError`].
     pub async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
-        self.readers
-            .read(|connection| rows::next_due(connection))
+        self.file
+            .read(|connection| deliveries::next_due(connection))
             .await
     }
 
@@ -250,7 +233,7 @@ impl SqliteRuleStore {
         region: &Region,
     ) -> Result<Vec<TargetCounts>, StoreError> {
         let prefixes = ["lambda", "sqs"].map(|kind| format!("arn:aws:{kind}:{region}:{account}:"));
-        self.readers
+        self.file
             .read(move |connection| rows::targets(connection, prefixes))
             .await
     }
@@ -260,21 +243,24 @@ impl SqliteRuleStore {
     /// # Errors
     /// [`StoreError`].
     pub async fn settle(&self, ends: Vec<(i64, DeliveryEnd)>) -> Result<(), StoreError> {
-        self.ask(0, move |work| {
-            for (number, end) in &ends {
-                match end {
-                    DeliveryEnd::Done => rows::delete_delivery(work.connection, *number)?,
-                    DeliveryEnd::Again(due) => rows::put_off(work.connection, *number, *due)?,
-                    DeliveryEnd::GivenUp => rows::give_up(work.connection, *number)?,
+        self.file
+            .write(0, move |work| {
+                for (number, end) in &ends {
+                    match end {
+                        DeliveryEnd::Done => deliveries::delete(work.connection, *number)?,
+                        DeliveryEnd::Again(due) => {
+                            deliveries::put_off(work.connection, *number, *due)?
+                        }
+                        DeliveryEnd::GivenUp => rows::give_up(work.connection, *number)?,
+                    }
                 }
-            }
-            Ok(())
-        })
-        .await
+                Ok(())
+            })
+            .await
     }
 
     /// Waits for a change that may make something due earlier. Made before looking, it misses nothing.
     pub fn changed(&self) -> Notified<'_> {
-        self.changed.notified()
+        self.file.changed()
     }
 }

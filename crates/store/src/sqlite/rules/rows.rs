@@ -1,4 +1,4 @@
-//! The tables: rows are read and written here, and nowhere else.
+//! The tables: rows are read and written here, but for what [`deliveries`](crate::sqlite::deliveries) does.
 
 use std::sync::Arc;
 
@@ -12,6 +12,7 @@ use crate::contract::StoreError;
 use crate::rules::{
     Address, Bus, BusId, DueDelivery, NewRuleEvent, Rule, RuleDelivery, RuleId, TargetCounts,
 };
+use crate::sqlite::deliveries;
 use crate::sqlite::fault::{corrupt, sql};
 use crate::sqlite::statement::{collect, execute, first};
 
@@ -307,14 +308,6 @@ fn read_delivery(row: &Row<'_>) -> rusqlite::Result<Option<RuleDelivery>> {
     }))
 }
 
-pub(super) fn next_due(connection: &Connection) -> Result<Option<Timestamp>, StoreError> {
-    let due: Option<Option<i64>> =
-        first(connection, "SELECT min(due) FROM deliveries", (), |row| {
-            row.get(0)
-        })?;
-    Ok(due.flatten().map(Timestamp::from_millis))
-}
-
 /// All targets to which something is on its way, or was given up; of those that begin so.
 pub(super) fn targets(
     connection: &Connection,
@@ -348,27 +341,5 @@ pub(super) fn give_up(connection: &Connection, number: i64) -> Result<(), StoreE
          WHERE target = (SELECT target FROM deliveries WHERE number = ?1)",
         (number,),
     )?;
-    delete_delivery(connection, number)
-}
-
-pub(super) fn delete_delivery(connection: &Connection, number: i64) -> Result<(), StoreError> {
-    execute(
-        connection,
-        "DELETE FROM deliveries WHERE number = ?1",
-        (number,),
-    )
-    .map(drop)
-}
-
-pub(super) fn put_off(
-    connection: &Connection,
-    number: i64,
-    due: Timestamp,
-) -> Result<(), StoreError> {
-    execute(
-        connection,
-        "UPDATE deliveries SET failed = failed + 1, due = ?2 WHERE number = ?1",
-        (number, due.as_millis()),
-    )
-    .map(drop)
+    deliveries::delete(connection, number)
 }

@@ -7,16 +7,12 @@
 mod rows;
 
 use std::path::Path;
-use std::sync::Arc;
 
 use hearth_types::time::Timestamp;
-use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 
-use super::due::{self, Work};
+use super::due::{DueFile, Work};
 use super::file::{self, Kind};
-use super::group::{Group as Writer, gone};
-use super::readers::Readers;
 use crate::contract::StoreError;
 use crate::schedules::{
     After, Due, Fate, Firing, Group, MOST_CLEARED, NewSchedule, Place, Schedule,
@@ -66,9 +62,7 @@ impl Default for ScheduleBounds {
 /// One process at a time: that is seen to by [`crate::SqliteStore`] in the same folder, which is opened first.
 #[derive(Debug)]
 pub struct SqliteScheduleStore {
-    writer: Writer,
-    readers: Readers,
-    changed: Arc<Notify>,
+    file: DueFile,
     bounds: ScheduleBounds,
 }
 
@@ -100,21 +94,9 @@ impl SqliteScheduleStore {
         let path = path.as_ref();
         let connection = file::open(path, &KIND)?;
         Ok(Self {
-            writer: Writer::start(path, connection, "hearth-schedules")?,
-            readers: Readers::new(path),
-            changed: Arc::default(),
+            file: DueFile::start(path, connection, "hearth-schedules")?,
             bounds,
         })
-    }
-
-    /// Queues a task, and waits for its answer.
-    async fn ask<A: Send + 'static>(
-        &self,
-        act: impl FnMut(&mut Work<'_>) -> Result<A, StoreError> + Send + 'static,
-    ) -> Result<A, StoreError> {
-        let (task, answered) = due::task(Arc::clone(&self.changed), act);
-        self.writer.queue(Box::new(task), 0).await?;
-        answered.await.map_err(|_| gone())?
     }
 
     /// A change that a client asks for, under its token: one that was made already is answered as the first was.
@@ -126,23 +108,24 @@ impl SqliteScheduleStore {
         mut act: impl FnMut(&mut Work<'_>) -> Answer<T> + Send + 'static,
     ) -> Result<T, ScheduleStoreError> {
         let place = place.clone();
-        self.ask(move |work| {
-            if let Some(token) = &token {
-                match rows::token(work.connection, &place, &token.token, now)? {
-                    Some(request) if request == token.request => return Ok(Ok(T::default())),
-                    Some(_) => return Ok(Err(ScheduleStoreError::OtherRequest)),
-                    None => {}
+        self.file
+            .write(0, move |work| {
+                if let Some(token) = &token {
+                    match rows::token(work.connection, &place, &token.token, now)? {
+                        Some(request) if request == token.request => return Ok(Ok(T::default())),
+                        Some(_) => return Ok(Err(ScheduleStoreError::OtherRequest)),
+                        None => {}
+                    }
                 }
-            }
-            let done = act(work)?;
-            if let (Some(token), Ok(_)) = (&token, &done) {
-                let until = now.as_millis().saturating_add(TOKEN_MS);
-                rows::keep_token(work.connection, &place, token, until)?;
-                rows::forget_tokens(work.connection, now, FORGOTTEN)?;
-            }
-            Ok(done)
-        })
-        .await?
+                let done = act(work)?;
+                if let (Some(token), Ok(_)) = (&token, &done) {
+                    let until = now.as_millis().saturating_add(TOKEN_MS);
+                    rows::keep_token(work.connection, &place, token, until)?;
+                    rows::forget_tokens(work.connection, now, FORGOTTEN)?;
+                }
+                Ok(done)
+            })
+            .await?
     }
 
     /// Makes a group.
@@ -178,7 +161,7 @@ impl SqliteScheduleStore {
     /// [`StoreError`].
     pub async fn group(&self, place: &Place, name: &str) -> Result<Option<Group>, StoreError> {
         let (place, name) = (place.clone(), name.to_owned());
-        self.readers
+        self.file
             .read(move |connection| rows::group(connection, &place, &name))
             .await
     }
@@ -195,7 +178,7 @@ impl SqliteScheduleStore {
         limit: usize,
     ) -> Result<Vec<Group>, StoreError> {
         let place = place.clone();
-        self.readers
+        self.file
             .read(move |connection| rows::groups(connection, &place, &prefix, &after, limit))
             .await
     }
@@ -251,7 +234,8 @@ impl SqliteScheduleStore {
     /// # Errors
     /// [`StoreError`].
     pub async fn clear(&self) -> Result<bool, StoreError> {
-        self.ask(|work| rows::clear(work.connection, MOST_CLEARED))
+        self.file
+            .write(0, |work| rows::clear(work.connection, MOST_CLEARED))
             .await
     }
 
@@ -312,7 +296,7 @@ impl SqliteScheduleStore {
         name: &str,
     ) -> Result<Option<Schedule>, ScheduleStoreError> {
         let (place, group, name) = (place.clone(), group.to_owned(), name.to_owned());
-        self.readers
+        self.file
             .read(move |connection| {
                 let Some(group) = rows::group(connection, &place, &group)? else {
                     return Err(ScheduleStoreError::MissingGroup);
@@ -334,7 +318,7 @@ impl SqliteScheduleStore {
         limit: usize,
     ) -> Result<Vec<Schedule>, StoreError> {
         let place = place.clone();
-        self.readers
+        self.file
             .read(move |connection| rows::list(connection, &place, &wanted, limit))
             .await
     }
@@ -396,7 +380,7 @@ impl SqliteScheduleStore {
 
     /// Waits until something may be due earlier than before. Make it before looking.
     pub fn changed(&self) -> Notified<'_> {
-        self.changed.notified()
+        self.file.changed()
     }
 
     /// When the first of all schedules and firings is due.
@@ -404,7 +388,7 @@ impl SqliteScheduleStore {
     /// # Errors
     /// [`StoreError`].
     pub async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
-        self.readers
+        self.file
             .read(|connection| rows::next_due(connection))
             .await
     }
@@ -414,7 +398,7 @@ impl SqliteScheduleStore {
     /// # Errors
     /// [`StoreError`].
     pub async fn due(&self, now: Timestamp, most: usize) -> Result<Vec<DueSchedule>, StoreError> {
-        self.readers
+        self.file
             .read(move |connection| rows::due(connection, now, most))
             .await
     }
@@ -428,7 +412,7 @@ impl SqliteScheduleStore {
         now: Timestamp,
         most: usize,
     ) -> Result<Vec<DueFiring>, StoreError> {
-        self.readers
+        self.file
             .read(move |connection| rows::due_firings(connection, now, most))
             .await
     }
@@ -450,35 +434,40 @@ impl SqliteScheduleStore {
         left: Option<Left>,
     ) -> Result<(), StoreError> {
         let (number, revision) = (schedule.number, schedule.revision);
-        self.ask(move |work| {
-            let Some(mut current) = rows::by_number(work.connection, number)? else {
-                return Ok(());
-            };
-            let is_first = current.last < Some(due.scheduled);
-            match &left {
-                Some(Left::Again(firing)) if is_first => rows::put_firing(work.connection, firing)?,
-                Some(Left::GivenUp) if is_first => current.failed += 1,
-                None if !is_first => rows::remove_firing(work.connection, number, due.scheduled)?,
-                _ => {}
-            }
-            if is_first {
-                current.last = Some(due.scheduled);
-                current.missed += missed;
-            }
-            let is_as_read = current.revision == revision;
-            if is_as_read {
-                match after {
-                    After::Due(due) => current.next = Some(due),
-                    After::Over => current.next = None,
-                    After::Removed => return rows::remove(work.connection, number),
+        self.file
+            .write(0, move |work| {
+                let Some(mut current) = rows::by_number(work.connection, number)? else {
+                    return Ok(());
+                };
+                let is_first = current.last < Some(due.scheduled);
+                match &left {
+                    Some(Left::Again(firing)) if is_first => {
+                        rows::put_firing(work.connection, firing)?
+                    }
+                    Some(Left::GivenUp) if is_first => current.failed += 1,
+                    None if !is_first => {
+                        rows::remove_firing(work.connection, number, due.scheduled)?
+                    }
+                    _ => {}
                 }
-            }
-            if is_first || is_as_read {
-                rows::update(work.connection, &current)?;
-            }
-            Ok(())
-        })
-        .await
+                if is_first {
+                    current.last = Some(due.scheduled);
+                    current.missed += missed;
+                }
+                let is_as_read = current.revision == revision;
+                if is_as_read {
+                    match after {
+                        After::Due(due) => current.next = Some(due),
+                        After::Over => current.next = None,
+                        After::Removed => return rows::remove(work.connection, number),
+                    }
+                }
+                if is_first || is_as_read {
+                    rows::update(work.connection, &current)?;
+                }
+                Ok(())
+            })
+            .await
     }
 
     /// Lets a schedule that can't be fired be due no more.
@@ -486,7 +475,8 @@ impl SqliteScheduleStore {
     /// # Errors
     /// [`StoreError`]; nothing was changed.
     pub async fn halt(&self, number: i64) -> Result<(), StoreError> {
-        self.ask(move |work| rows::halt(work.connection, number))
+        self.file
+            .write(0, move |work| rows::halt(work.connection, number))
             .await
     }
 
@@ -499,14 +489,18 @@ impl SqliteScheduleStore {
         match fate {
             // One whose schedule was deleted meanwhile is gone, and stays so.
             Fate::Again(due) => {
-                self.ask(move |work| rows::delay_firing(work.connection, &firing, due))
+                self.file
+                    .write(0, move |work| {
+                        rows::delay_firing(work.connection, &firing, due)
+                    })
                     .await
             }
             Fate::Done => {
-                self.ask(move |work| {
-                    rows::remove_firing(work.connection, firing.schedule, firing.scheduled)
-                })
-                .await
+                self.file
+                    .write(0, move |work| {
+                        rows::remove_firing(work.connection, firing.schedule, firing.scheduled)
+                    })
+                    .await
             }
             Fate::GivenUp => self.give_up(firing.schedule, firing.scheduled).await,
         }
@@ -517,11 +511,12 @@ impl SqliteScheduleStore {
     /// # Errors
     /// [`StoreError`]; nothing was changed.
     pub async fn give_up(&self, schedule: i64, scheduled: Timestamp) -> Result<(), StoreError> {
-        self.ask(move |work| {
-            rows::count_failure(work.connection, schedule)?;
-            rows::remove_firing(work.connection, schedule, scheduled)
-        })
-        .await
+        self.file
+            .write(0, move |work| {
+                rows::count_failure(work.connection, schedule)?;
+                rows::remove_firing(work.connection, schedule, scheduled)
+            })
+            .await
     }
 }
 

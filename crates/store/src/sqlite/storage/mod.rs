@@ -6,17 +6,14 @@
 mod rows;
 
 use std::path::Path;
-use std::sync::Arc;
 
 use hearth_types::name::BucketName;
 use hearth_types::time::Timestamp;
-use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 
-use super::due::{self, Work};
+use super::deliveries;
+use super::due::DueFile;
 use super::file::{self, Kind};
-use super::group::{Group as Writer, gone};
-use super::readers::Readers;
 use crate::contract::StoreError;
 use crate::storage::{
     Delivery, Knowledge, KnownObject, Notification, NotificationId, ObjectChange, StorageStoreError,
@@ -58,9 +55,7 @@ impl Default for StorageBounds {
 /// One process at a time: that is seen to by [`crate::SqliteStore`] in the same folder, which is opened first.
 #[derive(Debug)]
 pub struct SqliteStorageStore {
-    writer: Writer,
-    readers: Readers,
-    changed: Arc<Notify>,
+    file: DueFile,
     bounds: StorageBounds,
     opening: u32,
 }
@@ -76,9 +71,7 @@ impl SqliteStorageStore {
         let connection = file::open(path, &KIND)?;
         let opening = rows::open(&connection)?;
         Ok(Self {
-            writer: Writer::start(path, connection, "hearth-storage")?,
-            readers: Readers::new(path),
-            changed: Arc::default(),
+            file: DueFile::start(path, connection, "hearth-storage")?,
             bounds,
             opening,
         })
@@ -89,23 +82,12 @@ impl SqliteStorageStore {
         self.opening
     }
 
-    /// Queues a task, and waits for its answer.
-    async fn ask<A: Send + 'static>(
-        &self,
-        bytes: usize,
-        act: impl FnMut(&mut Work<'_>) -> Result<A, StoreError> + Send + 'static,
-    ) -> Result<A, StoreError> {
-        let (task, answered) = due::task(Arc::clone(&self.changed), act);
-        self.writer.queue(Box::new(task), bytes).await?;
-        answered.await.map_err(|_| gone())?
-    }
-
     /// All notifications.
     ///
     /// # Errors
     /// [`StoreError`].
     pub async fn notifications(&self) -> Result<Vec<Notification>, StoreError> {
-        self.readers
+        self.file
             .read(|connection| rows::notifications(connection))
             .await
     }
@@ -119,16 +101,17 @@ impl SqliteStorageStore {
         notification: Notification,
     ) -> Result<(), StorageStoreError> {
         let most = self.bounds.notifications;
-        self.ask(0, move |work| {
-            // Another of its name makes room for it.
-            rows::delete_notification(work.connection, &notification.id)?;
-            if rows::count_notifications(work.connection)? >= most {
-                return Ok(Err(StorageStoreError::Full));
-            }
-            rows::put_notification(work.connection, &notification)?;
-            Ok(Ok(()))
-        })
-        .await?
+        self.file
+            .write(0, move |work| {
+                // Another of its name makes room for it.
+                rows::delete_notification(work.connection, &notification.id)?;
+                if rows::count_notifications(work.connection)? >= most {
+                    return Ok(Err(StorageStoreError::Full));
+                }
+                rows::put_notification(work.connection, &notification)?;
+                Ok(Ok(()))
+            })
+            .await?
     }
 
     /// Removes a notification. What is on its way stays so.
@@ -136,11 +119,12 @@ impl SqliteStorageStore {
     /// # Errors
     /// [`StorageStoreError`]: `Missing`, or the store's.
     pub async fn delete_notification(&self, id: NotificationId) -> Result<(), StorageStoreError> {
-        self.ask(0, move |work| {
-            let was_there = rows::delete_notification(work.connection, &id)?;
-            Ok(was_there.then_some(()).ok_or(StorageStoreError::Missing))
-        })
-        .await?
+        self.file
+            .write(0, move |work| {
+                let was_there = rows::delete_notification(work.connection, &id)?;
+                Ok(was_there.then_some(()).ok_or(StorageStoreError::Missing))
+            })
+            .await?
     }
 
     /// What is known of the object with the key `at`, and of those under it as a folder, by key; of all if it is empty.
@@ -153,7 +137,7 @@ impl SqliteStorageStore {
         at: &str,
     ) -> Result<Vec<KnownObject>, StoreError> {
         let (bucket, at) = (bucket.clone(), at.to_owned());
-        self.readers
+        self.file
             .read(move |connection| rows::objects(connection, &bucket, &at))
             .await
     }
@@ -164,7 +148,7 @@ impl SqliteStorageStore {
     /// [`StoreError`].
     pub async fn count_objects(&self, bucket: &BucketName) -> Result<usize, StoreError> {
         let bucket = bucket.clone();
-        self.readers
+        self.file
             .read(move |connection| rows::count_objects(connection, &bucket))
             .await
     }
@@ -186,36 +170,37 @@ impl SqliteStorageStore {
             told().count(),
             told().map(|one| one.record.len()).sum::<usize>(),
         );
-        self.ask(bytes, move |work| {
-            let connection = work.connection;
-            let waiting = rows::count_deliveries(connection)?;
-            if count > 0 && waiting.saturating_add(count as u64) > most {
-                return Ok(Err(StorageStoreError::Full));
-            }
-            for change in &changes {
-                let is_new = match &change.knowledge {
-                    Knowledge::There(stamp) => {
-                        rows::put_object(connection, &bucket, &change.key, stamp)?;
-                        true
-                    }
-                    Knowledge::Gone => {
-                        rows::delete_object(connection, &bucket, &change.key)?;
-                        true
-                    }
-                    Knowledge::Elsewhere { mark, until } => {
-                        rows::note(connection, &bucket, mark, *until, now)?
-                    }
-                };
-                for delivery in change.deliveries.iter().filter(|_| is_new) {
-                    rows::insert_delivery(connection, delivery, now)?;
+        self.file
+            .write(bytes, move |work| {
+                let connection = work.connection;
+                let waiting = rows::count_deliveries(connection)?;
+                if count > 0 && waiting.saturating_add(count as u64) > most {
+                    return Ok(Err(StorageStoreError::Full));
                 }
-            }
-            if count > 0 {
-                work.due_changed();
-            }
-            Ok(Ok(()))
-        })
-        .await?
+                for change in &changes {
+                    let is_new = match &change.knowledge {
+                        Knowledge::There(stamp) => {
+                            rows::put_object(connection, &bucket, &change.key, stamp)?;
+                            true
+                        }
+                        Knowledge::Gone => {
+                            rows::delete_object(connection, &bucket, &change.key)?;
+                            true
+                        }
+                        Knowledge::Elsewhere { mark, until } => {
+                            rows::note(connection, &bucket, mark, *until, now)?
+                        }
+                    };
+                    for delivery in change.deliveries.iter().filter(|_| is_new) {
+                        rows::insert_delivery(connection, delivery, now)?;
+                    }
+                }
+                if count > 0 {
+                    work.due_changed();
+                }
+                Ok(Ok(()))
+            })
+            .await?
     }
 
     /// Notifications that are due, first those that are due first. One that is not what was taken in has only its number.
@@ -227,7 +212,7 @@ impl SqliteStorageStore {
         now: Timestamp,
         limit: usize,
     ) -> Result<Vec<Result<Delivery, i64>>, StoreError> {
-        self.readers
+        self.file
             .read(move |connection| rows::due(connection, now, limit))
             .await
     }
@@ -237,8 +222,8 @@ impl SqliteStorageStore {
     /// # Errors
     /// [`StoreError`].
     pub async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
-        self.readers
-            .read(|connection| rows::next_due(connection))
+        self.file
+            .read(|connection| deliveries::next_due(connection))
             .await
     }
 
@@ -247,20 +232,21 @@ impl SqliteStorageStore {
     /// # Errors
     /// [`StoreError`].
     pub async fn settle(&self, ends: Vec<(i64, Option<Timestamp>)>) -> Result<(), StoreError> {
-        self.ask(0, move |work| {
-            for (number, again) in &ends {
-                match again {
-                    Some(due) => rows::put_off(work.connection, *number, *due)?,
-                    None => rows::delete_delivery(work.connection, *number)?,
+        self.file
+            .write(0, move |work| {
+                for (number, again) in &ends {
+                    match again {
+                        Some(due) => deliveries::put_off(work.connection, *number, *due)?,
+                        None => deliveries::delete(work.connection, *number)?,
+                    }
                 }
-            }
-            Ok(())
-        })
-        .await
+                Ok(())
+            })
+            .await
     }
 
     /// Waits for a change that may make something due earlier. Made before looking, it misses nothing.
     pub fn changed(&self) -> Notified<'_> {
-        self.changed.notified()
+        self.file.changed()
     }
 }

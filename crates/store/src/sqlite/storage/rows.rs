@@ -1,4 +1,4 @@
-//! The tables: rows are read and written here, and nowhere else.
+//! The tables: rows are read and written here, but for what [`deliveries`](crate::sqlite::deliveries) does.
 
 use hearth_types::name::BucketName;
 use hearth_types::time::Timestamp;
@@ -270,34 +270,4 @@ fn checksum(accepted: Timestamp, told: &NewDelivery) -> [u8; 32] {
     digest.update(&told.target);
     digest.update(&told.record);
     digest.finalize().into()
-}
-
-pub(super) fn next_due(connection: &Connection) -> Result<Option<Timestamp>, StoreError> {
-    let due: Option<Option<i64>> =
-        first(connection, "SELECT min(due) FROM deliveries", (), |row| {
-            row.get(0)
-        })?;
-    Ok(due.flatten().map(Timestamp::from_millis))
-}
-
-pub(super) fn delete_delivery(connection: &Connection, number: i64) -> Result<(), StoreError> {
-    execute(
-        connection,
-        "DELETE FROM deliveries WHERE number = ?1",
-        (number,),
-    )
-    .map(drop)
-}
-
-pub(super) fn put_off(
-    connection: &Connection,
-    number: i64,
-    due: Timestamp,
-) -> Result<(), StoreError> {
-    execute(
-        connection,
-        "UPDATE deliveries SET failed = failed + 1, due = ?2 WHERE number = ?1",
-        (number, due.as_millis()),
-    )
-    .map(drop)
 }
