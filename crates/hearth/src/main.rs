@@ -23,6 +23,7 @@ mod rules;
 mod samples;
 mod schedules;
 mod storage;
+mod targets;
 mod tls;
 mod up;
 

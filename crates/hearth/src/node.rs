@@ -17,6 +17,7 @@ use hearth_queues::Queues;
 use hearth_registry::Registry;
 use hearth_sandbox::network::NetworkOptions;
 use hearth_sandbox::{HostReport, Launcher, LauncherOptions};
+use hearth_schedules::Delivery;
 use hearth_store::{SqliteKeyValueStore, SqliteStore};
 use hearth_telemetry::logs::{LogOptions, LogStore};
 use hearth_types::invoke::Body;
@@ -42,6 +43,7 @@ use crate::queues;
 use crate::rules;
 use crate::schedules;
 use crate::storage;
+use crate::targets;
 use crate::tls::CertificateFiles;
 
 /// Bytes of disk that unpacked packages which no environment uses may take: some hundred functions of usual size.
@@ -236,15 +238,12 @@ impl Node {
             tasks.spawn(async move { front.serve(listener, Some(&shown), until).await });
             tasks.spawn(files.follow(certificates, stop.clone()));
         }
-        storage::start(config, &storage, Arc::clone(&queue), &tasks, &stop)?;
-        let scheduler = schedules::dispatcher(
-            schedules,
-            registry.clone(),
-            Arc::clone(&queue),
-            queues.clone(),
-        );
+        let targets = targets::of(registry.clone(), Arc::clone(&queue), queues.clone());
+        storage::start(config, &storage, targets.clone(), &tasks, &stop)?;
+        let delivery = Delivery::new(targets.clone());
+        let scheduler = hearth_schedules::Dispatcher::new(schedules, delivery);
         tasks.spawn(scheduler.run(stop.clone()));
-        let ruled = rules::dispatcher(rules, registry.clone(), Arc::clone(&queue), queues.clone());
+        let ruled = hearth_rules::Dispatcher::new(rules, targets);
         tasks.spawn(ruled.run(stop.clone()));
         let dispatcher = events::dispatcher(
             queue,

@@ -1,13 +1,8 @@
-//! Rules, put together: their store, the senders of the configuration, and the dispatcher that gives events to targets.
-
-use std::sync::Arc;
+//! Rules, put together: their store, and the senders of the configuration.
 
 use anyhow::Context as _;
-use hearth_queues::Queues;
-use hearth_registry::Registry;
-use hearth_rules::{Dispatcher, Options, Rules, Sender};
-use hearth_store::{EventStore, RuleBounds, SqliteRuleStore};
-use hearth_targets::Targets;
+use hearth_rules::{Options, Rules, Sender};
+use hearth_store::{RuleBounds, SqliteRuleStore};
 use hearth_types::name::Region;
 
 use crate::client::DEFAULT_REGION;
@@ -32,18 +27,4 @@ pub(crate) async fn open(config: &Config) -> anyhow::Result<Rules> {
     };
     let opened = Rules::open(store, options).await;
     opened.with_context(|| format!("read {}", path.display()))
-}
-
-/// Gives events to the functions of `registry`, as events of theirs, and to queues.
-pub(crate) fn dispatcher(
-    rules: Rules,
-    registry: Registry,
-    queue: Arc<dyn EventStore>,
-    queues: Queues,
-) -> Dispatcher {
-    let functions = Arc::new(move |key: &_, qualifier: Option<&_>| {
-        // Whichever of an alias's versions: it is drawn anew when the event is run.
-        registry.resolve_key(key, qualifier, 0.0).map(drop)
-    });
-    Dispatcher::new(rules, Targets::new(queue, queues, functions))
 }

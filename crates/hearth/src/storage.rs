@@ -1,13 +1,13 @@
 //! Storage events, put together: their store, the buckets of the configuration, and who looks at them.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use anyhow::Context as _;
 use hearth_queues::Queues;
 use hearth_registry::Registry;
 use hearth_storage::{Dispatcher, Folder, Listing, Options, Storage};
-use hearth_store::{EventStore, SqliteStorageStore, StorageBounds};
+use hearth_store::{SqliteStorageStore, StorageBounds};
+use hearth_targets::Targets;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -45,7 +45,7 @@ pub(crate) async fn open(
 pub(crate) fn start(
     config: &Config,
     storage: &Storage,
-    queue: Arc<dyn EventStore>,
+    targets: Targets,
     tasks: &TaskTracker,
     stop: &CancellationToken,
 ) -> anyhow::Result<()> {
@@ -77,7 +77,7 @@ pub(crate) fn start(
             Place::Token(_) => {}
         }
     }
-    let dispatcher = Dispatcher::new(storage.clone(), queue);
+    let dispatcher = Dispatcher::new(storage.clone(), targets);
     tasks.spawn(dispatcher.run(stop.clone()));
     Ok(())
 }

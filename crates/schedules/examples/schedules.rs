@@ -14,6 +14,7 @@ use hearth_store::{
     EventOptions, QueueBounds, ScheduleBounds, SqliteEventStore, SqliteQueueStore,
     SqliteScheduleStore,
 };
+use hearth_targets::Targets;
 use hearth_types::time::Timestamp;
 use tokio_util::sync::CancellationToken;
 
@@ -35,12 +36,12 @@ async fn main() {
     let queues = Queues::new(queues, clock.clone(), CancellationToken::new());
     let store = SqliteScheduleStore::open(path("schedules.db"), ScheduleBounds::default()).unwrap();
     let schedules = Schedules::new(store, time_zones(), clock.clone());
-    let delivery = Delivery::new(
+    let targets = Targets::new(
         Arc::new(events),
         queues,
         Arc::new(|_: &_, _: Option<&_>| Ok(())),
     );
-    let dispatcher = Dispatcher::new(schedules.clone(), delivery);
+    let dispatcher = Dispatcher::new(schedules.clone(), Delivery::new(targets));
     let place = Place {
         account: "000000000000".parse().unwrap(),
         region: "us-east-1".parse().unwrap(),

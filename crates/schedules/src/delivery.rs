@@ -3,14 +3,12 @@
 //! It does not matter whether who fires ends before the firing was written down, or whether another node fires it as well:
 //! the target notes the firing's mark in the transaction that takes it in.
 
-use std::sync::Arc;
-
-use hearth_queues::{QueueError, Queues};
+use hearth_queues::QueueError;
+use hearth_store::StoreError;
 use hearth_store::once::Once;
 use hearth_store::schedules::Firing;
-use hearth_store::{EventStore, StoreError};
 use hearth_targets::policy::Exhausted;
-use hearth_targets::{Failure, Functions, Letter, Parcel, Targets};
+use hearth_targets::{Failure, Letter, Parcel, Targets};
 use hearth_types::invoke::RequestId;
 use hearth_types::time::Timestamp;
 use sha2::{Digest as _, Sha256};
@@ -63,9 +61,9 @@ fn once(firing: &Firing, now: Timestamp) -> Once {
 }
 
 impl Delivery {
-    /// Functions are given events of `events` once `functions` finds them; queues are those of `queues`.
-    pub fn new(events: Arc<dyn EventStore>, queues: Queues, functions: Functions) -> Self {
-        Self(Targets::new(events, queues, functions))
+    /// Firings go by way of `targets`.
+    pub fn new(targets: Targets) -> Self {
+        Self(targets)
     }
 
     /// Makes an attempt. It may be repeated: the target takes a firing in once.

@@ -1,13 +1,12 @@
 //! The loop that delivers: a function's events, or a queue, take a notification in once.
 
 use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use hearth_store::StoreError;
 use hearth_store::once::Once;
 use hearth_store::storage::Delivery;
-use hearth_store::{EventStore, StoreError};
 use hearth_targets::{Parcel, Targets};
 use hearth_types::invoke::RequestId;
 use hearth_types::time::Timestamp;
@@ -45,18 +44,9 @@ impl fmt::Debug for Dispatcher {
 }
 
 impl Dispatcher {
-    /// Delivers what `storage` has taken in; functions get theirs as `events`.
-    pub fn new(storage: Storage, events: Arc<dyn EventStore>) -> Self {
-        let registry = storage.0.options.registry.clone();
-        let functions = Arc::new(move |key: &_, qualifier: Option<&_>| {
-            // Whichever of an alias's versions: it is drawn anew when the event is run.
-            registry.resolve_key(key, qualifier, 0.0).map(drop)
-        });
-        let queues = storage.0.options.queues.clone();
-        Self {
-            targets: Targets::new(events, queues, functions),
-            storage,
-        }
+    /// Delivers what `storage` has taken in, by way of `targets`.
+    pub fn new(storage: Storage, targets: Targets) -> Self {
+        Self { storage, targets }
     }
 
     /// Works until it is stopped. Dropping the future is like a kill: what was begun is found, and not made twice.

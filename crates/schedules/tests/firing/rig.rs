@@ -13,6 +13,7 @@ use hearth_store::{
     EventOptions, EventStore, QueueBounds, ScheduleBounds, SqliteEventStore, SqliteQueueStore,
     SqliteScheduleStore,
 };
+use hearth_targets::Targets;
 use hearth_types::ApiError;
 use hearth_types::name::FunctionKey;
 use hearth_types::time::Timestamp;
@@ -104,7 +105,8 @@ impl Rig {
                 .then_some(())
                 .ok_or_else(|| ApiError::not_found("Function not found."))
         });
-        let delivery = Delivery::new(events.clone(), queues.clone(), functions);
+        let targets = Targets::new(events.clone(), queues.clone(), functions);
+        let delivery = Delivery::new(targets);
         self.node = Some(Node {
             dispatcher: Dispatcher::new(schedules.clone(), delivery.clone()),
             other: Dispatcher::new(schedules.clone(), delivery),
