@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-pub use hearth_targets::wire::{DeadLetterConfig, RetryPolicy, SqsParameters};
+pub use hearth_targets::wire::{DeadLetterConfig, RetryPolicy, SqsParameters, Tag};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -112,15 +112,6 @@ pub struct TargetSummary {
 pub struct TagsRequest {
     pub tags: Option<Vec<Tag>>,
     pub client_token: Option<String>,
-}
-
-/// `Tag`.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(rename_all = "PascalCase", default)]
-#[allow(missing_docs, reason = "the names are the API's own")]
-pub struct Tag {
-    pub key: String,
-    pub value: String,
 }
 
 /// GetScheduleGroup's answer, and `ScheduleGroupSummary`.

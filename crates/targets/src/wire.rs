@@ -30,3 +30,12 @@ pub struct SqsParameters {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message_group_id: Option<String>,
 }
+
+/// `Tag`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+#[allow(missing_docs, reason = "the names are the API's own")]
+pub struct Tag {
+    pub key: String,
+    pub value: String,
+}
