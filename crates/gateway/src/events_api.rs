@@ -12,7 +12,7 @@ use http::request::Parts;
 use serde_json::json;
 
 use crate::error_response::{self, Answer, Protocol};
-use crate::trace_id;
+use crate::{amz_target, trace_id};
 
 /// Before the operation in `X-Amz-Target` (service model, `targetPrefix`).
 const TARGET_PREFIX: &str = "AWSEvents.";
@@ -22,8 +22,7 @@ pub(crate) const BODY_BYTES: usize = 2 << 20;
 
 /// The operation that a request names, if it is one of this API.
 pub(crate) fn operation(parts: &Parts) -> Option<&str> {
-    let target = parts.headers.get("x-amz-target")?;
-    target.to_str().ok()?.strip_prefix(TARGET_PREFIX)
+    amz_target::operation(parts, TARGET_PREFIX)
 }
 
 /// Who asks.

@@ -14,6 +14,7 @@
 //! Nobody here validates a function's configuration, starts an environment or knows where one runs: that is for the
 //! registry, and for whoever implements [`hearth_types::invoke::Invoker`].
 
+mod amz_target;
 pub mod auth;
 mod body;
 mod cloud_events;

@@ -12,6 +12,7 @@ use http::request::Parts;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::amz_target;
 use crate::error_response::{self, Answer, Protocol};
 use crate::gateway::Parted;
 
@@ -32,13 +33,8 @@ pub(crate) async fn answer(
     body: &[u8],
     request_id: RequestId,
 ) -> Answer {
-    let target = parts
-        .headers
-        .get("x-amz-target")
-        .and_then(|target| target.to_str().ok());
-    let operation = target.and_then(|target| target.strip_prefix(TARGET_PREFIX));
     let logs = Logs { gateway, scope };
-    let answered = match operation {
+    let answered = match amz_target::operation(parts, TARGET_PREFIX) {
         Some("FilterLogEvents") => logs.filter(body).await,
         Some("GetLogEvents") => logs.get(body).await,
         Some("DescribeLogGroups") => logs.groups(body).await,
