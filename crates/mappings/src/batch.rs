@@ -79,10 +79,16 @@ pub(crate) fn queue_record(
 /// filtering Amazon SQS messages").
 fn is_meant(record: &QueueRecord, filters: &[Pattern]) -> Result<bool, serde_json::Error> {
     let mut event = serde_json::to_value(record)?;
-    if let Ok(body @ (Value::Object(_) | Value::Array(_))) = serde_json::from_str(&record.body) {
+    if let Some(body) = looked_into(&record.body) {
         event["body"] = body;
     }
     Ok(filters.iter().any(|filter| filter.matches(&event)))
+}
+
+/// A JSON object or list, if the text is one: filters look into it.
+pub(crate) fn looked_into(text: &str) -> Option<Value> {
+    let read: Value = serde_json::from_str(text).ok()?;
+    (read.is_object() || read.is_array()).then_some(read)
 }
 
 /// Parts of a batch that each fit into an event, in order.

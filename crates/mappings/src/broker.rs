@@ -13,7 +13,7 @@ use hearth_types::wire::broker_event::{Around, BrokerRecord, CloudEvent};
 use serde_json::Value;
 use tokio::time::Instant;
 
-use crate::batch::Record;
+use crate::batch::{Record, looked_into};
 use crate::source::{Batch, Handle, Problem};
 use crate::work::Rules;
 
@@ -142,12 +142,6 @@ fn event(record: &BrokerRecord) -> Result<Value, serde_json::Error> {
         }
     }
     Ok(event)
-}
-
-/// A JSON object or list, if the text is one.
-fn looked_into(text: &str) -> Option<Value> {
-    let read: Value = serde_json::from_str(text).ok()?;
-    (read.is_object() || read.is_array()).then_some(read)
 }
 
 #[cfg(test)]
