@@ -35,6 +35,7 @@ pub struct Server {
 }
 
 /// A password. Files are read for each connection, so that one that changes is used without a restart.
+#[derive(Clone)]
 pub enum Password {
     /// Itself.
     Text(String),

@@ -15,15 +15,9 @@ use url::Url;
 pub(crate) struct Broker {
     url: Url,
     username: Option<String>,
-    password: Option<Secret>,
+    password: Option<Password>,
     ca: Option<PathBuf>,
     own: Option<(PathBuf, PathBuf)>,
-}
-
-#[derive(Clone, Debug)]
-enum Secret {
-    Text(String),
-    File(PathBuf),
 }
 
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
@@ -77,8 +71,8 @@ impl TryFrom<BrokerFile> for Broker {
         }
         let password = match (file.password, file.password_file) {
             (None, None) => None,
-            (Some(text), None) => Some(Secret::Text(text)),
-            (None, Some(path)) => Some(Secret::File(path)),
+            (Some(text), None) => Some(Password::Text(text)),
+            (None, Some(path)) => Some(Password::File(path)),
             (Some(_), Some(_)) => {
                 return Err("use one of password and password_file".to_owned());
             }
@@ -103,8 +97,8 @@ impl From<Broker> for BrokerFile {
         let (password, password_file) = match broker.password {
             None => (None, None),
             // It is a secret.
-            Some(Secret::Text(_)) => (Some("…".to_owned()), None),
-            Some(Secret::File(path)) => (None, Some(path)),
+            Some(Password::Text(_)) => (Some("…".to_owned()), None),
+            Some(Password::File(path)) => (None, Some(path)),
         };
         let (certificate, key) = broker.own.unzip();
         Self {
@@ -127,10 +121,7 @@ pub(crate) fn of(configured: &BTreeMap<BrokerName, Broker>) -> Brokers {
             name: name.clone(),
             url: broker.url,
             username: broker.username,
-            password: broker.password.map(|secret| match secret {
-                Secret::Text(text) => Password::Text(text),
-                Secret::File(path) => Password::File(path),
-            }),
+            password: broker.password,
             tls: Tls {
                 ca: broker.ca,
                 own: broker.own,
