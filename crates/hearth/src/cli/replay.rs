@@ -50,18 +50,26 @@ pub(super) async fn run(
     if args.local {
         return locally(client, connection, &dead, args.code, config).await;
     }
-    let answer = client.call(invocation(&dead, true)?).await?;
+    let answer = client.call(invocation(&dead, &query(&dead))?).await?;
     finish(connection, answer, true)
 }
 
-/// The event's invocation; of the function as it is, unless it is to be that of the qualifier.
-fn invocation(dead: &Value, qualified: bool) -> anyhow::Result<Call> {
+/// What names the version or alias that the event is for, behind a function's path; nothing if it is for none.
+fn query(dead: &Value) -> String {
+    let qualifier = dead["Qualifier"].as_str();
+    qualifier.map_or_else(String::new, |qualifier| {
+        format!("?Qualifier={}", encode(qualifier))
+    })
+}
+
+/// The event's invocation.
+fn invocation(dead: &Value, query: &str) -> anyhow::Result<Call> {
     let text = |name: &str| dead.get(name).and_then(Value::as_str);
     let function = text("FunctionName").context("read the event's function")?;
-    let mut target = format!("/2015-03-31/functions/{}/invocations", encode(function));
-    if let Some(qualifier) = text("Qualifier").filter(|_| qualified) {
-        target += &format!("?Qualifier={}", encode(qualifier));
-    }
+    let target = format!(
+        "/2015-03-31/functions/{}/invocations{query}",
+        encode(function)
+    );
     let mut headers = vec![("x-amz-log-type", "Tail".to_owned())];
     if let Some(context) = text("ClientContext") {
         let encoded = base64::engine::general_purpose::STANDARD.encode(context);
@@ -85,10 +93,7 @@ async fn locally(
     config: &Config,
 ) -> Result<Done, CallError> {
     let name = output::member(dead, "FunctionName");
-    let mut target = format!("/2015-03-31/functions/{}", encode(&name));
-    if let Some(qualifier) = dead["Qualifier"].as_str() {
-        target += &format!("?Qualifier={}", encode(qualifier));
-    }
+    let target = format!("/2015-03-31/functions/{}{}", encode(&name), query(dead));
     let function = client.lambda("GET", target, None).await?;
     let code = match code {
         None => {
@@ -125,7 +130,8 @@ async fn ask(
 ) -> Result<Answer, CallError> {
     local.create(client, function, code).await?;
     let mut log = Follower::new(&output::member(dead, "FunctionName"), Duration::ZERO, None);
-    let call = local.client.call(invocation(dead, false)?);
+    // There it has no versions.
+    let call = local.client.call(invocation(dead, "")?);
     tokio::pin!(call);
     let answer = loop {
         tokio::select! {

@@ -1,7 +1,6 @@
 //! `hearth runtime install`: engines that Hearth does not bring along, from the registries that they are published in.
 
 use std::fs;
-use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -100,29 +99,13 @@ fn verify(file: &Path, integrity: &str) -> anyhow::Result<()> {
         .split_whitespace()
         .filter_map(|hash| hash.strip_prefix("sha512-"));
     let mut known = known.map(|hash| hash.split('?').next().unwrap_or_default());
-    let mut digest = Sha512::new();
-    let mut archive = fs::File::open(file).context("open the archive")?;
-    io::copy(&mut archive, &mut Write(&mut digest)).context("read the archive")?;
-    let digest = STANDARD.encode(digest.finalize());
+    let archive = fs::read(file).context("read the archive")?;
+    let digest = STANDARD.encode(Sha512::digest(archive));
     ensure!(
         known.any(|hash| hash == digest),
         "the archive is not the one that the registry tells of: its SHA-512 is {digest}, expected was {integrity}"
     );
     Ok(())
-}
-
-/// A digest that is written to.
-struct Write<'a>(&'a mut Sha512);
-
-impl io::Write for Write<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.update(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }
 
 /// npm, which knows its registry, its credentials and the way there.
