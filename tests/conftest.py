@@ -1,8 +1,36 @@
 """Fixtures of the whole-system tests: the real binary, real clients."""
 
+import contextlib
+import fcntl
+import os
+from pathlib import Path
+
 import pytest
 
 from harness import Node
+
+
+@contextlib.contextmanager
+def locked(path, how):
+    """Holds a lock on what is at `path`, among processes."""
+    file = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(file, how)
+        yield
+    finally:
+        os.close(file)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item):
+    """Tests run in several processes; one that is marked `alone` runs while no other does."""
+    alone = item.get_closest_marker("alone") is not None
+    here = Path(__file__)
+    with contextlib.ExitStack() as turn:
+        # Who waits for all others to be done stands at the door meanwhile, so that they do not begin anew before it.
+        with locked(here.parent, fcntl.LOCK_EX):
+            turn.enter_context(locked(here, fcntl.LOCK_EX if alone else fcntl.LOCK_SH))
+        return (yield)
 
 
 @pytest.fixture(scope="session")

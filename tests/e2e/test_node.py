@@ -9,6 +9,8 @@ import subprocess
 import threading
 from pathlib import Path
 
+import pytest
+
 from harness import BINARY, ECHO, Node, create, invoke, python_zip, wait_until
 from workers import MODULES, with_engine
 
@@ -49,6 +51,7 @@ def mounts():
     return [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if "hearth" in line]
 
 
+@pytest.mark.alone
 def test_up_once_shows_that_it_works(tmp_path):
     before = cgroups()
     has_engine = (MODULES / ".bin/workerd").exists()
@@ -107,6 +110,7 @@ def test_ctrl_c_lets_invocations_finish(new_node):
     assert not mounts()
 
 
+@pytest.mark.alone
 def test_kill_9_leaves_no_process_and_no_cgroup(new_node):
     before = cgroups()
     node = new_node()

@@ -79,7 +79,23 @@ pub(crate) fn run(args: &TestArgs) -> anyhow::Result<()> {
             "hearth-bench",
         ]),
     ));
-    let mut system = run_python(&tools, &["-m", "pytest", "-p", "no:cacheprovider", "tests"]);
+    // Tests mostly wait, for nodes, brokers and functions: as many files at a time as there are processors.
+    let mut system = run_python(
+        &tools,
+        &[
+            "-m",
+            "pytest",
+            "-p",
+            "no:cacheprovider",
+            "--numprocesses",
+            "auto",
+            "--maxprocesses",
+            "8",
+            "--dist",
+            "loadfile",
+            "tests",
+        ],
+    );
     system.args(&args.pytest);
     steps.push(("whole system", system));
 
