@@ -202,3 +202,13 @@ def error_of(call, *arguments, **options):
         response = error.response
         return response["Error"]["Code"], response["ResponseMetadata"]["HTTPStatusCode"], response["Error"]["Message"]
     raise AssertionError(f"expected an error, got {answer}")
+
+
+def commands(folder):
+    """A folder for PATH, made here, in which `hearth` and `aws` are those under test."""
+    folder.mkdir()
+    (folder / "hearth").symlink_to(BINARY.resolve())
+    # Not every version of it looks at AWS_ENDPOINT_URL.
+    (folder / "aws").write_text(f'#!/bin/sh\nexec {Path(sys.executable).parent}/aws "$@" --endpoint-url "$AWS_ENDPOINT_URL"\n')
+    (folder / "aws").chmod(0o755)
+    return folder

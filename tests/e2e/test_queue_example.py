@@ -4,24 +4,16 @@ import json
 import os
 import re
 import subprocess
-import sys
-from pathlib import Path
 
-from harness import BINARY, ROOT, wait_until
+from harness import ROOT, commands, wait_until
 
 PAGE = ROOT / "examples/queue-orders/README.md"
 
 
 def test_an_order_that_failed_is_priced_after_all(new_node, tmp_path):
     node = new_node()
-    tools = tmp_path / "bin"
-    tools.mkdir()
-    (tools / "hearth").symlink_to(BINARY.resolve())
-    # Not every version of it looks at AWS_ENDPOINT_URL.
-    (tools / "aws").write_text(f'#!/bin/sh\nexec {Path(sys.executable).parent}/aws "$@" --endpoint-url "$AWS_ENDPOINT_URL"\n')
-    (tools / "aws").chmod(0o755)
     environment = {
-        "PATH": f"{tools}:{os.environ['PATH']}",
+        "PATH": f"{commands(tmp_path / 'bin')}:{os.environ['PATH']}",
         "HOME": str(tmp_path),
         "HEARTH_DATA": str(node.data),
         "AWS_SHARED_CREDENTIALS_FILE": str(node.data / "credentials"),

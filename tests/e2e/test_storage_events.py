@@ -1,11 +1,12 @@
 """Storage events on the real binary: what changes in a folder, in an object store and elsewhere reaches functions and
 queues in S3's words, and kills and pauses lose nothing."""
 
+import base64
 import json
 import threading
 import urllib.error
 import urllib.request
-from urllib.parse import unquote_plus
+from urllib.parse import quote_plus, unquote_plus
 
 import pytest
 from harness import Node, create, wait_until
@@ -316,6 +317,51 @@ def test_others_may_tell_with_a_token_and_are_believed_once(new_node, tmp_path):
     post(node, "theirs", json.dumps(minio("last", "19")))
     told.until(created("last"))
     assert len(told.events()) == 4
+
+
+def ceph(key, sequencer):
+    """What Ceph sends for one object (its documentation, "S3 Bucket Notifications Compatibility"); the key is not escaped."""
+    return {"Records": [{
+        "eventVersion": "2.2", "eventSource": "ceph:s3", "awsRegion": "default", "eventTime": "2026-11-29T06:00:00.124724Z",
+        "eventName": "ObjectCreated:Put", "userIdentity": {"principalId": "tester"},
+        "requestParameters": {"sourceIPAddress": ""},
+        "responseElements": {"x-amz-request-id": "503a4c37-85eb-47cd-8681-2817e80b4281.5330.903595", "x-amz-id-2": "14d2-zone1"},
+        "s3": {
+            "s3SchemaVersion": "1.0", "configurationId": "mynotif1",
+            "bucket": {"name": "theirs", "ownerIdentity": {"principalId": "tester"}, "arn": "arn:aws:s3:default::theirs",
+                       "id": "503a4c37-85eb-47cd-8681-2817e80b4281.5332.38"},
+            "object": {"key": key, "size": 1024, "eTag": "37b51d194a7513e45b56f6524f2d51f2", "versionId": "",
+                       "sequencer": sequencer, "metadata": [{"key": "x-amz-meta-a", "val": "b"}], "tags": []},
+        },
+        "eventId": "", "opaqueData": "me@example.com",
+    }]}
+
+
+def test_keys_are_escaped_alike_whoever_tells(new_node, tmp_path):
+    """A function takes all keys apart by the same rule."""
+    config = tmp_path / "theirs.toml"
+    config.write_text(f'[storage.buckets.theirs]\ntoken = "{TOKEN}"\n')
+    node = new_node("--config", config)
+    told = Told(node, "told")
+    add(node, "all", "theirs", None, "--prefix", "in/", "--suffix", ".png")
+    # MinIO asks first whether anybody is there, and takes any answer for yes.
+    asked = urllib.request.Request(
+        f"{node.endpoint}/hearth/2026-11-01/storage/theirs/notifications", method="HEAD",
+        headers={"Authorization": f"Bearer {TOKEN}"},
+    )
+    with pytest.raises(urllib.error.HTTPError, match="405"):
+        urllib.request.urlopen(asked, timeout=30)
+    # A password is all that Ceph can send: https://any:TOKEN@…
+    password = "Basic " + base64.b64encode(f"any:{TOKEN}".encode()).decode()
+    keys = ["in/a b.png", "in/a+b.png", "in/100%25.png", "in/ü.png"]
+    for n, key in enumerate(keys):
+        assert post(node, "theirs", json.dumps(ceph(key, f"CE{n}")), password) == (200, {"Records": 1})
+        assert post(node, "theirs", json.dumps(minio(quote_plus(key), f"17{n}"))) == (200, {"Records": 1})
+    told.until(*map(created, keys))
+    wait_until(lambda: len(told.all()) == 2 * len(keys), "both of each")
+    assert sorted(told.events()) == sorted(2 * [created(key) for key in keys])
+    sent = {record["s3"]["object"]["key"] for record in told.records}
+    assert sent == {"in/a+b.png", "in/a%2Bb.png", "in/100%2525.png", "in/%C3%BC.png"}
 
 
 def test_bad_notifications_are_refused_with_what_to_do(watched):

@@ -35,7 +35,7 @@ class Callers:
 
     def send(self, n):
         """Sends event `n` once. Without an answer nobody knows whether it was accepted: then it proves nothing."""
-        assert self.there.wait(60), "the node does not come back"
+        assert self.there.wait(SETTLED_S), "the node does not come back"
         client = self.client
         # Every tenth is for a function that is stopped, and so ends among the dead.
         name = "stopped" if n % 10 == 0 else "keeper"

@@ -149,6 +149,7 @@ const fn message_member(kind: ErrorKind) -> &'static str {
         | ErrorKind::InvalidZipFile
         | ErrorKind::ResourceInUse
         | ErrorKind::InvalidRuntime
+        | ErrorKind::FolderMount
         | ErrorKind::RecursiveInvocation
         | ErrorKind::Service => "Message",
         _ => "message",

@@ -337,6 +337,11 @@ impl Client {
         self.call(call).await?.json()
     }
 
+    /// The region of what is asked for.
+    pub(crate) fn region(&self) -> &str {
+        &self.region
+    }
+
     /// The account that the credentials are of.
     pub(crate) async fn account(&self) -> Result<String, CallError> {
         let call = Call {

@@ -1,13 +1,14 @@
 //! Configuration of a node: flags over environment over file over defaults (INV-6: only this crate reads them).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
-use hearth_types::name::{AccountId, BrokerName, BucketName, Region};
+use hearth_types::folder::Access;
+use hearth_types::name::{AccountId, BrokerName, BucketName, FolderName, Region};
 use hearth_types::network::Hosts;
 use serde::{Deserialize, Serialize};
 
@@ -81,6 +82,8 @@ struct File {
     destinations: Destinations,
     #[serde(default)]
     storage: Storage,
+    #[serde(default)]
+    folders: BTreeMap<FolderName, Folder>,
     #[serde(default)]
     events: Events,
     #[serde(default)]
@@ -167,6 +170,20 @@ fn masked_text<S: serde::Serializer>(_: &str, serializer: S) -> Result<S::Ok, S:
 
 fn default_bus() -> String {
     "default".to_owned()
+}
+
+/// A folder of this host that functions may have.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Folder {
+    /// Where it is, absolute.
+    pub(crate) path: PathBuf,
+    /// What functions may do there.
+    #[serde(default)]
+    pub(crate) access: Access,
+    /// Whose functions may have it; without, those of the node's account.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) accounts: Option<BTreeSet<AccountId>>,
 }
 
 /// Buckets whose changes are told of.
@@ -357,6 +374,9 @@ pub(crate) struct Config {
     pub(crate) isolates: Isolates,
     pub(crate) destinations: Destinations,
     pub(crate) storage: Storage,
+    /// Folders of this host that functions may have, by name.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) folders: BTreeMap<FolderName, Folder>,
     pub(crate) events: Events,
     /// Brokers whose messages call functions, by name.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -521,6 +541,7 @@ impl Config {
             },
             destinations: file.destinations,
             storage: file.storage,
+            folders: file.folders,
             events: file.events,
             brokers: file.brokers,
             packages: file.packages,
@@ -711,6 +732,10 @@ mod tests {
             "[destinations.buckets.'a/b']\nurl = 'file:///tmp'",
             "[destinations.buckets.failed]\nurl = 'file:///tmp'\nkey = 'x'",
             "[destinations]\nbucket = 1",
+            "[folders.'a/b']\npath = '/tmp'",
+            "[folders.photos]\naccess = 'read'",
+            "[folders.photos]\npath = '/tmp'\naccess = 'write'",
+            "[folders.photos]\npath = '/tmp'\naccounts = ['x']",
         ] {
             std::fs::write(dir.path().join("hearth.toml"), bad).unwrap();
             assert!(Config::resolve(&args(dir.path())).is_err(), "{bad}");

@@ -4,6 +4,7 @@
 //! - [`node`]: the composition root: every component, in the order in which they start and stop
 //! - [`buckets`]: what connects components' buckets with the store
 //! - [`brokers`]: how brokers are reached
+//! - [`folders`]: which folders of the host functions may have
 //! - [`up`], [`samples`]: the first five minutes
 //! - [`client`], [`package`], [`cli`]: the command line
 //!
@@ -15,6 +16,7 @@ mod cli;
 mod client;
 mod config;
 mod events;
+mod folders;
 mod keys;
 mod node;
 mod package;

@@ -38,6 +38,7 @@ use crate::cli::installed_workerd;
 use crate::client::endpoint_path;
 use crate::config::{Config, ObjectStore, WasmProcess, url_address};
 use crate::events;
+use crate::folders;
 use crate::keys::{self, RootKey, write_private};
 use crate::queues;
 use crate::rules;
@@ -154,7 +155,9 @@ impl Node {
         );
         let isolates = isolates.await;
         let no_workers = isolates.as_ref().err().cloned();
+        let folders = Arc::new(folders::of(config)?);
         let options = WorkerOptions {
+            folders: Arc::clone(&folders),
             restart_launcher: Some(launcher_options.clone()),
             memory_bytes: config.memory_mib << 20,
             max_environments: config.max_environments,
@@ -189,6 +192,7 @@ impl Node {
             Arc::new(worker.clone()),
             hearth_registry::Options {
                 buckets: config.destinations.buckets.keys().cloned().collect(),
+                folders,
                 brokers: brokers.kinds(),
                 loopback_webhooks: config.destinations.loopback_webhooks,
                 queues: Some(queue_store),

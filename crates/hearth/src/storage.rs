@@ -1,7 +1,5 @@
 //! Storage events, put together: their store, the buckets of the configuration, and who looks at them.
 
-use std::path::Path;
-
 use anyhow::Context as _;
 use hearth_queues::Queues;
 use hearth_registry::Registry;
@@ -13,6 +11,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::config::{Config, Place};
 use crate::events;
+use crate::folders;
 use crate::node::store_url;
 
 /// Opens the storage events, in the data folder, which this process holds.
@@ -55,7 +54,8 @@ pub(crate) fn start(
                 let folder = Folder {
                     storage: storage.clone(),
                     bucket: name.clone(),
-                    root: apart(root, &config.data)
+                    // Each event of its own would be a change there, and that an event.
+                    root: folders::apart(root, &config.data)
                         .with_context(|| format!("open storage.buckets.{name}"))?,
                     settle: bucket.settle,
                     interval: bucket.interval,
@@ -80,21 +80,4 @@ pub(crate) fn start(
     let dispatcher = Dispatcher::new(storage.clone(), targets);
     tasks.spawn(dispatcher.run(stop.clone()));
     Ok(())
-}
-
-/// The folder itself, which must be apart from the node's own: each event would be a change there, and that an event.
-fn apart(folder: &Path, data: &Path) -> anyhow::Result<std::path::PathBuf> {
-    let real = folder
-        .canonicalize()
-        .with_context(|| format!("find the folder {}", folder.display()))?;
-    anyhow::ensure!(real.is_dir(), "{} is no folder", folder.display());
-    let data = data
-        .canonicalize()
-        .with_context(|| format!("find the folder {}", data.display()))?;
-    anyhow::ensure!(
-        !real.starts_with(&data) && !data.starts_with(&real),
-        "{} and the data folder lie in each other; use a folder of its own",
-        folder.display()
-    );
-    Ok(real)
 }

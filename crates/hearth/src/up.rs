@@ -31,6 +31,9 @@ pub(crate) fn run(args: UpArgs) -> anyhow::Result<Done> {
         .context("read HEARTH_LOG")?;
     let filter = without_clients(filter)?;
     tracing_subscriber::fmt()
+        // A line that can't be written is lost: standard error may be a file on a full disk. To say that there as well, as
+        // this would, panics, and ends whatever had something to say.
+        .log_internal_errors(false)
         .with_env_filter(filter)
         .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr)

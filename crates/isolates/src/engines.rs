@@ -370,6 +370,7 @@ impl Inner {
                 source: program.clone(),
                 target: PathBuf::from(PROGRAM_FOLDER),
             }],
+            folders: Vec::new(),
             argv: vec![
                 format!("{PROGRAM_FOLDER}/{PROGRAM}"),
                 "serve".to_owned(),

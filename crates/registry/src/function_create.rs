@@ -49,7 +49,7 @@ impl Registry {
         let function = parse_function(request.function_name.as_deref().unwrap_or_default())?;
         let key = unqualified(scope, &function)?;
         refuse_unsupported(&request)?;
-        settings.check_values(&key, &options.runtimes)?;
+        settings.check_values(&key, &options.runtimes, &options.folders)?;
         let architecture = settings::architecture(
             request.architectures.as_deref(),
             options.architecture,

@@ -117,7 +117,7 @@ impl Registry {
         constraints.finish()?;
         let key = unqualified(scope, function)?;
         let runtimes = &self.inner.options.runtimes;
-        settings.check_values(&key, runtimes)?;
+        settings.check_values(&key, runtimes, &self.inner.options.folders)?;
         let revision = request.revision_id.take();
         let current = changeable(&self.snapshot(), &key, revision.as_deref())?;
         settings.check_dead_letter(&key, &self.snapshot(), &self.inner.options.buckets)?;

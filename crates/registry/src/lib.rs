@@ -32,6 +32,7 @@ mod constraints;
 mod destination;
 mod environment;
 mod event_invoke;
+mod folder_use;
 mod function_create;
 mod function_delete;
 mod function_read;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use hearth_store::SqliteQueueStore;
+use hearth_types::folder::Folders;
 use hearth_types::function::{Architecture, Runtime};
 use hearth_types::limits::ACCOUNT_CONCURRENCY;
 use hearth_types::name::{BrokerName, BucketName};
@@ -25,6 +26,8 @@ pub struct Options {
     pub runtimes: RuntimePolicy,
     /// Buckets that records of failed events may be told to.
     pub buckets: BTreeSet<BucketName>,
+    /// Folders that functions may have.
+    pub folders: Arc<Folders>,
     /// Brokers that event source mappings may name.
     pub brokers: BTreeMap<BrokerName, BrokerKind>,
     /// Where queues are, if there are any.
@@ -56,6 +59,7 @@ impl Default for Options {
             },
             runtimes: RuntimePolicy::Nearest,
             buckets: BTreeSet::new(),
+            folders: Arc::default(),
             brokers: BTreeMap::new(),
             queues: None,
             loopback_webhooks: false,
@@ -71,6 +75,7 @@ impl std::fmt::Debug for Options {
             .field("architecture", &self.architecture)
             .field("runtimes", &self.runtimes)
             .field("buckets", &self.buckets)
+            .field("folders", &self.folders)
             .field("brokers", &self.brokers)
             .field("loopback_webhooks", &self.loopback_webhooks)
             .finish_non_exhaustive()

@@ -3,13 +3,14 @@
 use hearth_store::record::{AliasRecord, LayerVersionRecord, VersionRecord};
 use hearth_types::ApiError;
 use hearth_types::arn::FunctionArn;
+use hearth_types::folder::FolderUse;
 use hearth_types::function::{LogFormat, State, UpdateStatus};
 use hearth_types::name::{FunctionKey, Qualifier};
 use hearth_types::wire::lambda::{
     AliasConfiguration, AliasRoutingConfiguration, DeadLetterConfig, Environment, EphemeralStorage,
-    FunctionConfiguration, FunctionState, LastUpdateStatus, Layer, LayerVersionContentOutput,
-    LayerVersionResponse, LayerVersionsListItem, LoggingConfig, RuntimeVersionConfig,
-    SnapStartResponse, TracingConfig,
+    FileSystemConfig, FunctionConfiguration, FunctionState, LastUpdateStatus, Layer,
+    LayerVersionContentOutput, LayerVersionResponse, LayerVersionsListItem, LoggingConfig,
+    RuntimeVersionConfig, SnapStartResponse, TracingConfig,
 };
 
 use crate::settings::architecture_name;
@@ -174,6 +175,14 @@ pub(crate) fn version(
             .map(|arn| DeadLetterConfig {
                 target_arn: Some(arn.to_string()),
             }),
+        file_system_configs: (!configuration.folders.is_empty()).then(|| {
+            let folders = configuration.folders.iter();
+            let config = |folder: &FolderUse| FileSystemConfig {
+                arn: Some(folder.arn.to_string()),
+                local_mount_path: Some(folder.path.to_string()),
+            };
+            folders.map(config).collect()
+        }),
     }
 }
 

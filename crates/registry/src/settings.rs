@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use hearth_types::ApiError;
 use hearth_types::arn::role_account;
 use hearth_types::event_invoke::DestinationArn;
+use hearth_types::folder::Folders;
 use hearth_types::function::{
     Architecture, Configuration, LayerUse, LogFormat, Logging, Package, Runtime,
 };
@@ -15,14 +16,14 @@ use hearth_types::limits::{
 use hearth_types::name::{BucketName, FunctionKey};
 use hearth_types::walls::Isolation;
 use hearth_types::wire::lambda::{
-    CapacityProviderConfig, CreateFunctionRequest, LoggingConfig,
+    CapacityProviderConfig, CreateFunctionRequest, FileSystemConfig, LoggingConfig,
     UpdateFunctionConfigurationRequest,
 };
 
 use crate::constraints::Constraints;
 use crate::destination::Role;
 use crate::snapshot::Snapshot;
-use crate::{RuntimePolicy, capacity_provider, destination, environment, runtimes};
+use crate::{RuntimePolicy, capacity_provider, destination, environment, folder_use, runtimes};
 
 const ROLE_PATTERN: &str = r"arn:(aws[a-zA-Z-]*)?:iam::\d{12}:role/?[a-zA-Z_0-9+=,.@\-_/]+";
 const HANDLER_PATTERN: &str = r"[^\s]+";
@@ -50,6 +51,7 @@ pub(crate) struct Settings {
     logging: Option<LoggingConfig>,
     /// ARNs of layer versions.
     pub(crate) layers: Option<Vec<String>>,
+    folders: Option<Vec<FileSystemConfig>>,
     capacity_provider: Option<CapacityProviderConfig>,
     /// `TargetArn` of `DeadLetterConfig`: an empty one takes the target away.
     dead_letter: Option<Option<DestinationArn>>,
@@ -69,13 +71,6 @@ macro_rules! settings_of {
                     any(&vpc.subnet_ids) || any(&vpc.security_group_ids)
                 }),
                 "VpcConfig with subnets or security groups",
-            ),
-            (
-                request
-                    .file_system_configs
-                    .as_ref()
-                    .is_some_and(|configs| !configs.is_empty()),
-                "FileSystemConfigs",
             ),
             (
                 request
@@ -120,6 +115,7 @@ macro_rules! settings_of {
                 .and_then(|tracing| tracing.mode),
             logging: request.logging_config.take(),
             layers: request.layers.take(),
+            folders: request.file_system_configs.take(),
             capacity_provider: request.capacity_provider_config.take(),
             dead_letter: request.dead_letter_config.take().map(|config| {
                 let target = config.target_arn.as_deref();
@@ -204,6 +200,9 @@ impl Settings {
         if let Some(config) = &self.capacity_provider {
             capacity_provider::check(config, constraints);
         }
+        if let Some(configs) = &self.folders {
+            folder_use::check_shape(configs, constraints);
+        }
     }
 
     /// Refuses what the shapes allow and the account or this node does not. Reads nothing that other requests change.
@@ -214,6 +213,7 @@ impl Settings {
         &self,
         key: &FunctionKey,
         policy: &RuntimePolicy,
+        folders: &Folders,
     ) -> Result<(), ApiError> {
         if let Some(what) = self.beyond {
             return Err(ApiError::invalid(format!(
@@ -232,6 +232,9 @@ impl Settings {
         }
         if let Some(variables) = &self.environment {
             environment::check(variables)?;
+        }
+        if let Some(configs) = &self.folders {
+            folder_use::check(key, folders, &folder_use::read(configs)?)?;
         }
         Ok(())
     }
@@ -292,6 +295,7 @@ impl Settings {
             logging: Logging::default(),
             capacity_provider: None,
             dead_letter: None,
+            folders: Vec::new(),
         };
         self.over(&base, policy, Some(layers))
     }
@@ -347,6 +351,10 @@ impl Settings {
                 .dead_letter
                 .clone()
                 .unwrap_or_else(|| base.dead_letter.clone()),
+            folders: match &self.folders {
+                Some(configs) => folder_use::read(configs)?,
+                None => base.folders.clone(),
+            },
         };
         check_runtime(&configuration)?;
         Ok(configuration)
@@ -367,6 +375,13 @@ fn check_runtime(configuration: &Configuration) -> Result<(), ApiError> {
             "A worker is the modules of its package: functions of the runtime worker can't have Layers. Leave them out \
              or empty.",
         )),
+        Some(Isolation::Wasm | Isolation::Isolate) if !configuration.folders.is_empty() => {
+            Err(ApiError::invalid(format!(
+                "Folders are mounted for processes: functions of the runtime {} can't have FileSystemConfigs. Leave them \
+                 out or empty.",
+                configuration.runtime
+            )))
+        }
         // A component has one way in, the interface that it exports, and so has a worker: its default export.
         Some(Isolation::Wasm | Isolation::Isolate) => Ok(()),
         Some(Isolation::Process) | None if configuration.handler.is_empty() => {

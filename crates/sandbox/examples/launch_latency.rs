@@ -43,6 +43,7 @@ async fn measure() {
             code: code.clone(),
             layers: None,
             mounts: Vec::new(),
+            folders: Vec::new(),
             argv: argv.clone(),
             env: Vec::new(),
             memory_mib: 256,

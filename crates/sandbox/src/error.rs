@@ -1,5 +1,7 @@
 //! Why there is no sandbox: the crate's two errors.
 
+use std::path::PathBuf;
+
 use crate::protocol::Failure;
 use crate::spec::Spec;
 
@@ -48,6 +50,15 @@ pub enum LaunchError {
     /// No network could be prepared. The host's fault; safe to retry.
     #[error("cannot prepare the sandbox's network: {0}")]
     Network(String),
+    /// A folder of [`Spec::folders`](crate::Spec::folders) is not there, or its file system can't be shared so. The
+    /// host's fault; the same again until that is changed.
+    #[error("cannot mount {}: {reason}", .target.display())]
+    Folder {
+        /// Where it was to be inside.
+        target: PathBuf,
+        /// Why not.
+        reason: String,
+    },
     /// A step of setting the walls up failed, for example because the code's folder is not there. Safe to retry.
     #[error("cannot set up the sandbox: {0}")]
     Setup(String),
@@ -64,6 +75,7 @@ impl LaunchError {
         match failure {
             Failure::Spec { reason } => Self::Spec(reason),
             Failure::Setup { step, reason } => Self::Setup(format!("{step}: {reason}")),
+            Failure::Folder { target, reason } => Self::Folder { target, reason },
             Failure::Exec { errno } => Self::Exec {
                 program: spec.argv.first().cloned().unwrap_or_default(),
                 errno,

@@ -39,4 +39,4 @@ pub use launcher::{Launcher, LauncherOptions, probe};
 pub use network::Network;
 pub use report::{HostReport, Need, Part};
 pub use sandbox::Sandbox;
-pub use spec::{DOOR_PORT, Exit, Mount, RUNTIME_API_PORT, Spec, StartCpu, Usage};
+pub use spec::{DOOR_PORT, Exit, Mount, RUNTIME_API_PORT, SharedFolder, Spec, StartCpu, Usage};

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::network::NetworkOptions;
 use crate::report::HostReport;
-use crate::spec::{Exit, Mount, StartCpu, Usage};
+use crate::spec::{Exit, Mount, SharedFolder, StartCpu, Usage};
 
 /// From the main process to the launcher.
 #[derive(Debug, Deserialize, Serialize)]
@@ -30,6 +30,7 @@ pub(crate) struct Order {
     pub(crate) code: PathBuf,
     pub(crate) layers: Option<PathBuf>,
     pub(crate) mounts: Vec<Mount>,
+    pub(crate) folders: Vec<SharedFolder>,
     pub(crate) argv: Vec<String>,
     pub(crate) env: Vec<(String, String)>,
     pub(crate) memory_mib: u32,
@@ -73,6 +74,8 @@ pub(crate) enum Failure {
     Spec { reason: String },
     /// A step of setting up the wall.
     Setup { step: String, reason: String },
+    /// A folder that the sandbox was to share.
+    Folder { target: PathBuf, reason: String },
     /// `execve`.
     Exec { errno: i32 },
 }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use hearth_types::folder::Access;
 use serde::{Deserialize, Serialize};
 
 use crate::network::Network;
@@ -25,6 +26,8 @@ pub struct Spec {
     pub layers: Option<PathBuf>,
     /// More read-only folders, for example an interpreter at `/var/lang`; readable by others like `code`.
     pub mounts: Vec<Mount>,
+    /// Folders of the host that others use as well.
+    pub folders: Vec<SharedFolder>,
     /// The program, as a path inside the sandbox, and its arguments; never empty. There is no search in `PATH`.
     pub argv: Vec<String>,
     /// The whole environment: nothing of the platform's own is added.
@@ -58,6 +61,18 @@ pub struct Mount {
     pub source: PathBuf,
     /// Where it is inside: `/var/lang`, `/var/runtime`, or `/opt` if there are no layers.
     pub target: PathBuf,
+}
+
+/// A folder of the host that others use as well. What is on it is data: no programs, no devices, no links, pipes or
+/// sockets of the function's making. The function acts there as the folder's owner.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct SharedFolder {
+    /// Where it is on the host. No link, and nothing that a function could replace by one.
+    pub source: PathBuf,
+    /// Where it is inside: `/mnt/` and one name, another for each.
+    pub target: PathBuf,
+    /// What may be done there.
+    pub access: Access,
 }
 
 /// How the function's main process ended.

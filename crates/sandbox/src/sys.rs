@@ -169,13 +169,22 @@ pub(crate) const NO_DEV: u64 = libc::MOUNT_ATTR_NODEV;
 pub(crate) const NO_EXEC: u64 = libc::MOUNT_ATTR_NOEXEC;
 
 /// `mount_setattr(2)` on the mount that `mount` is open at, and on all below it: adds `attributes` and takes them out
-/// of every propagation group.
-pub(crate) fn mount_setattr(mount: BorrowedFd<'_>, attributes: u64) -> io::Result<()> {
+/// of every propagation group. With `users` files show the owners that this user namespace maps theirs to.
+pub(crate) fn mount_setattr(
+    mount: BorrowedFd<'_>,
+    attributes: u64,
+    users: Option<BorrowedFd<'_>>,
+) -> io::Result<()> {
+    let mapped = if users.is_some() {
+        libc::MOUNT_ATTR_IDMAP
+    } else {
+        0
+    };
     let settings = libc::mount_attr {
-        attr_set: attributes,
+        attr_set: attributes | mapped,
         attr_clr: 0,
         propagation: libc::MS_PRIVATE,
-        userns_fd: 0,
+        userns_fd: users.map_or(0, |users| u64::from(users.as_raw_fd().cast_unsigned())),
     };
     // SAFETY: the path is empty and null-terminated, the structure valid for the call and of the size given.
     let result = unsafe {

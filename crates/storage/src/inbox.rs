@@ -1,6 +1,7 @@
 //! Notifications that others send: MinIO, Ceph, or whoever forwards those of S3.
 //!
-//! All write S3's records: MinIO beside members of its own, with `s3:` before an event's name. A record is taken in once.
+//! All write S3's records: MinIO beside members of its own, with `s3:` before an event's name and with escaped slashes; Ceph
+//! with keys that are not escaped (`rgw_pubsub.h`, `rgw_notify.cc`). A record is taken in once.
 
 use hearth_store::storage::{Knowledge, ObjectChange, StorageStoreError};
 use hearth_types::error::ThrottleReason;
@@ -19,6 +20,8 @@ pub const BODY_BYTES: usize = 1 << 20;
 const RECORDS: usize = 1_000;
 /// Most bytes of a record that is passed on: a queue's message has 256 KiB.
 const RECORD_BYTES: usize = 128 << 10;
+/// Who sends keys as they are (`eventSource`).
+const CEPH: &str = "ceph:s3";
 /// For how long a record is remembered: senders try again within hours.
 const REMEMBERED_MS: i64 = 86_400_000;
 
@@ -110,11 +113,16 @@ impl Told {
         let event = record.get("eventName")?.as_str()?;
         let event = event.strip_prefix("s3:").unwrap_or(event).to_owned();
         let key = record.pointer("/s3/object/key")?.as_str()?;
-        let key = record::unescaped(key)?;
+        let key = match record.get("eventSource").and_then(Value::as_str) {
+            Some(CEPH) => key.to_owned(),
+            _ => record::unescaped(key)?,
+        };
         if key.is_empty() || !record.get("s3")?.is_object() {
             return None;
         }
         record["eventName"] = Value::from(event.as_str());
+        // As S3 writes it, whoever has sent it: functions need not know.
+        record["s3"]["object"]["key"] = Value::from(record::escaped(&key));
         // The name that it has here: functions that answer ask for the object by it.
         if !record.pointer("/s3/bucket").is_some_and(Value::is_object) {
             record["s3"]["bucket"] = serde_json::json!({});

@@ -3,7 +3,9 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::name::{AccountId, FunctionKey, FunctionName, LayerName, NameError, Qualifier, Region};
+use crate::name::{
+    AccountId, FolderName, FunctionKey, FunctionName, LayerName, NameError, Qualifier, Region,
+};
 use crate::text::as_text;
 
 /// An ARN that can't be read.
@@ -178,6 +180,61 @@ impl FromStr for LayerVersionArn {
 }
 
 as_text!(LayerVersionArn);
+
+/// The ARN of a folder of the node, in the form of an access point of a network file system: what `FileSystemConfigs`
+/// names, so that tools which look for an ARN's parts find them.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FolderArn {
+    /// Whose function has it.
+    pub account: AccountId,
+    /// The function's region: a folder is in all.
+    pub region: Region,
+    /// The folder, as the node's configuration names it.
+    pub name: FolderName,
+}
+
+impl fmt::Display for FolderArn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            account,
+            region,
+            name,
+        } = self;
+        write!(
+            f,
+            "arn:aws:elasticfilesystem:{region}:{account}:access-point/{name}"
+        )
+    }
+}
+
+impl FromStr for FolderArn {
+    type Err = ArnError;
+
+    fn from_str(text: &str) -> Result<Self, ArnError> {
+        let form = || ArnError::Form {
+            kind: "folder ARN",
+            expected: "arn:aws:elasticfilesystem:region:123456789012:access-point/name",
+        };
+        if text.len() > LONGEST_REF {
+            return Err(form());
+        }
+        let parts: Vec<&str> = text.split(':').collect();
+        let ["arn", "aws", "elasticfilesystem", region, account, resource] = parts.as_slice()
+        else {
+            return Err(form());
+        };
+        Ok(Self {
+            account: account.parse()?,
+            region: region.parse()?,
+            name: resource
+                .strip_prefix("access-point/")
+                .ok_or_else(form)?
+                .parse()?,
+        })
+    }
+}
+
+as_text!(FolderArn);
 
 /// The account of a role's ARN, `arn:aws:iam::123456789012:role/path/name`. Hearth grants by account: any
 /// well-formed role of the account will do.

@@ -60,6 +60,9 @@ pub enum ErrorKind {
     AccessDenied,
     /// The runtime can't be started: not on this host, or forbidden.
     InvalidRuntime,
+    /// A folder of the function can't be mounted: the node has it no longer, not for this account, or not in the way that
+    /// it would need.
+    FolderMount,
     /// Hearth does not do this yet (501; Hearth's own code).
     NotImplemented,
     /// The request took too long to arrive (code of AWS's front end).
@@ -98,6 +101,7 @@ impl ErrorKind {
             Self::ExpiredToken => "ExpiredTokenException",
             Self::AccessDenied => "AccessDeniedException",
             Self::InvalidRuntime => "InvalidRuntimeException",
+            Self::FolderMount => "EFSMountFailureException",
             Self::NotImplemented => "NotImplementedException",
             Self::RequestTimeout => "RequestTimeoutException",
             Self::ServiceUnavailable => "ServiceUnavailableException",
@@ -122,7 +126,8 @@ impl ErrorKind {
             | Self::InvalidSignature
             | Self::IncompleteSignature
             | Self::ExpiredToken
-            | Self::AccessDenied => 403,
+            | Self::AccessDenied
+            | Self::FolderMount => 403,
             Self::ResourceNotFound | Self::UnknownOperation => 404,
             Self::MethodNotAllowed => 405,
             Self::RequestTimeout => 408,

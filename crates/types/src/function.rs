@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::arn::LayerVersionArn;
 use crate::digest::Digest;
 use crate::event_invoke::DestinationArn;
+use crate::folder::FolderUse;
 use crate::name::{FunctionKey, NameError, Version};
 use crate::text::as_text;
 use crate::time::Timestamp;
@@ -232,6 +233,9 @@ pub struct Configuration {
     /// `DeadLetterConfig`: a queue or a topic for events that could not be handled. As above for older records.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dead_letter: Option<DestinationArn>,
+    /// `FileSystemConfigs`: folders of the node. As above for older records.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub folders: Vec<FolderUse>,
 }
 
 /// `LambdaManagedInstancesCapacityProviderConfig` of a function.

@@ -4,7 +4,7 @@
 //! what it is made of ([`function`], [`digest`]), how it is walled ([`walls`]) and what it may reach ([`network`]),
 //! which requests are led to it ([`route`]), what may be asked for ([`limits`]), how it is run ([`invoke`]), how often
 //! an event is tried ([`event_invoke`]) and where its end is told ([`destination`], [`webhook`]), which queues and
-//! brokers call it ([`mapping`], [`source`]), what a caller is told when it can't be ([`error`]), and the shapes of the public API ([`wire`]).
+//! brokers call it ([`mapping`], [`source`]), which folders it may have ([`folder`]), what a caller is told when it can't be ([`error`]), and the shapes of the public API ([`wire`]).
 //!
 //! Nobody here does I/O, reads a clock or waits. The one asynchronous signature is [`invoke::Invoker`]: it is
 //! the seam between the front door and the workers, so it belongs to neither.
@@ -14,6 +14,7 @@ pub mod destination;
 pub mod digest;
 pub mod error;
 pub mod event_invoke;
+pub mod folder;
 pub mod function;
 pub mod function_url;
 pub mod invoke;

@@ -41,6 +41,9 @@ pub const UNPACKED_BYTES: u64 = 250 * 1024 * 1024;
 pub const ENVIRONMENT_BYTES: usize = 4_096;
 /// Layers of one function.
 pub const LAYERS: usize = 5;
+/// Folders of one function (the service model has 1 of its file systems; Hearth's own, so that what is read and what is
+/// written may be apart).
+pub const FOLDERS: usize = 5;
 /// A resource policy, bytes (guide, quotas: 20 KB).
 pub const POLICY_BYTES: usize = 20_480;
 /// Tags of one resource.

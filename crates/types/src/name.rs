@@ -173,6 +173,14 @@ name!(
     |text| word(text, 50, letters_digits_hyphen_underscore)
 );
 
+name!(
+    /// The name of a folder that functions may have: a word of a configuration and the end of an ARN.
+    FolderName,
+    "folder name",
+    "1 to 64 letters, digits, hyphens and underscores",
+    |text| word(text, 64, letters_digits_hyphen_underscore)
+);
+
 /// Where a queue lives: whose it is, in which region, and what it is called there.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct QueueId {

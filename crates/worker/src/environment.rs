@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use hearth_code::Unpacked;
-use hearth_sandbox::{Exit, LaunchError, Launcher, Network, Sandbox, Spec, StartCpu};
+use hearth_sandbox::{Exit, LaunchError, Launcher, Network, Sandbox, SharedFolder, Spec, StartCpu};
+use hearth_types::folder::{FolderUse, Folders};
 use hearth_types::function::{Deployment, Runtime};
 use hearth_types::invoke::{FunctionError, Outcome, Report};
 use hearth_types::walls::NetworkAccess;
@@ -293,6 +294,7 @@ impl Environment {
             // The developer guide's "wrapper scripts": started in the runtime's place, with its command line.
             argv.insert(0, wrapper.clone());
         }
+        let folders = folders(&shared.options.folders, deployment)?;
         let credentials = (shared.options.mint)(&deployment.key);
         let around = Surroundings {
             log_stream,
@@ -304,6 +306,7 @@ impl Environment {
             code: code.path().to_path_buf(),
             layers: layers.as_ref().map(|layers| layers.path().to_path_buf()),
             mounts: program.mounts,
+            folders,
             env: variables(deployment, settings.as_ref(), around),
             argv,
             memory_mib: configuration.memory_mib,
@@ -535,6 +538,30 @@ fn own_bootstrap(code: &Unpacked, layers: Option<&Unpacked>) -> Result<String, S
     )))
 }
 
+/// The folders of a function, as the node has them now: its configuration may have changed since the function was made.
+fn folders(of_node: &Folders, deployment: &Deployment) -> Result<Vec<SharedFolder>, StartError> {
+    let configured = deployment.configuration.folders.iter();
+    let shared = configured.map(|FolderUse { arn, path }| {
+        let Some(folder) = of_node.find(arn) else {
+            tracing::warn!(function = %deployment.key, %arn, "the node's configuration names no such folder");
+            return Err(StartError::Platform(not_mounted(path)));
+        };
+        Ok(SharedFolder {
+            source: folder.path.clone(),
+            target: path.as_str().into(),
+            access: folder.access,
+        })
+    });
+    shared.collect()
+}
+
+fn not_mounted(path: impl std::fmt::Display) -> ApiError {
+    ApiError::new(
+        ErrorKind::FolderMount,
+        format!("The folder for {path} could not be mounted. The node's log says why."),
+    )
+}
+
 fn launch_error(deployment: &Deployment, error: LaunchError) -> StartError {
     match error {
         LaunchError::Exec {
@@ -550,6 +577,11 @@ fn launch_error(deployment: &Deployment, error: LaunchError) -> StartError {
                 tracing::error!(function = %deployment.key, %reason, "start an interpreter");
                 StartError::Hopeless(Failure::Entrypoint(reason.into()))
             }
+        }
+        LaunchError::Folder { target, reason } => {
+            let folder = target.display();
+            tracing::warn!(function = %deployment.key, %folder, reason, "mount a folder");
+            StartError::Platform(not_mounted(folder))
         }
         LaunchError::Gone => {
             tracing::warn!("the launcher is gone: no environment can be started at the moment");

@@ -9,6 +9,7 @@ use hearth_code::Packages;
 use hearth_isolates::{Means, Program};
 use hearth_sandbox::{Launcher, LauncherOptions};
 use hearth_telemetry::logs::LogStore;
+use hearth_types::folder::Folders;
 use hearth_types::invoke::BoxFuture;
 use hearth_types::limits;
 use hearth_types::name::FunctionKey;
@@ -114,6 +115,8 @@ pub struct WorkerOptions {
     pub components: Option<ComponentOptions>,
     /// How functions of the runtime `worker` are run, or why they are refused: a clause.
     pub isolates: Result<IsolateOptions, String>,
+    /// Folders that functions may have.
+    pub folders: Arc<Folders>,
     /// Which interpreters there are.
     pub runtimes: RuntimeOptions,
     /// Makes functions' credentials.
@@ -157,6 +160,7 @@ impl WorkerOptions {
             logs,
             components: None,
             isolates: Err("they are turned off".to_owned()),
+            folders: Arc::default(),
             runtimes,
             mint,
             door,
@@ -177,6 +181,7 @@ impl fmt::Debug for WorkerOptions {
         f.debug_struct("WorkerOptions")
             .field("components", &self.components)
             .field("isolates", &self.isolates)
+            .field("folders", &self.folders)
             .field("runtimes", &self.runtimes)
             .field("memory_bytes", &self.memory_bytes)
             .field("max_environments", &self.max_environments)

@@ -41,6 +41,7 @@ pub(crate) fn deployment(runtime: Runtime) -> Deployment {
             logging: Logging::default(),
             capacity_provider: None,
             dead_letter: None,
+            folders: Vec::new(),
         },
         walls: Walls::default(),
     }

@@ -42,6 +42,9 @@ pub(super) struct DeployArgs {
     /// ARN of a layer version; may be given again, lowest first
     #[arg(long, value_name = "ARN")]
     layer: Vec<String>,
+    /// Folder of the node's configuration, and where the function finds it; may be given again
+    #[arg(long, value_name = "NAME=/mnt/PATH", value_parser = key_value)]
+    folder: Vec<(String, String)>,
     /// Tag; may be given again (hearth:network=none turns the outgoing network off)
     #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
     tag: Vec<(String, String)>,
@@ -122,7 +125,8 @@ pub(super) async fn run(
                     )
                     .await?;
             }
-            let changes = changes(&args, &package, &existing["Configuration"]);
+            let mut changes = changes(&args, &package, &existing["Configuration"]);
+            changes.extend(folders(client, &args).await?);
             if !changes.is_empty() {
                 client
                     .lambda(
@@ -220,8 +224,10 @@ async fn creation(
         "Code": { "ZipFile": zip },
     });
     let settings = settings(args);
+    let folders = folders(client, args).await?;
     if let Some(body) = body.as_object_mut() {
         body.extend(settings);
+        body.extend(folders);
         if let Some(handler) = handler {
             body.insert("Handler".to_owned(), json!(handler));
         }
@@ -236,6 +242,22 @@ async fn creation(
         }
     }
     Ok(body)
+}
+
+/// The member for the folders that were given, if there are any.
+async fn folders(client: &Client, args: &DeployArgs) -> Result<Option<(String, Value)>, CallError> {
+    if args.folder.is_empty() {
+        return Ok(None);
+    }
+    let (region, account) = (client.region(), client.account().await?);
+    let config = |(name, path): &(String, String)| {
+        json!({
+            "Arn": format!("arn:aws:elasticfilesystem:{region}:{account}:access-point/{name}"),
+            "LocalMountPath": path,
+        })
+    };
+    let configs = args.folder.iter().map(config).collect();
+    Ok(Some(("FileSystemConfigs".to_owned(), configs)))
 }
 
 /// Members of a creation or an update that were given as options.

@@ -302,8 +302,8 @@ const ROWS: &[Row] = &[
     (
         "file system",
         |r| r.file_system_configs = Some(vec![FileSystemConfig::default()]),
-        INVALID,
-        "FileSystemConfigs",
+        VALIDATION,
+        "fileSystemConfigs.1.member.arn",
     ),
     (
         "image settings",

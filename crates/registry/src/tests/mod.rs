@@ -5,6 +5,7 @@ mod changes;
 mod components;
 mod event_invokes;
 mod failures;
+mod folders;
 mod functions;
 mod layers;
 mod memory;
@@ -124,6 +125,7 @@ impl World {
         let options = Options {
             architecture: Architecture::X86_64,
             buckets: ["failed".parse().unwrap()].into(),
+            folders: Arc::new(folders::folders()),
             clock: Arc::new(move || {
                 Timestamp::from_millis(seconds.fetch_add(1, Ordering::Relaxed) * 1000)
             }),

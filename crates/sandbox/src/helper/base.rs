@@ -40,17 +40,30 @@ const JAVA_SETTINGS: &str = "etc/java-";
 const DEVICES: [&str; 5] = ["null", "zero", "full", "random", "urandom"];
 
 /// Folders that are empty until a sandbox mounts something there.
-pub(super) const MOUNT_POINTS: [&str; 6] =
-    ["var/task", "opt", "var/runtime", "var/lang", "tmp", "proc"];
+pub(super) const MOUNT_POINTS: [&str; 7] = [
+    "var/task",
+    "opt",
+    "var/runtime",
+    "var/lang",
+    "tmp",
+    "proc",
+    "mnt",
+];
 
 /// Opens a detached copy of a host folder or file with all that is mounted below, and makes it read-only.
 pub(super) fn open_read_only(source: &Path, attributes: u64) -> io::Result<OwnedFd> {
-    let flags = OpenTreeFlags::OPEN_TREE_CLONE
+    let tree = open_tree(source, OpenTreeFlags::empty())?;
+    sys::mount_setattr(tree.as_fd(), READ_ONLY | NO_SUID | attributes, None)?;
+    Ok(tree)
+}
+
+/// Opens a detached copy as it is.
+pub(super) fn open_tree(source: &Path, flags: OpenTreeFlags) -> io::Result<OwnedFd> {
+    let flags = flags
+        | OpenTreeFlags::OPEN_TREE_CLONE
         | OpenTreeFlags::AT_RECURSIVE
         | OpenTreeFlags::OPEN_TREE_CLOEXEC;
-    let tree = rustix::mount::open_tree(CWD, source, flags)?;
-    sys::mount_setattr(tree.as_fd(), READ_ONLY | NO_SUID | attributes)?;
-    Ok(tree)
+    Ok(rustix::mount::open_tree(CWD, source, flags)?)
 }
 
 /// Builds the tree at `base`, in the launcher's own mount namespace.
@@ -74,7 +87,10 @@ pub(super) fn build(base: &Path) -> io::Result<()> {
         base,
         rustix::mount::open_tree(CWD, base, OpenTreeFlags::OPEN_TREE_CLOEXEC).map_err(Into::into),
     )?;
-    at(base, sys::mount_setattr(root.as_fd(), READ_ONLY | NO_SUID))
+    at(
+        base,
+        sys::mount_setattr(root.as_fd(), READ_ONLY | NO_SUID, None),
+    )
 }
 
 /// Says which path an error is about.

@@ -5,14 +5,17 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
+use hearth_types::folder::Access;
 use rustix::thread::LinkNameSpaceType;
 
 use super::base::{MOUNT_POINTS, open_read_only};
+use super::folders;
 use super::trial::Walls;
 use crate::cgroup::Group;
 use crate::channel;
 use crate::inside::{self, Plan, Program};
 use crate::protocol::{Failure, Go, Order};
+use crate::spec::SharedFolder;
 use crate::sys::{self, Cloned, NO_DEV, Side, Strings};
 
 /// The namespaces of every sandbox, besides its network.
@@ -38,15 +41,17 @@ pub(super) struct Born {
 }
 
 /// What a sandbox runs, with everything of the host already open.
-pub(super) struct Work {
+pub(super) struct Work<'a> {
     pub(super) mounts: Vec<(OwnedFd, PathBuf)>,
+    /// Opened when it is known as whom.
+    pub(super) folders: &'a [SharedFolder],
     pub(super) program: Option<Program>,
     /// The network namespace; a new and empty one without.
     pub(super) netns: Option<OwnedFd>,
 }
 
 /// Opens what an order names.
-pub(super) fn prepare(order: &Order, descriptors: Vec<OwnedFd>) -> Result<Work, Failure> {
+pub(super) fn prepare(order: &Order, descriptors: Vec<OwnedFd>) -> Result<Work<'_>, Failure> {
     let Ok([netns, stdout, stderr]) = <[OwnedFd; 3]>::try_from(descriptors) else {
         return Err(Failure::Spec {
             reason: "a launch needs three descriptors".to_owned(),
@@ -88,6 +93,7 @@ pub(super) fn prepare(order: &Order, descriptors: Vec<OwnedFd>) -> Result<Work, 
         .collect::<Result<_, _>>()?;
     Ok(Work {
         mounts,
+        folders: &order.folders,
         program: Some(program),
         netns: Some(netns),
     })
@@ -108,7 +114,7 @@ fn open(source: &Path, target: &Path) -> Result<(OwnedFd, PathBuf), Failure> {
 }
 
 /// Clones the process, gives it its identity and its limits and lets it go on.
-pub(super) fn start(walls: &mut Walls, order: &Limits, work: Work) -> Result<Born, Failure> {
+pub(super) fn start(walls: &mut Walls, order: &Limits, work: Work<'_>) -> Result<Born, Failure> {
     let group = match &mut walls.groups {
         Some(groups) => Some(
             groups
@@ -159,7 +165,7 @@ pub(super) fn put_back(walls: &mut Walls, group: Option<Group>, user: Option<u32
 fn born(
     walls: &Walls,
     limits: &Limits,
-    work: Work,
+    work: Work<'_>,
     group: Option<&Group>,
     user: u32,
 ) -> Result<(Cloned, OwnedFd), Failure> {
@@ -172,18 +178,31 @@ fn born(
     let (line, theirs) = channel::pair().map_err(setup("open a line"))?;
     let Work {
         mounts,
+        folders,
         program,
         netns,
     } = work;
+    let folders = folders
+        .iter()
+        .map(|folder| folders::open(folder, &walls.identity, user))
+        .collect::<Result<Vec<_>, _>>()?;
+    let writes = folders
+        .iter()
+        .any(|folder| folder.access == Access::ReadWrite);
     let plan = Plan {
         mounts,
+        folders,
         tmp_mib: limits.tmp_mib,
         proc: walls.proc,
         own_cgroup: group.is_some(),
         data_limit: group
             .is_none()
             .then(|| u64::from(limits.memory_mib) * 1024 * 1024),
-        filter: &walls.filter,
+        filter: if writes {
+            &walls.sharing_filter
+        } else {
+            &walls.filter
+        },
         program,
         line: theirs,
     };

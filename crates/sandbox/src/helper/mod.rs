@@ -7,6 +7,7 @@
 
 mod base;
 mod clone;
+mod folders;
 mod identity;
 mod polling;
 mod running;

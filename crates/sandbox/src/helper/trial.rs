@@ -11,7 +11,7 @@ use crate::cgroup::{self, Groups};
 use crate::channel;
 use crate::protocol::{Failure, Report};
 use crate::report::{HostReport, Need, Part};
-use crate::seccomp::Filter;
+use crate::seccomp::{Files, Filter};
 use crate::spec::StartCpu;
 use crate::sys;
 
@@ -21,6 +21,8 @@ pub(super) struct Walls {
     /// Whether a /proc can be mounted.
     pub(super) proc: bool,
     pub(super) filter: Filter,
+    /// For sandboxes that may write to folders of the host.
+    pub(super) sharing_filter: Filter,
     pub(super) identity: Identity,
     /// `None` on hosts without usable cgroups.
     pub(super) groups: Option<Groups>,
@@ -71,7 +73,8 @@ pub(super) fn examine(
         landlock.ok_or_else(|| "the kernel has no Landlock or it is switched off".to_owned()),
         "needs Linux 5.13 or newer with landlock in the kernel parameter lsm=",
     );
-    let filter = Filter::compile();
+    let filter =
+        Filter::compile(Files::Own).and_then(|own| Ok((own, Filter::compile(Files::Shared)?)));
     let described = filter
         .as_ref()
         .map(|_| "allow-list".to_owned())
@@ -99,9 +102,11 @@ pub(super) fn examine(
     if !(rooted && locked && filtered) {
         return None;
     }
+    let (filter, sharing_filter) = filter.ok()?;
     let mut walls = Walls {
         proc: true,
-        filter: filter.ok()?,
+        filter,
+        sharing_filter,
         identity,
         groups: groups.ok(),
         own_netns,
@@ -116,7 +121,7 @@ pub(super) fn examine(
         .map(|()| "mount, pid, network, ipc, uts and cgroup".to_owned())
         .map_err(|failure| match failure {
             Failure::Setup { step, reason } => format!("{step}: {reason}"),
-            Failure::Spec { reason } => reason,
+            Failure::Spec { reason } | Failure::Folder { reason, .. } => reason,
             Failure::Exec { errno } => io::Error::from_raw_os_error(errno).to_string(),
         });
     let walled = note("namespaces", Need::Required, tried, identity::ADVICE);
@@ -166,6 +171,7 @@ fn try_once(walls: &mut Walls) -> Result<(), Failure> {
         &limits,
         Work {
             mounts: Vec::new(),
+            folders: &[],
             program: None,
             netns: None,
         },

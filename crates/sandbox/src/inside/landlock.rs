@@ -3,10 +3,13 @@
 use std::io;
 use std::path::Path;
 
+use hearth_types::folder;
 use landlock::{
     ABI, Access, AccessFs, BitFlags, PathBeneath, PathFd, Ruleset, RulesetAttr, RulesetCreatedAttr,
     RulesetStatus, Scope, make_bitflags,
 };
+
+use super::Folder;
 
 /// The newest version whose rights are known here. An older kernel enforces those that it has.
 const VERSION: ABI = ABI::V7;
@@ -20,11 +23,16 @@ const WRITABLE_DEVICES: [&str; 5] = [
     "dev/urandom",
 ];
 
-/// Confines this process and its children: reading and executing everywhere below `root`, writing in `tmp` and to
-/// harmless devices, no abstract sockets of and no signals to processes outside.
-pub(super) fn enforce(root: &Path) -> io::Result<()> {
+/// Confines this process and its children: reading and executing everywhere below `root`, writing in `tmp`, in those of
+/// `folders` that may be written and to harmless devices, no abstract sockets of and no signals to processes outside.
+pub(super) fn enforce(root: &Path, folders: &[Folder]) -> io::Result<()> {
     let opened = |path: &str| PathFd::new(root.join(path)).map_err(io::Error::other);
     let write: BitFlags<AccessFs> = make_bitflags!(AccessFs::{WriteFile | Truncate});
+    // Plain files and folders. A link that the host follows would lead it wherever the function likes; pipes and sockets
+    // would hold up whoever opens them.
+    let share: BitFlags<AccessFs> = make_bitflags!(AccessFs::{
+        ReadFile | ReadDir | WriteFile | Truncate | RemoveFile | RemoveDir | MakeReg | MakeDir | Refer
+    });
     let mut rules = Ruleset::default()
         .handle_access(AccessFs::from_all(VERSION))
         .and_then(|rules| rules.scope(Scope::from_all(VERSION)))
@@ -37,6 +45,14 @@ pub(super) fn enforce(root: &Path) -> io::Result<()> {
         rules = rules
             .add_rule(PathBeneath::new(opened(path)?, access))
             .map_err(io::Error::other)?;
+    }
+    for shared in folders {
+        if shared.access == folder::Access::ReadWrite {
+            let opened = PathFd::new(root.join(&shared.place)).map_err(io::Error::other)?;
+            rules = rules
+                .add_rule(PathBeneath::new(opened, share))
+                .map_err(io::Error::other)?;
+        }
     }
     for device in WRITABLE_DEVICES {
         rules = rules

@@ -15,6 +15,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
+use hearth_types::folder::Access;
 use rustix::event::{PollFd, PollFlags};
 
 use crate::channel;
@@ -35,6 +36,7 @@ pub(crate) const HOST_NAME: &str = "sandbox";
 pub(crate) struct Plan<'a> {
     /// Detached, read-only mounts and where they go, relative to the root.
     pub(crate) mounts: Vec<(OwnedFd, PathBuf)>,
+    pub(crate) folders: Vec<Folder>,
     pub(crate) tmp_mib: u32,
     /// Whether /proc can be mounted here.
     pub(crate) proc: bool,
@@ -47,6 +49,16 @@ pub(crate) struct Plan<'a> {
     pub(crate) program: Option<Program>,
     /// The line to the launcher.
     pub(crate) line: OwnedFd,
+}
+
+/// A folder that is shared with others.
+#[derive(Debug)]
+pub(crate) struct Folder {
+    /// Detached, with its attributes.
+    pub(crate) mount: OwnedFd,
+    /// `mnt/` and a name.
+    pub(crate) place: PathBuf,
+    pub(crate) access: Access,
 }
 
 /// The function's main process.
@@ -106,7 +118,7 @@ fn wall_up(plan: &Plan<'_>) -> Result<(), Step> {
     mounts::enter_root(plan)?;
     privileges::limit_resources(plan.data_limit).during("resource limits")?;
     rustix::thread::set_no_new_privs(true).during("no_new_privs")?;
-    landlock::enforce(Path::new("/")).during("landlock")?;
+    landlock::enforce(Path::new("/"), &plan.folders).during("landlock")?;
     privileges::drop_capabilities().during("capabilities")?;
     // After the last change of identity, which would make it dumpable again: nobody inside can read pid 1's memory.
     rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)
@@ -123,6 +135,7 @@ fn close_others(plan: &Plan<'_>) -> io::Result<()> {
     // function's own would later be put in their place.
     let mut keep = vec![0, 1, 2, plan.line.as_raw_fd()];
     keep.extend(plan.mounts.iter().map(|(mount, _)| mount.as_raw_fd()));
+    keep.extend(plan.folders.iter().map(|folder| folder.mount.as_raw_fd()));
     if let Some(program) = &plan.program {
         keep.extend([program.stdout.as_raw_fd(), program.stderr.as_raw_fd()]);
     }

@@ -1,11 +1,13 @@
 //! The sandbox's own tree: the prepared root, the function's code, a private /tmp and /proc, and nothing of the host's.
 
-use std::os::fd::AsFd;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::Path;
 
 use rustix::fs::CWD;
 use rustix::mount::{MountFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags};
 
-use super::{During, GID, Plan, Step, UID};
+use super::{During, Folder, GID, Plan, Step, UID};
 
 /// The most files and folders in /tmp for each MiB of its size. 16 KiB a file is what a usual ext4 file system is made
 /// for (`inode_ratio` in mke2fs.conf), and bounds the kernel memory that empty files take.
@@ -20,25 +22,11 @@ pub(super) fn enter_root(plan: &Plan<'_>) -> Result<(), Step> {
         | OpenTreeFlags::AT_RECURSIVE
         | OpenTreeFlags::OPEN_TREE_CLOEXEC;
     let root = rustix::mount::open_tree(CWD, ".", flags).during("clone the root")?;
-    rustix::mount::move_mount(
-        root.as_fd(),
-        "",
-        CWD,
-        ".",
-        MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH,
-    )
-    .during("mount the root")?;
+    place(root.as_fd(), Path::new(".")).during("mount the root")?;
     rustix::process::fchdir(root.as_fd()).during("enter the root")?;
     drop(root);
     for (mount, target) in &plan.mounts {
-        rustix::mount::move_mount(
-            mount.as_fd(),
-            "",
-            CWD,
-            target,
-            MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH,
-        )
-        .during("mount the code")?;
+        place(mount.as_fd(), target).during("mount the code")?;
     }
     let tmp = format!(
         "size={}m,nr_inodes={},mode=0700,uid={UID},gid={GID}\0",
@@ -48,6 +36,7 @@ pub(super) fn enter_root(plan: &Plan<'_>) -> Result<(), Step> {
     let options = std::ffi::CStr::from_bytes_with_nul(tmp.as_bytes()).ok();
     let safe = MountFlags::NOSUID | MountFlags::NODEV;
     rustix::mount::mount("tmpfs", "tmp", "tmpfs", safe, options).during("mount /tmp")?;
+    mount_folders(&plan.folders)?;
     if plan.proc {
         // Processes of others, pid 1 among them because it is not dumpable, cannot be seen.
         rustix::mount::mount(
@@ -63,4 +52,26 @@ pub(super) fn enter_root(plan: &Plan<'_>) -> Result<(), Step> {
     // Both roots are at "." now, the old one on top.
     rustix::mount::unmount(".", UnmountFlags::DETACH).during("detach the host's root")?;
     rustix::process::chdir("/").during("enter the root")
+}
+
+/// Mounts what is detached.
+fn place(mount: BorrowedFd<'_>, target: &Path) -> io::Result<()> {
+    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
+    Ok(rustix::mount::move_mount(mount, "", CWD, target, flags)?)
+}
+
+/// Puts folders in their places, which no prepared root can have: their names are the function's choice.
+fn mount_folders(folders: &[Folder]) -> Result<(), Step> {
+    if folders.is_empty() {
+        return Ok(());
+    }
+    let safe = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+    rustix::mount::mount("tmpfs", "mnt", "tmpfs", safe, c"size=64k,mode=0755")
+        .during("mount /mnt")?;
+    for folder in folders {
+        std::fs::create_dir(&folder.place).during("make a folder's place")?;
+        place(folder.mount.as_fd(), &folder.place).during("mount a folder")?;
+    }
+    rustix::mount::mount_remount("mnt", safe | MountFlags::BIND | MountFlags::RDONLY, c"")
+        .during("close /mnt")
 }

@@ -288,6 +288,7 @@ fn order(spec: &Spec) -> Result<Order, LaunchError> {
         .mounts
         .iter()
         .map(|mount| &mount.source)
+        .chain(spec.folders.iter().map(|folder| &folder.source))
         .chain([&spec.code])
         .chain(&spec.layers);
     if sources.into_iter().any(|source| !source.is_absolute()) {
@@ -297,6 +298,7 @@ fn order(spec: &Spec) -> Result<Order, LaunchError> {
         code: spec.code.clone(),
         layers: spec.layers.clone(),
         mounts: spec.mounts.clone(),
+        folders: spec.folders.clone(),
         argv: spec.argv.clone(),
         env: spec.env.clone(),
         memory_mib: spec.memory_mib,

@@ -19,6 +19,16 @@ use program::Test::{Equal, Masked, NotEqual};
 use program::{Rule, Verdict};
 use seccompiler::BpfProgram;
 
+/// Which files a function may write to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Files {
+    /// Its own, which go with it.
+    Own,
+    /// Those in folders of the host as well. What it leaves there belongs to a user of the host: it must not be a
+    /// set-user-id program, which would run as that user whoever starts it.
+    Shared,
+}
+
 /// The compiled filter.
 #[derive(Debug)]
 pub(crate) struct Filter(BpfProgram);
@@ -28,10 +38,10 @@ impl Filter {
     ///
     /// # Errors
     /// A sentence, on processors other than x86-64 and 64-bit ARM.
-    pub(crate) fn compile() -> Result<Self, String> {
+    pub(crate) fn compile(files: Files) -> Result<Self, String> {
         let processor = program::audit_number(std::env::consts::ARCH)
             .ok_or_else(|| format!("no list of system calls for {}", std::env::consts::ARCH))?;
-        Ok(Self(program::assemble(processor, &verdicts())))
+        Ok(Self(program::assemble(processor, &verdicts(files))))
     }
 
     /// Installs it for this thread and all that come from it, for good.
@@ -44,7 +54,7 @@ impl Filter {
 }
 
 /// Every call that is on a list.
-fn verdicts() -> BTreeMap<u32, Verdict> {
+fn verdicts(files: Files) -> BTreeMap<u32, Verdict> {
     let numbered = |verdict: Verdict| move |call: c_long| (number(call), verdict.clone());
     let allowed = ALLOWED
         .iter()
@@ -59,13 +69,69 @@ fn verdicts() -> BTreeMap<u32, Verdict> {
     let conditional = conditional()
         .into_iter()
         .map(|(call, rules)| (number(call), Verdict::If(rules)));
-    allowed.chain(missing).chain(conditional).collect()
+    let sharing = match files {
+        Files::Own => Vec::new(),
+        Files::Shared => sharing(),
+    };
+    // The last of a call counts.
+    allowed
+        .chain(missing)
+        .chain(conditional)
+        .chain(sharing)
+        .collect()
+}
+
+/// What is narrower where folders of the host can be written to: no call makes or changes a file to be set-user-id or
+/// set-group-id.
+fn sharing() -> Vec<(u32, Verdict)> {
+    /// `fchmodat2`, the same on every processor.
+    const FCHMODAT2: c_long = 452;
+    /// `__O_TMPFILE` of `asm-generic/fcntl.h`, the part of O_TMPFILE that is no other flag. Without it and O_CREAT the
+    /// mode is not looked at, and may be anything.
+    const TMPFILE: u32 = 0o20_000_000;
+    const SET_ID: u32 = libc::S_ISUID | libc::S_ISGID;
+    let creating = libc::O_CREAT.cast_unsigned() | TMPFILE;
+    let plain = |mode: u8| vec![vec![(mode, Masked(SET_ID, 0))]];
+    let open = |flags: u8, mode: u8| {
+        vec![
+            vec![(flags, Masked(creating, 0))],
+            vec![(mode, Masked(SET_ID, 0))],
+        ]
+    };
+    let node = |mode: u8| {
+        let kinds = PLAIN_KINDS.map(|kind| vec![(mode, Masked(libc::S_IFMT | SET_ID, kind))]);
+        kinds.to_vec()
+    };
+    let rules = [
+        (libc::SYS_fchmod, plain(1)),
+        (libc::SYS_fchmodat, plain(2)),
+        (FCHMODAT2, plain(2)),
+        (libc::SYS_openat, open(2, 3)),
+        (libc::SYS_mknodat, node(2)),
+        #[cfg(target_arch = "x86_64")]
+        (libc::SYS_chmod, plain(1)),
+        #[cfg(target_arch = "x86_64")]
+        (libc::SYS_open, open(1, 2)),
+        #[cfg(target_arch = "x86_64")]
+        (libc::SYS_creat, plain(1)),
+        #[cfg(target_arch = "x86_64")]
+        (libc::SYS_mknod, node(1)),
+    ];
+    let rules = rules
+        .into_iter()
+        .map(|(call, rules)| (number(call), Verdict::If(rules)));
+    // Its mode is in memory, where a filter can't look.
+    let openat2 = (number(libc::SYS_openat2), Verdict::Errno(libc::ENOSYS));
+    rules.chain([openat2]).collect()
 }
 
 /// As the kernel hands it to a filter.
 fn number(call: c_long) -> u32 {
     call as u32
 }
+
+/// What `mknod` may make: nothing that leads to a device.
+const PLAIN_KINDS: [u32; 3] = [libc::S_IFIFO, libc::S_IFREG, libc::S_IFSOCK];
 
 /// The calls that depend on their arguments: any of the rules must hold, and of a rule every test.
 fn conditional() -> Vec<(c_long, Vec<Rule>)> {
@@ -108,8 +174,7 @@ fn conditional() -> Vec<(c_long, Vec<Rule>)> {
         }
     }
     let plain_file = |argument: u8| {
-        let kinds = [libc::S_IFIFO, libc::S_IFREG, libc::S_IFSOCK];
-        kinds
+        PLAIN_KINDS
             .map(|kind| vec![(argument, Masked(libc::S_IFMT, kind))])
             .to_vec()
     };
@@ -153,8 +218,14 @@ mod tests {
     const ALLOW: u32 = 0x7fff_0000;
 
     fn ask(call: c_long, arguments: [u64; 3]) -> u32 {
+        let [a, b, c] = arguments;
+        ask_with(Files::Own, call, [a, b, c, 0])
+    }
+
+    fn ask_with(files: Files, call: c_long, arguments: [u64; 4]) -> u32 {
         let here = program::audit_number(std::env::consts::ARCH).unwrap();
-        run(&Filter::compile().unwrap().0, here, number(call), arguments)
+        let filter = Filter::compile(files).unwrap();
+        run(&filter.0, here, number(call), arguments)
     }
 
     #[test]
@@ -164,12 +235,14 @@ mod tests {
             + MISSING.len()
             + MISSING_NEW.count()
             + conditional().len();
-        assert_eq!(verdicts().len(), lists);
+        assert_eq!(verdicts(Files::Own).len(), lists);
+        // What is narrower there is on a list already.
+        assert_eq!(verdicts(Files::Shared).len(), lists);
     }
 
     #[test]
     fn every_listed_call_gets_its_verdict_and_every_other_eperm() {
-        let verdicts = verdicts();
+        let verdicts = verdicts(Files::Own);
         for call in (0..1024).chain([0x4000_0000, 0x4000_0001, u32::MAX]) {
             let expected = match verdicts.get(&call) {
                 Some(Verdict::Allow) => ALLOW,
@@ -184,7 +257,12 @@ mod tests {
     #[test]
     fn another_processors_calls_kill() {
         // AUDIT_ARCH_I386: the numbers mean other calls there.
-        let verdict = run(&Filter::compile().unwrap().0, 0x4000_0003, 1, [0; 3]);
+        let verdict = run(
+            &Filter::compile(Files::Own).unwrap().0,
+            0x4000_0003,
+            1,
+            [0; 4],
+        );
         assert_eq!(verdict, libc::SECCOMP_RET_KILL_PROCESS);
     }
 
@@ -260,5 +338,47 @@ mod tests {
         assert_eq!(mknod(libc::S_IFIFO), ALLOW);
         assert_eq!(mknod(libc::S_IFCHR), EPERM);
         assert_eq!(mknod(libc::S_IFBLK), EPERM);
+    }
+
+    #[test]
+    fn no_set_user_id_programs_where_folders_are_shared() {
+        let create = (libc::O_CREAT | libc::O_WRONLY) as u64;
+        let unnamed = (libc::O_TMPFILE | libc::O_RDWR) as u64;
+        let regular = u64::from(libc::S_IFREG);
+        for (call, at_mode, before) in [
+            (libc::SYS_fchmod, 1, [0, 0, 0]),
+            (libc::SYS_fchmodat, 2, [0, 0, 0]),
+            (452, 2, [0, 0, 0]),
+            (libc::SYS_openat, 3, [0, 0, create]),
+            (libc::SYS_openat, 3, [0, 0, unnamed]),
+            (libc::SYS_mknodat, 2, [0, 0, 0]),
+        ] {
+            for (mode, refused) in [(0o755, false), (0o4755, true), (0o2755, true)] {
+                let mut arguments = [before[0], before[1], before[2], 0];
+                let kind = if call == libc::SYS_mknodat {
+                    regular
+                } else {
+                    0
+                };
+                arguments[at_mode] = mode | kind;
+                let expected = if refused { EPERM } else { ALLOW };
+                assert_eq!(
+                    ask_with(Files::Shared, call, arguments),
+                    expected,
+                    "{call} {mode:o}"
+                );
+                assert_eq!(
+                    ask_with(Files::Own, call, arguments),
+                    ALLOW,
+                    "{call} {mode:o}"
+                );
+            }
+        }
+        // Nothing is made: whatever is where the mode would be means nothing.
+        assert_eq!(
+            ask_with(Files::Shared, libc::SYS_openat, [0, 0, 0, u64::MAX]),
+            ALLOW
+        );
+        assert_eq!(ask_with(Files::Shared, libc::SYS_openat2, [0; 4]), ENOSYS);
     }
 }

@@ -153,7 +153,7 @@ pub(super) fn run(
     program: &[sock_filter],
     processor: u32,
     number: u32,
-    arguments: [u64; 3],
+    arguments: [u64; 4],
 ) -> u32 {
     let mut at = 0;
     let mut loaded = 0;

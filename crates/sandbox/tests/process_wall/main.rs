@@ -9,6 +9,7 @@ mod ends;
 mod inward;
 mod limits;
 mod runtimes;
+mod shared;
 mod view;
 mod world;
 
@@ -33,6 +34,7 @@ fn main() -> ExitCode {
         ends::tests(),
         inward::tests(),
         runtimes::tests(),
+        shared::tests(),
     ]
     .concat();
     let trials = tests

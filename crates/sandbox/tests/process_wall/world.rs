@@ -89,6 +89,7 @@ impl World {
             code: self.folder.path().join("code"),
             layers: None,
             mounts: Vec::new(),
+            folders: Vec::new(),
             argv: argv.iter().map(ToString::to_string).collect(),
             env: Vec::new(),
             memory_mib: 256,

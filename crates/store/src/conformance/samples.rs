@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use hearth_types::arn::LayerVersionArn;
 use hearth_types::digest::Digest;
 use hearth_types::event_invoke::{DestinationArn, EventInvokeConfig};
+use hearth_types::folder::FolderUse;
 use hearth_types::function::{
     Architecture, CapacityProvider, Configuration, DeploymentId, LayerUse, LogFormat, Logging,
     Package, Reason, RecursiveLoop, Runtime, State, UpdateStatus,
@@ -85,6 +86,14 @@ pub fn configuration(tag: u64) -> Configuration {
         dead_letter: tag
             .is_multiple_of(2)
             .then(|| destination("arn:aws:sqs:us-east-1:000000000000:dead")),
+        folders: (0..tag % 3)
+            .map(|n| FolderUse {
+                arn: format!("arn:aws:elasticfilesystem:us-east-1:000000000000:access-point/f{n}")
+                    .parse()
+                    .expect("a sample"),
+                path: format!("/mnt/f{n}").parse().expect("a sample"),
+            })
+            .collect(),
     }
 }
 

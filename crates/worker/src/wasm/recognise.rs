@@ -65,6 +65,12 @@ pub(super) fn fits(deployment: &Deployment, wall: Isolation) -> Result<(), Unrea
             "A WebAssembly component holds all that it needs: it can't have layers. Leave Layers empty.".to_owned(),
         ));
     }
+    if wall == Isolation::Wasm && !deployment.configuration.folders.is_empty() {
+        return Err(Unready::Refused(
+            "Folders are mounted for processes: a WebAssembly component can't have them. Leave FileSystemConfigs empty."
+                .to_owned(),
+        ));
+    }
     Ok(())
 }
 

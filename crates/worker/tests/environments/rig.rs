@@ -156,6 +156,7 @@ impl Rig {
             logging: Logging::default(),
             capacity_provider: None,
             dead_letter: None,
+            folders: Vec::new(),
         };
         change(&mut configuration);
         Arc::new(Deployment {

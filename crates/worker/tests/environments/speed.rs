@@ -246,6 +246,7 @@ async fn behind_the_wall(rig: &Rig, package: hearth_types::function::Package) ->
         code: code.path().to_path_buf(),
         layers: None,
         mounts: Vec::new(),
+        folders: Vec::new(),
         argv: vec!["/var/task/bootstrap".to_owned()],
         env: vec![(
             "AWS_LAMBDA_RUNTIME_API".to_owned(),

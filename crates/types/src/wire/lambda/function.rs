@@ -105,7 +105,7 @@ pub struct CreateFunctionRequest {
         deserialize_with = "structure::optional"
     )]
     pub dead_letter_config: Option<DeadLetterConfig>,
-    /// Network file systems.
+    /// Folders of the node.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub file_system_configs: Option<Vec<FileSystemConfig>>,
     /// Settings of a container image.
@@ -216,7 +216,7 @@ pub struct UpdateFunctionConfigurationRequest {
         deserialize_with = "structure::optional"
     )]
     pub dead_letter_config: Option<DeadLetterConfig>,
-    /// Network file systems.
+    /// Folders of the node.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub file_system_configs: Option<Vec<FileSystemConfig>>,
     /// Settings of a container image.
@@ -373,6 +373,9 @@ pub struct FunctionConfiguration {
     /// Where events go that could not be handled, if anywhere.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dead_letter_config: Option<DeadLetterConfig>,
+    /// Folders of the node, if it has any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file_system_configs: Option<Vec<FileSystemConfig>>,
 }
 
 /// Answer of `GetFunction`.
