@@ -7,7 +7,7 @@ import socket
 import subprocess
 from pathlib import Path
 
-from harness import wait_until
+from harness import BINARY, wait_until
 
 
 # Debian keeps servers out of the path of other users.
@@ -27,13 +27,20 @@ def free_port():
 
 
 class Server:
-    """A process in a group of its own."""
+    """A process in a group of its own, which listens on a second port for TLS if it is given an authority.
 
-    def __init__(self, folder):
+    Whoever comes by TLS has to have a certificate of the authority as well, where the server can ask for one.
+    """
+
+    def __init__(self, folder, authority=None):
         self.folder = Path(folder)
         self.folder.mkdir(parents=True)
         self.port = free_port()
         self.process = None
+        if authority is not None:
+            self.tls_port = free_port()
+            self.ca = authority.ca
+            self.certificate, self.key = authority.issue(self.folder.name)
 
     def run(self, *command, **environment):
         """Starts; `ready` waits."""
@@ -75,8 +82,8 @@ class Server:
 class Rabbit(Server):
     """RabbitMQ, and the daemon that its nodes register with."""
 
-    def __init__(self, folder):
-        super().__init__(folder)
+    def __init__(self, folder, authority):
+        super().__init__(folder, authority)
         self.names = free_port()
         self.distribution = free_port()
         self.daemon = None
@@ -86,6 +93,16 @@ class Rabbit(Server):
             self.daemon = Server(self.folder / "epmd")
             self.daemon.port = self.names
             self.daemon.run("epmd", "-port", str(self.names), "-address", "127.0.0.1")
+        (self.folder / "rabbitmq.conf").write_text(
+            f"""
+listeners.ssl.1 = 127.0.0.1:{self.tls_port}
+ssl_options.cacertfile = {self.ca}
+ssl_options.certfile = {self.certificate}
+ssl_options.keyfile = {self.key}
+ssl_options.verify = verify_peer
+ssl_options.fail_if_no_peer_cert = true
+"""
+        )
         return self.run(
             "/usr/lib/rabbitmq/bin/rabbitmq-server",
             ERL_EPMD_PORT=str(self.names),
@@ -113,15 +130,74 @@ class Redis(Server):
         return self.run(
             "redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder), "--save", "",
             "--appendonly", "yes", "--appendfsync", "always", "--requirepass", "secret", "--enable-debug-command", "no",
+            "--tls-port", str(self.tls_port), "--tls-auth-clients", "yes", "--tls-ca-cert-file", str(self.ca),
+            "--tls-cert-file", str(self.certificate), "--tls-key-file", str(self.key),
         )
 
     stop = Server.kill
 
 
 class Nats(Server):
-    """NATS with JetStream."""
+    """NATS with JetStream: one port, and TLS for those who ask for it."""
 
     def start(self):
-        return self.run("nats-server", "-a", "127.0.0.1", "-p", str(self.port), "-js", "-sd", str(self.folder / "store"))
+        self.tls_port = self.port
+        (self.folder / "configuration").write_text(
+            f"""
+listen: "127.0.0.1:{self.port}"
+jetstream {{ store_dir: "{self.folder}/store" }}
+allow_non_tls: true
+tls {{ cert_file: "{self.certificate}", key_file: "{self.key}", ca_file: "{self.ca}", verify: true }}
+"""
+        )
+        return self.run("nats-server", "-c", str(self.folder / "configuration"))
+
+    stop = Server.kill
+
+
+class Mosquitto(Server):
+    """Mosquitto, with every message on the disk at once."""
+
+    def start(self):
+        (self.folder / "store").mkdir(exist_ok=True)
+        (self.folder / "configuration").write_text(
+            f"""
+listener {self.port} 127.0.0.1
+allow_anonymous true
+user root
+persistence true
+persistence_location {self.folder}/store/
+autosave_on_changes true
+autosave_interval 1
+log_dest stderr
+log_type all
+listener {self.tls_port} 127.0.0.1
+allow_anonymous true
+require_certificate true
+cafile {self.ca}
+certfile {self.certificate}
+keyfile {self.key}
+"""
+        )
+        return self.run("mosquitto", "-c", str(self.folder / "configuration"))
+
+    stop = Server.kill
+
+
+class Sqs(Server):
+    """Another node, for its queues."""
+
+    KEY = ("AKIAOUTSIDE000000000", "a-secret-of-the-endpoint")
+
+    def start(self):
+        access, secret = self.KEY
+        (self.folder / "data").mkdir(exist_ok=True)
+        (self.folder / "data" / "hearth.toml").write_text(
+            f'[tls]\nlisten = "127.0.0.1:{self.tls_port}"\ncertificate = "{self.certificate}"\nkey = "{self.key}"\n'
+        )
+        return self.run(
+            BINARY, "up", "--no-samples", "--data", str(self.folder / "data"), "--listen", f"127.0.0.1:{self.port}",
+            HEARTH_ACCESS_KEY_ID=access, HEARTH_SECRET_ACCESS_KEY=secret,
+        )
 
     stop = Server.kill

@@ -35,7 +35,12 @@ const DEBIAN: [(&str, &str); 9] = [
 
 /// Brokers whose messages call functions, and what acceptance is held against: 40 MB to download with Erlang. Package and
 /// program have one name. Tests and benchmarks start their own.
-const SERVERS: [&str; 3] = ["rabbitmq-server", "redis-server", "nats-server"];
+const SERVERS: [&str; 4] = [
+    "rabbitmq-server",
+    "redis-server",
+    "nats-server",
+    "mosquitto",
+];
 
 /// Programs that show pages to the tests, any of them. The first is also the name of the Debian package that is installed
 /// where there is none: 100 MB to download, 310 MB on the disk.

@@ -8,11 +8,13 @@ use hearth_types::source::{BrokerSource, Origin};
 use hearth_types::wire::broker_event::BrokerRecord;
 
 use crate::error::BrokerError;
+use crate::mqtt::Mqtt;
 use crate::nats::Nats;
 use crate::rabbit::Rabbit;
 use crate::redis::Redis;
 use crate::server::Server;
 use crate::shelf::{Claim, Shelf};
+use crate::sqs::Sqs;
 
 /// Longest that a broker may take to accept a connection, and to answer whatever is not waiting for a message. Brokers
 /// answer in milliseconds; one that writes to a slow disk in seconds.
@@ -100,6 +102,10 @@ pub(crate) async fn connect(
             let arn = &source.arn;
             Arc::new(Nats::connect(server, arn, stream, *start, mapping).await?)
         }
+        Origin::Mqtt { filter } => {
+            Arc::new(Mqtt::connect(server, &source.arn, filter, mapping).await?)
+        }
+        Origin::Sqs { queue } => Arc::new(Sqs::connect(server, &source.arn, queue).await?),
     })
 }
 

@@ -16,7 +16,12 @@
 
 mod connection;
 mod error;
+mod mqtt;
+mod mqtt_ledger;
+mod mqtt_packets;
+mod mqtt_session;
 mod nats;
+mod payload;
 mod rabbit;
 mod rabbit_nesting;
 mod rabbit_properties;
@@ -24,6 +29,8 @@ mod rabbit_stream;
 mod redis;
 mod server;
 mod shelf;
+mod sqs;
+mod sqs_client;
 mod subscription;
 mod tls;
 

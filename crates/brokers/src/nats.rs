@@ -14,18 +14,15 @@ use async_nats::jetstream::message::{AckKind, Acker, Message};
 use async_nats::jetstream::stream::Stream;
 use async_nats::{Client, ConnectOptions, Event};
 use async_trait::async_trait;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use futures_util::StreamExt as _;
 use hearth_types::source::Start;
 use hearth_types::wire::broker_event::{BrokerRecord, CloudEvent};
-use serde_json::Value;
-use serde_json::value::{RawValue, to_raw_value};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 use crate::connection::{ANSWER, Connection, Delivery, End, Room, Tag, answered};
 use crate::error::BrokerError;
+use crate::payload;
 use crate::server::Server;
 use crate::tls;
 
@@ -129,7 +126,7 @@ impl Nats {
         let time = jiff::Timestamp::from_nanosecond(info.published.unix_timestamp_nanos()).ok();
         let deliveries = u32::try_from(info.delivered).ok();
         let (message, acker) = message.split();
-        let (kind, data, data_base64) = data(&message.payload);
+        let (kind, data, data_base64) = payload::data(&message.payload);
         let tag = self.state.next.fetch_add(1, Ordering::Relaxed);
         self.state.open().insert(tag, Arc::new(acker));
         Ok(Delivery {
@@ -187,20 +184,6 @@ async fn client(server: &Server, stream: &str, state: Arc<State>) -> Result<Clie
             .tls_client_config(tls::configuration(server).await?);
     }
     answered(server, "connect to", options.connect(server.url.as_str())).await
-}
-
-/// A payload as the data of a CloudEvent: JSON as it is, text as text, anything else in base64.
-fn data(payload: &[u8]) -> (Option<&'static str>, Option<Box<RawValue>>, Option<String>) {
-    // What is nested too deep for a reader is text.
-    if serde_json::from_slice::<Value>(payload).is_ok() {
-        let raw = std::str::from_utf8(payload).ok();
-        let raw = raw.and_then(|text| RawValue::from_string(text.to_owned()).ok());
-        return (Some("application/json"), raw, None);
-    }
-    match std::str::from_utf8(payload) {
-        Ok(text) => (Some("text/plain"), to_raw_value(text).ok(), None),
-        Err(_) => (None, None, Some(STANDARD.encode(payload))),
-    }
 }
 
 #[async_trait]
@@ -301,26 +284,5 @@ impl Drop for Nats {
                 let _ = client.flush().await;
             });
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn payloads_are_json_or_text_or_bytes() {
-        let shown = |payload: &[u8]| {
-            let (kind, data, base64) = data(payload);
-            (kind, data.map(|data| data.get().to_owned()), base64)
-        };
-        let (json, text) = (Some("application/json"), Some("text/plain"));
-        let own = |text: &str| Some(text.to_owned());
-        assert_eq!(shown(b"{\"n\": 1.50}"), (json, own("{\"n\": 1.50}"), None));
-        assert_eq!(shown(b"plain"), (text, own("\"plain\""), None));
-        assert_eq!(shown(b""), (text, own("\"\""), None));
-        assert_eq!(shown(b"\xff"), (None, None, own("/w==")));
-        let deep = "[".repeat(1_000) + &"]".repeat(1_000);
-        assert_eq!(shown(deep.as_bytes()).0, text);
     }
 }

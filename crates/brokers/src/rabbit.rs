@@ -27,7 +27,7 @@ use tokio::sync::Mutex;
 use crate::connection::{Connection, Delivery, End, Room, Tag, answered};
 use crate::error::BrokerError;
 use crate::rabbit_properties::properties;
-use crate::rabbit_stream::{self, Connector};
+use crate::rabbit_stream::Connector;
 use crate::server::Server;
 use crate::tls;
 
@@ -65,9 +65,7 @@ impl Rabbit {
         }
         let mut tls = None;
         if uri.scheme == AMQPScheme::AMQPS {
-            let configuration = tls::configuration(server).await?;
-            let named = rabbit_stream::tls(configuration, &uri.authority.host);
-            tls = Some(named.map_err(|error| server.bad(format!("the url's host: {error}")))?);
+            tls = Some(tls::connector(server).await?);
             if server.username.is_none() && server.tls.own.is_some() {
                 uri.query.auth_mechanism = Some(SASLMechanism::External);
             }

@@ -3,7 +3,6 @@
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -178,17 +177,6 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(context)
     }
-}
-
-/// What [`Connector`] needs of a server's configuration.
-pub(crate) fn tls(
-    configuration: rustls::ClientConfig,
-    host: &str,
-) -> Result<(TlsConnector, ServerName<'static>), rustls::pki_types::InvalidDnsNameError> {
-    // URLs have addresses of IPv6 in brackets.
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    let name = ServerName::try_from(host.to_owned())?;
-    Ok((TlsConnector::from(Arc::new(configuration)), name))
 }
 
 #[cfg(test)]

@@ -109,6 +109,12 @@ impl Brokers {
 }
 
 impl Server {
+    /// The host of the URL; an address of IPv6 without the brackets that URLs have around it.
+    pub(crate) fn host(&self) -> &str {
+        let host = self.url.host_str().unwrap_or_default();
+        host.trim_start_matches('[').trim_end_matches(']')
+    }
+
     /// The password, if there is one.
     pub(crate) async fn password(&self) -> Result<Option<String>, BrokerError> {
         match &self.password {

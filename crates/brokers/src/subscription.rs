@@ -129,8 +129,10 @@ impl Subscription {
     /// [`BrokerError`].
     pub async fn forget(&self) -> Result<(), BrokerError> {
         match self.source.origin {
-            Origin::RabbitMq { .. } => Ok(()),
-            Origin::Redis { .. } | Origin::Nats { .. } => self.connected().await?.forget().await,
+            Origin::RabbitMq { .. } | Origin::Sqs { .. } => Ok(()),
+            Origin::Redis { .. } | Origin::Nats { .. } | Origin::Mqtt { .. } => {
+                self.connected().await?.forget().await
+            }
         }
     }
 

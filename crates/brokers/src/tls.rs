@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
+use tokio_rustls::TlsConnector;
 
 use crate::error::BrokerError;
 use crate::server::Server;
@@ -50,4 +51,14 @@ pub(crate) async fn configuration(server: &Server) -> Result<ClientConfig, Broke
                 .map_err(|error| bad("use certificate and key", &error))
         }
     }
+}
+
+/// What speaks TLS with the host of the URL, for streams that are opened here.
+pub(crate) async fn connector(
+    server: &Server,
+) -> Result<(TlsConnector, ServerName<'static>), BrokerError> {
+    let name = ServerName::try_from(server.host().to_owned());
+    let name = name.map_err(|error| server.bad(format!("the url's host: {error}")))?;
+    let connector = TlsConnector::from(Arc::new(configuration(server).await?));
+    Ok((connector, name))
 }

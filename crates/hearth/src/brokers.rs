@@ -48,7 +48,7 @@ impl TryFrom<BrokerFile> for Broker {
             .map_err(|error| format!("the url can't be read: {error}"))?;
         let kind = BrokerKind::of_scheme(url.scheme()).ok_or_else(|| {
             format!(
-                "the url's scheme '{}' is none of amqp, amqps, redis, rediss, nats and tls",
+                "the url's scheme '{}' is none of amqp, amqps, redis, rediss, nats, tls, mqtt, mqtts, http and https",
                 url.scheme()
             )
         })?;
@@ -153,7 +153,7 @@ mod tests {
     fn what_can_not_be_meant_is_an_error_that_says_why() {
         for (bad, says) in [
             ("url = 'localhost:5672'", "scheme"),
-            ("url = 'http://localhost'", "scheme"),
+            ("url = 'ftp://localhost'", "scheme"),
             ("url = 'amqp://'", "host"),
             ("url = 'amqp://guest:guest@localhost'", "beside the url"),
             ("url = 'amqp://localhost/vhost'", "virtual host"),

@@ -60,7 +60,7 @@ pub(crate) fn queue_record(
         message_attributes: own,
         md5_of_message_attributes: message.md5_of_message_attributes,
         md5_of_body: message.md5_of_body,
-        event_source: "aws:sqs".to_owned(),
+        event_source: QueueRecord::SOURCE.to_owned(),
         event_source_arn: Destination::Queue(queue.clone()).to_string(),
         aws_region: queue.region.to_string(),
     };

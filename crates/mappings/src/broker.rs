@@ -121,7 +121,7 @@ fn record(
 }
 
 /// A record as filters see it: the body of RabbitMQ's message as the JSON or the text that it is (developer guide,
-/// "Filter events from an Amazon MQ event source"), and so the values of a Redis entry.
+/// "Filter events from an Amazon MQ event source"), and so the body of SQS's and the values of a Redis entry.
 fn event(record: &BrokerRecord) -> Result<Value, serde_json::Error> {
     let mut event = serde_json::to_value(record)?;
     if let BrokerRecord::Rabbit(record) = record
@@ -131,6 +131,11 @@ fn event(record: &BrokerRecord) -> Result<Value, serde_json::Error> {
         if let Ok(text) = String::from_utf8(body) {
             event["data"] = looked_into(&text).unwrap_or(Value::String(text));
         }
+    }
+    if let BrokerRecord::Sqs(record) = record
+        && let Some(body) = looked_into(&record.body)
+    {
+        event["body"] = body;
     }
     if event["type"] == CloudEvent::REDIS
         && let Some(fields) = event["data"].as_object_mut()

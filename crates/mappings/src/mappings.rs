@@ -128,9 +128,12 @@ impl Mappings {
 
     async fn poll(&mut self, record: &MappingRecord) {
         let mapping = &record.mapping;
-        let (default, again) = match mapping.source {
+        let (default, again) = match &mapping.source {
             named::Source::Queue(_) => (DEFAULT_CONCURRENCY, Again::Later),
-            named::Source::Broker(_) => (BROKER_CONCURRENCY, Again::AtOnce),
+            named::Source::Broker(source) => match source.origin {
+                Origin::Sqs { .. } => (BROKER_CONCURRENCY, Again::Later),
+                _ => (BROKER_CONCURRENCY, Again::AtOnce),
+            },
         };
         let most = mapping.maximum_concurrency.unwrap_or(default);
         let most = most.min(MOST_CONCURRENCY);
@@ -216,7 +219,10 @@ fn around(mapping: &Mapping) -> Result<Around, serde_json::Error> {
             Origin::RabbitMq { queue, access } => {
                 Around::rabbit_records(&broker.arn, queue, virtual_host(access))
             }
-            Origin::Redis { .. } | Origin::Nats { .. } => Ok(Around::cloud_events()),
+            Origin::Sqs { .. } => Ok(Around::queue_records()),
+            Origin::Redis { .. } | Origin::Nats { .. } | Origin::Mqtt { .. } => {
+                Ok(Around::cloud_events())
+            }
         },
     }
 }

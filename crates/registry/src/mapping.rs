@@ -392,6 +392,7 @@ impl Registry {
                 Origin::Redis { start, .. } | Origin::Nats { start, .. } => {
                     (None, None, Some(start.as_str().to_owned()))
                 }
+                Origin::Mqtt { .. } | Origin::Sqs { .. } => (None, None, None),
             },
         };
         let access = access.map(|access| {
@@ -520,12 +521,14 @@ fn must_fit(snapshot: &Snapshot, id: &MappingId, mapping: &Mapping) -> Result<()
         } = mapping;
         let of = match source {
             Source::Queue(_) => None,
-            Source::Broker(broker) => Some(match &broker.origin {
-                Origin::RabbitMq { queue, access } => (queue.as_str(), virtual_host(access)),
-                Origin::Redis { stream, .. } | Origin::Nats { stream, .. } => (stream.as_str(), ""),
-            }),
+            Source::Broker(broker) => match &broker.origin {
+                Origin::RabbitMq { queue, access } => {
+                    Some((queue.clone(), virtual_host(access).to_owned()))
+                }
+                // The ARN says it all.
+                _ => None,
+            },
         };
-        let of = of.map(|(name, host)| (name.to_owned(), host.to_owned()));
         (source.arn(), of, function.clone(), qualifier.clone())
     };
     let own = subject(mapping);

@@ -5,7 +5,7 @@ use hearth_types::destination::Destination;
 use hearth_types::mapping::{DEFAULT_BATCH_SIZE, DEFAULT_BROKER_BATCH_SIZE, Mapping};
 use hearth_types::name::FunctionKey;
 use hearth_types::source::{
-    AMQP_NAME, AccessKind, BROKER_QUEUE, BrokerArn, BrokerKind, BrokerSource, Origin,
+    AMQP_NAME, ARNS, AccessKind, BROKER_QUEUE, BrokerArn, BrokerKind, BrokerSource, Origin,
     SOURCE_ACCESS, SOURCE_ACCESS_URI, Source, SourceAccess, Start,
 };
 use hearth_types::wire::lambda::{DestinationConfig, EventSourceMappingRequest};
@@ -128,6 +128,10 @@ pub(crate) fn read(
             stream: read.stream,
             start: start(request)?,
         },
+        BrokerKind::Mqtt => Origin::Mqtt {
+            filter: read.stream,
+        },
+        BrokerKind::Sqs => Origin::Sqs { queue: read.stream },
     };
     Ok(Source::Broker(BrokerSource {
         arn: arn.to_owned(),
@@ -150,12 +154,10 @@ pub(crate) fn check_arn(arn: &str) -> Result<(), ApiError> {
 }
 
 fn unrecognized() -> ApiError {
-    ApiError::invalid(
+    ApiError::invalid(format!(
         "Unrecognized event source. EventSourceArn must be the ARN of a queue of this node, as \
-         arn:aws:sqs:region:123456789012:name, or of what a broker of its configuration has: \
-         arn:aws:mq:region:123456789012:broker:NAME:ID, arn:aws:redis:region:123456789012:stream:NAME/KEY, \
-         arn:aws:nats:region:123456789012:stream:NAME/STREAM.",
-    )
+         arn:aws:sqs:region:123456789012:name, or of what a broker of its configuration has: {ARNS}."
+    ))
 }
 
 fn start(request: &EventSourceMappingRequest) -> Result<Start, ApiError> {
@@ -169,9 +171,11 @@ fn start(request: &EventSourceMappingRequest) -> Result<Start, ApiError> {
 
 /// A mapping of which nothing was said but between whom.
 pub(crate) fn defaults(source: Source, function: FunctionKey) -> Mapping {
-    let batch_size = match source {
-        Source::Queue(_) => DEFAULT_BATCH_SIZE,
-        Source::Broker(_) => DEFAULT_BROKER_BATCH_SIZE,
+    let batch_size = match &source {
+        Source::Broker(broker) if broker.origin.kind() != BrokerKind::Sqs => {
+            DEFAULT_BROKER_BATCH_SIZE
+        }
+        _ => DEFAULT_BATCH_SIZE,
     };
     Mapping {
         source,
@@ -198,6 +202,8 @@ pub(crate) fn check(request: &EventSourceMappingRequest, source: &Source) -> Res
             Origin::RabbitMq { .. } => ("queues of RabbitMQ", true, false),
             Origin::Redis { .. } => ("streams of Redis", false, true),
             Origin::Nats { .. } => ("streams of NATS", false, true),
+            Origin::Mqtt { .. } => ("topics of MQTT", false, false),
+            Origin::Sqs { .. } => ("queues of an SQS endpoint", false, false),
         },
     };
     let access = request.source_access_configurations.as_deref();

@@ -75,6 +75,16 @@ pub enum Origin {
         /// Where the mapping begins.
         start: Start,
     },
+    /// Topics of MQTT.
+    Mqtt {
+        /// The filter that they match.
+        filter: String,
+    },
+    /// A queue at an SQS endpoint outside.
+    Sqs {
+        /// Its name.
+        queue: String,
+    },
 }
 
 impl Origin {
@@ -84,14 +94,17 @@ impl Origin {
             Self::RabbitMq { .. } => BrokerKind::RabbitMq,
             Self::Redis { .. } => BrokerKind::Redis,
             Self::Nats { .. } => BrokerKind::Nats,
+            Self::Mqtt { .. } => BrokerKind::Mqtt,
+            Self::Sqs { .. } => BrokerKind::Sqs,
         }
     }
 
     /// What it is called at its broker.
     pub fn name(&self) -> &str {
         match self {
-            Self::RabbitMq { queue, .. } => queue,
+            Self::RabbitMq { queue, .. } | Self::Sqs { queue } => queue,
             Self::Redis { stream, .. } | Self::Nats { stream, .. } => stream,
+            Self::Mqtt { filter } => filter,
         }
     }
 }
@@ -174,6 +187,10 @@ pub enum BrokerKind {
     Redis,
     /// NATS with JetStream.
     Nats,
+    /// What speaks MQTT.
+    Mqtt,
+    /// What speaks the API of SQS.
+    Sqs,
 }
 
 impl BrokerKind {
@@ -183,6 +200,8 @@ impl BrokerKind {
             "amqp" | "amqps" => Some(Self::RabbitMq),
             "redis" | "rediss" => Some(Self::Redis),
             "nats" | "tls" => Some(Self::Nats),
+            "mqtt" | "mqtts" => Some(Self::Mqtt),
+            "http" | "https" => Some(Self::Sqs),
             _ => None,
         }
     }
@@ -193,6 +212,8 @@ impl BrokerKind {
             Self::RabbitMq => "RabbitMQ",
             Self::Redis => "Redis",
             Self::Nats => "NATS",
+            Self::Mqtt => "MQTT",
+            Self::Sqs => "SQS",
         }
     }
 }
@@ -214,16 +235,18 @@ pub struct BrokerArn {
     pub broker: BrokerName,
     /// Of which kind it is.
     pub kind: BrokerKind,
-    /// The stream, where the ARN names one.
+    /// The stream or the topics, where the ARN names them.
     pub stream: String,
 }
 
+/// The ARNs of what brokers have, as an error shows them.
+pub const ARNS: &str = "arn:aws:mq:region:123456789012:broker:NAME:ID, \
+     arn:aws:redis:region:123456789012:stream:NAME/KEY, arn:aws:nats:region:123456789012:stream:NAME/STREAM, \
+     arn:aws:mqtt:region:123456789012:topic:NAME/FILTER or arn:aws:sqs:region:123456789012:queue:NAME/QUEUE";
+
 /// An ARN that names nothing of a broker.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "expected arn:aws:mq:region:123456789012:broker:NAME:ID, arn:aws:redis:region:123456789012:stream:NAME/KEY or \
-     arn:aws:nats:region:123456789012:stream:NAME/STREAM, where NAME is the broker's name in the node's configuration"
-)]
+#[error("expected {ARNS}, where NAME is the broker's name in the node's configuration")]
 pub struct BrokerArnError;
 
 impl FromStr for BrokerArn {
@@ -234,21 +257,15 @@ impl FromStr for BrokerArn {
         let ["arn", partition, service, region, account, resource, rest] = parts.as_slice() else {
             return Err(BrokerArnError);
         };
-        let (kind, name, stream) = match (*service, *resource) {
-            ("mq", "broker") => {
-                let (name, _) = rest.split_once(':').ok_or(BrokerArnError)?;
-                (BrokerKind::RabbitMq, name, "")
-            }
-            ("redis", "stream") => {
-                let (name, key) = rest.split_once('/').ok_or(BrokerArnError)?;
-                (BrokerKind::Redis, name, key)
-            }
-            ("nats", "stream") => {
-                let (name, stream) = rest.split_once('/').ok_or(BrokerArnError)?;
-                (BrokerKind::Nats, name, stream)
-            }
+        let (kind, separator) = match (*service, *resource) {
+            ("mq", "broker") => (BrokerKind::RabbitMq, ':'),
+            ("redis", "stream") => (BrokerKind::Redis, '/'),
+            ("nats", "stream") => (BrokerKind::Nats, '/'),
+            ("mqtt", "topic") => (BrokerKind::Mqtt, '/'),
+            ("sqs", "queue") => (BrokerKind::Sqs, '/'),
             _ => return Err(BrokerArnError),
         };
+        let (name, stream) = rest.split_once(separator).ok_or(BrokerArnError)?;
         let has_stream = kind == BrokerKind::RabbitMq || !stream.is_empty();
         if !partition.starts_with("aws") || !has_stream {
             return Err(BrokerArnError);
@@ -274,7 +291,7 @@ mod tests {
                 "arn:aws:mq:eu-west-1:123456789012:broker:orders:b-1f",
                 "orders",
                 BrokerKind::RabbitMq,
-                "",
+                "b-1f",
             ),
             (
                 "arn:aws:redis:eu-west-1:123456789012:stream:cache/orders:new/1",
@@ -287,6 +304,18 @@ mod tests {
                 "bus",
                 BrokerKind::Nats,
                 "ORDERS",
+            ),
+            (
+                "arn:aws:mqtt:eu-west-1:123456789012:topic:hall/$share/g/+/t:1/#",
+                "hall",
+                BrokerKind::Mqtt,
+                "$share/g/+/t:1/#",
+            ),
+            (
+                "arn:aws:sqs:eu-west-1:123456789012:queue:away/orders.fifo",
+                "away",
+                BrokerKind::Sqs,
+                "orders.fifo",
             ),
         ] {
             let arn: BrokerArn = text.parse().unwrap();
@@ -303,6 +332,8 @@ mod tests {
             "arn:aws:redis:eu-west-1:123456789012:stream:cache",
             "arn:aws:redis:eu-west-1:123456789012:stream:cache/",
             "arn:aws:nats:eu-west-1:123456789012:stream:a b/ORDERS",
+            "arn:aws:mqtt:eu-west-1:123456789012:topic:hall/",
+            "arn:aws:sqs:eu-west-1:123456789012:orders",
             "arn:other:nats:eu-west-1:123456789012:stream:bus/ORDERS",
             "arn:aws:kafka:eu-west-1:123456789012:cluster/c/1",
         ] {

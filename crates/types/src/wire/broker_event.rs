@@ -1,11 +1,13 @@
 //! What a function is given of a broker's messages: for RabbitMQ the event of the developer guide ("Using Lambda with Amazon
-//! MQ"), for brokers of which AWS has none a batch of CloudEvents (CloudEvents 1.0, "JSON Batch Format").
+//! MQ"), for SQS that of queues, for brokers of which AWS has none a batch of CloudEvents (CloudEvents 1.0, "JSON Batch Format").
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
+
+use crate::wire::queue_event::QueueRecord;
 
 /// `eventSource` of RabbitMQ.
 const RABBIT: &str = "aws:rmq";
@@ -16,6 +18,8 @@ const RABBIT: &str = "aws:rmq";
 pub enum BrokerRecord {
     /// Of RabbitMQ.
     Rabbit(Box<RabbitRecord>),
+    /// Of SQS.
+    Sqs(Box<QueueRecord>),
     /// Of a broker that has no shape of its own.
     Cloud(Box<CloudEvent>),
 }
@@ -30,7 +34,7 @@ pub struct Around {
 }
 
 impl Around {
-    /// Of records of a queue of the node.
+    /// Of records of a queue, of the node or outside.
     pub fn queue_records() -> Self {
         Self {
             before: b"{\"Records\":[".to_vec(),
@@ -150,6 +154,8 @@ impl CloudEvent {
     pub const REDIS: &str = "hearth.redis.entry";
     /// The type of a message of NATS.
     pub const NATS: &str = "hearth.nats.message";
+    /// The type of a message of MQTT.
+    pub const MQTT: &str = "hearth.mqtt.message";
 }
 
 #[cfg(test)]

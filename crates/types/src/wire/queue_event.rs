@@ -24,6 +24,11 @@ pub struct QueueRecord {
     pub aws_region: String,
 }
 
+impl QueueRecord {
+    /// `eventSource`.
+    pub const SOURCE: &str = "aws:sqs";
+}
+
 /// An attribute of a message.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
