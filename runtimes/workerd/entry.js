@@ -1,7 +1,7 @@
-// The main module of every worker, before its own: looks which handlers there are, lets the node wait until all modules
-// have been evaluated, and hands events to the handlers that are for events.
+// The main module of every worker, before its own: looks which handlers there are, answers the node when all modules
+// have been evaluated, hands events to the handlers that are for events, and tells the node what was thrown.
 
-import { WorkerEntrypoint } from "cloudflare:workers";
+import { begin, CODE, thrown, watch } from "./hearth-turn.js";
 import * as worker from "./HEARTH_MAIN";
 
 const main = worker.default;
@@ -11,24 +11,43 @@ if (handlers.length === 0) {
   throw new TypeError("The main module has no default export with a fetch method: write export default { fetch(request, env, ctx) { … } }; or one with scheduled or queue.");
 }
 
-export class HearthLoaded extends WorkerEntrypoint {
-  loaded() {
-    return handlers;
-  }
+// As it is now: the worker's own code may put another in its place.
+const OwnResponse = Response;
 
-  // An event: of a schedule, or messages of a queue.
-  async fetch(request) {
-    const event = await request.json();
-    const { env, ctx } = this;
-    const call = (name, value) => (isClass ? new main(ctx, env)[name](value) : main[name](value, env, ctx));
-    if (!Array.isArray(event.Records)) {
-      await call("scheduled", { scheduledTime: Date.parse(event.time), cron: event.resources?.[0] ?? "", noRetry() {} });
-      return Response.json(null);
-    }
-    const batch = new Batch(event.Records);
-    await call("queue", batch);
-    return Response.json({ batchItemFailures: batch.failures() });
+export default {
+  fetch(request, env, ctx) {
+    watch(ctx);
+    return begin(request, answer, env, ctx);
+  },
+};
+
+// Only the node's orders are in `cf`.
+async function answer(request, env, ctx) {
+  try {
+    const { load, event } = request.cf ?? {};
+    if (load) return OwnResponse.json(handlers);
+    const call = (name, value) => {
+      if (!handlers.includes(name)) throw new TypeError(`The worker has no handler ${name}.`);
+      return isClass ? new main(ctx, env)[name](value) : main[name](value, env, ctx);
+    };
+    if (event) return await handle(await request.json(), call);
+    const response = await call("fetch", request);
+    if (!(response instanceof OwnResponse)) throw new TypeError("The handler fetch gave no Response.");
+    return response;
+  } catch (error) {
+    return OwnResponse.json(thrown(error), { headers: { "x-hearth-failed": CODE } });
   }
+}
+
+// An event: of a schedule, or messages of a queue.
+async function handle(event, call) {
+  if (!Array.isArray(event.Records)) {
+    await call("scheduled", { scheduledTime: Date.parse(event.time), cron: event.resources?.[0] ?? "", noRetry() {} });
+    return OwnResponse.json(null);
+  }
+  const batch = new Batch(event.Records);
+  await call("queue", batch);
+  return OwnResponse.json({ batchItemFailures: batch.failures() });
 }
 
 // A batch of messages, as Workers' queues hand it over. What is said first of a message holds.
@@ -74,4 +93,3 @@ function body(text) {
 }
 
 export * from "./HEARTH_MAIN";
-export default main;

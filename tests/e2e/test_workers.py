@@ -98,6 +98,87 @@ def test_what_console_writes_is_in_the_log_with_levels(lam, name):
     assert f"END RequestId: {request}" in lines and any(line.startswith("REPORT") for line in lines)
 
 
+def test_lines_come_from_streams_and_from_what_runs_on_and_are_in_order(workers, lam, name):
+    create_worker(lam, name, """
+        export default { async fetch(request, env, ctx) {
+            console.log("first", new RangeError("told"));
+            ctx.waitUntil((async () => { await scheduler.wait(50); console.log("ran on"); throw new TypeError("at last"); })());
+            let n = 0;
+            return new Response(new ReadableStream({ pull(controller) {
+                console.log("piece", ++n);
+                if (n === 3) controller.close(); else controller.enqueue(new TextEncoder().encode(`${n}`));
+            } }));
+        } }""", Timeout=60)
+    payload, answer = invoke(lam, name, {}, LogType="Tail")
+    assert payload == 12
+    said = [line.split("\t")[2:] for line in log_of(answer).split("\n") if line.count("\t") >= 3 and not line.startswith("REPORT")]
+    texts = [text for _, text in said]
+    assert texts[0].startswith("first RangeError: told\r") and "worker.js" in texts[0], texts
+    assert texts[1:5] == ["piece 1", "piece 2", "piece 3", "ran on"], texts
+    assert said[5][0] == "ERROR" and texts[5].startswith("Uncaught TypeError: at last\r"), texts
+    assert "hearth-" not in log_of(answer)
+
+
+LINKED = """
+    import note from "./note.txt";
+    let me;
+    export default {
+        async fetch(request, env, ctx) {
+            me ??= crypto.randomUUID();
+            const { pathname } = new URL(request.url);
+            if (pathname === "/throw") throw new RangeError("thrown");
+            if (pathname === "/hang") await new Promise(() => {});
+            if (pathname === "/keep") await env.KV.put("who", env.WHO);
+            console.warn("asked", pathname);
+            return Response.json([me, note, env.WHO, env.N, await env.KV.get("who")]);
+        },
+        scheduled() { console.log("scheduled", me); },
+    };
+"""
+
+
+def test_a_worker_that_is_asked_much_is_linked_and_stays_the_same(workers, lam, name):
+    toml = "main = 'worker.js'\ncompatibility_date = '2024-01-01'\n[vars]\nN = 5\n"
+    files = {"worker.js": LINKED, "note.txt": "a \"note\"\n", "wrangler.toml": toml}
+    create_worker(
+        lam, name, files, Tags={"hearth:keyvalue": "function"}, Timeout=60, MemorySize=512,
+        Environment={"Variables": {"WHO": "Ada \"\\\n ü"}},
+    )
+    url = url_of(lam, name)
+    before = json.loads(get(workers, url, "/keep")[1])
+    assert before[1:] == ['a "note"\n', 'Ada "\\\n ü', 5, 'Ada "\\\n ü']
+
+    connection, host = connect(workers, url)
+    def ask(path="/"):
+        connection.request("GET", path, headers={"host": host})
+        response = connection.getresponse()
+        return response.status, response.read()
+
+    def moved():
+        status, body = ask()
+        assert status == 200
+        now = json.loads(body)
+        assert now[1:] == before[1:]
+        return now[0] != before[0] and now
+
+    # Another isolate: that of the engine that has the worker linked. No request has failed until then.
+    after = wait_until(moved, "an engine with the worker linked")
+    assert json.loads(ask()[1]) == after
+    assert ask("/throw")[0] == 502
+    payload, answer = invoke(lam, name, {"a": 1}, LogType="Tail")
+    assert payload == after
+    assert "WARN\tasked /" in log_of(answer)
+    event = {"detail-type": "Scheduled Event", "time": "1970-01-01T00:00:01Z", "resources": ["arn"]}
+    _, answer = invoke(lam, name, event, LogType="Tail")
+    assert f"scheduled {after[0]}" in log_of(answer)
+    payload, answer = invoke(lam, name, {"version": "2.0", "rawPath": "/throw", "requestContext": {"http": {"method": "GET", "path": "/throw"}}})
+    assert answer["FunctionError"] == "Unhandled" and payload["errorType"] == "RangeError", payload
+    assert any("worker.js:" in line for line in payload["trace"]), payload
+    payload, answer = invoke(lam, name, {"version": "2.0", "rawPath": "/hang", "requestContext": {"http": {"method": "GET", "path": "/hang"}}})
+    assert answer["FunctionError"] == "Unhandled" and "hung" in payload["errorMessage"], payload
+    assert json.loads(ask()[1]) == after
+
+
 def test_what_a_worker_throws_is_its_error(lam, name):
     create_worker(lam, name, "export default {\n  fetch() {\n    null.x;\n  }\n}")
     payload, answer = invoke(lam, name, {}, LogType="Tail")
@@ -384,6 +465,101 @@ def test_an_endless_loop_ends_the_engine_and_neighbours_are_back(new_node):
     assert payload["errorType"] == "Sandbox.Timedout", payload
     wait_until(lambda: "an account's engine ended" in node.log(), "the engine's end")
     assert get(node, url)[:2] == (200, b"hello me")
+
+
+def test_who_keeps_ending_the_engine_gets_one_of_its_own(new_node):
+    node = new_node(
+        environment=with_engine(), expected_log=[r"an account's engine ended", r"a worker gets an engine of its own"]
+    )
+    lam = node.client("lambda")
+    create_worker(lam, "loop", "export default { fetch() { for (;;); } }", Timeout=1)
+    create_worker(lam, "innocent", """
+        let me;
+        export default { fetch() { return new Response(me ??= crypto.randomUUID()); } }""", Timeout=60)
+    who = lambda: invoke(lam, "innocent", {})[0]["body"]  # noqa: E731
+    ended = lambda: node.log().count("an account's engine ended")  # noqa: E731
+    seen = set()
+    for n in range(1, 4):
+        seen.add(who())
+        assert invoke(lam, "loop", {})[0]["errorType"] == "Sandbox.Timedout"
+        wait_until(lambda n=n: ended() >= n, "the engine's end")
+    assert len(seen) == 3, "each end has made the innocent's isolate anew"
+    wait_until(lambda: "a worker gets an engine of its own" in node.log(), "the offender's move")
+    me = who()
+    assert invoke(lam, "loop", {})[0]["errorType"] == "Sandbox.Timedout"
+    wait_until(lambda: ended() >= 4, "the end of the offender's own engine")
+    assert who() == me
+
+
+SOCKETS = """
+    export default { fetch(request) {
+        const { pathname } = new URL(request.url);
+        const [client, server] = Object.values(new WebSocketPair());
+        server.accept();
+        server.binaryType = "arraybuffer";
+        server.addEventListener("message", ({ data }) => {
+            console.log("got", typeof data === "string" ? data : data.byteLength);
+            server.send(data);
+            if (data === "end") server.close(4001, "you said so");
+        });
+        if (pathname === "/greet") server.send(request.headers.get("x-own"));
+        return new Response(null, { status: 101, webSocket: client });
+    } }
+"""
+
+
+def websocket(node, url, path, **more):
+    from websockets.sync.client import connect
+
+    address = urlsplit(node.endpoint)
+    where = f"ws://{urlsplit(url).netloc.rsplit(':', 1)[0]}:{address.port}{path}"
+    return connect(where, sock=socket.create_connection((address.hostname, address.port)), open_timeout=60, max_size=None, **more)
+
+
+def test_websockets_pass_through(workers, lam, name):
+    from websockets.exceptions import ConnectionClosed
+
+    create_worker(lam, name, SOCKETS, Timeout=60)
+    url = url_of(lam, name)
+    with websocket(workers, url, "/greet", additional_headers={"x-own": "mine"}) as one, websocket(workers, url, "/") as other:
+        assert one.recv(60) == "mine"
+        big = bytes(range(256)) * 2048
+        for message in ("a", "ü", big):
+            one.send(message)
+            other.send(message)
+            assert one.recv(60) == message and other.recv(60) == message
+        one.send("end")
+        assert one.recv(60) == "end"
+        with pytest.raises(ConnectionClosed) as closed:
+            one.recv(60)
+        assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (4001, "you said so")
+        other.send("still")
+        assert other.recv(60) == "still"
+    logs = workers.client("logs")
+
+    def lines():
+        found = logs.filter_log_events(logGroupName=f"/aws/lambda/{name}")["events"]
+        texts = [event["message"] for event in found]
+        return sum(text.startswith("REPORT") for text in texts) == 2 and texts
+
+    said = wait_until(lines, "the ends of both")
+    assert sum(text.rstrip().endswith(f"\tgot {len(big)}") for text in said) == 2, said
+    # A response with a socket that nobody has asked for.
+    assert get(workers, url)[0] == 502
+
+
+def test_a_websocket_ends_with_the_functions_time(workers, lam, name):
+    from websockets.exceptions import ConnectionClosed
+
+    create_worker(lam, name, SOCKETS, Timeout=2)
+    with websocket(workers, url_of(lam, name), "/") as open_one:
+        with pytest.raises(ConnectionClosed):
+            open_one.recv(60)
+    logs = workers.client("logs")
+    wait_until(
+        lambda: any("timed out" in e["message"].lower() or "timeout" in e["message"] for e in logs.filter_log_events(logGroupName=f"/aws/lambda/{name}")["events"]),
+        "the report of the end",
+    )
 
 
 def test_a_loop_in_a_module_is_refused(new_node):

@@ -6,6 +6,8 @@ use std::path::Path;
 
 use hearth_sandbox::DOOR_PORT;
 
+use crate::linked::Linked;
+
 /// Where the engine listens inside of its sandbox.
 pub(crate) const PORT: u16 = 8080;
 
@@ -38,28 +40,70 @@ const DISPATCHER: [(&str, &str); 3] = [
     ),
 ];
 
-/// Writes the folder's files; `secret` is a word without quotes.
+/// Writes the folder's files. `linked` are the workers that are parts of the configuration; the first has the port after
+/// the dispatcher's, and so on.
 ///
 /// # Errors
 /// If it can't be written.
-pub(crate) fn write(folder: &Path, secret: &str) -> io::Result<()> {
-    let configuration = text(secret);
+pub(crate) fn write(folder: &Path, linked: &[Linked]) -> io::Result<()> {
+    let mut configuration = Parts::default();
+    for (worker, port) in linked.iter().zip(PORT + 1..) {
+        worker.write(folder, port, &mut configuration)?;
+    }
     for (name, text) in DISPATCHER
         .into_iter()
-        .chain([(FILE, configuration.as_str())])
+        .chain([(FILE, text(&configuration).as_str())])
     {
-        let file = folder.join(name);
-        std::fs::write(&file, text)?;
-        // Whatever the process's mask is: the sandbox reads it as another user.
-        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644))?;
+        put(&folder.join(name), text.as_bytes())?;
     }
     Ok(())
 }
 
-fn text(secret: &str) -> String {
+/// Takes all files of an engine that listens away: it has read them, and variables of its workers may be secrets.
+///
+/// # Errors
+/// If they can't be removed.
+pub(crate) fn withdraw(folder: &Path) -> io::Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            std::fs::remove_dir_all(entry.path())?;
+        } else {
+            std::fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// Writes a file that the sandbox reads as another user, whatever the process's mask is.
+pub(crate) fn put(file: &Path, content: &[u8]) -> io::Result<()> {
+    std::fs::write(file, content)?;
+    std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o644))
+}
+
+/// What the configuration has besides the dispatcher.
+#[derive(Debug, Default)]
+pub(crate) struct Parts {
+    pub(crate) services: String,
+    pub(crate) sockets: String,
+}
+
+/// A socket of the engine that leads to a service.
+pub(crate) fn socket(service: &str, port: u16) -> String {
+    format!(
+        r#"(name = "{service}", address = "127.0.0.1:{port}", service = "{service}",
+      http = (cfBlobHeader = "{ORDER}", forwardedProtoHeader = "x-forwarded-proto")),
+    "#
+    )
+}
+
+fn text(parts: &Parts) -> String {
     let modules =
         DISPATCHER.map(|(name, _)| format!(r#"(name = "{name}", esModule = embed "{name}")"#));
     let modules = modules.join(", ");
+    let Parts { services, sockets } = parts;
+    // The last one: when it listens, all do.
+    let dispatcher = socket("dispatcher", PORT);
     format!(
         r#"using Workerd = import "/workerd/workerd.capnp";
 const config :Workerd.Config = (
@@ -71,20 +115,17 @@ const config :Workerd.Config = (
         (name = "LOADER", workerLoader = ()),
         (name = "NODE", service = "node"),
         (name = "OUTSIDE", service = "outside"),
-        (name = "SECRET", text = "{secret}"),
       ],
       globalOutbound = "nothing",
     )),
     (name = "nothing", network = (allow = [])),
     (name = "node", external = (address = "127.0.0.1:{DOOR_PORT}", http = ())),
     (name = "outside", external = (address = "127.0.0.1:{DOOR_PORT}", http = (style = proxy))),
+    {services}
   ],
-  sockets = [(
-    name = "requests",
-    address = "127.0.0.1:{PORT}",
-    http = (cfBlobHeader = "{ORDER}", forwardedProtoHeader = "x-forwarded-proto"),
-    service = "dispatcher",
-  )],
+  sockets = [
+    {sockets}{dispatcher}
+  ],
 );
 "#
     )

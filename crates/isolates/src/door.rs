@@ -1,16 +1,17 @@
-//! What an engine may ask of the node, through the door of its sandbox: code of its account, to take traces, and what
-//! the account's workers were granted. Every request names a worker, and is held against that worker's grants.
+//! What an engine may ask of the node, through the door of its sandbox: code of its account, and what the account's
+//! workers were granted. Every request names a worker, and is held against that worker's grants.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::io;
 use std::net::TcpListener;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use hearth_types::invoke::Body;
 use http::{Method, Request, Response, StatusCode};
-use http_body_util::{BodyExt as _, Full, Limited};
+use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -20,14 +21,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::grants::{Known, Means};
 use crate::keyvalue::{self, Asked};
+use crate::linked::Linked;
 use crate::outside;
-use crate::trace::{Trace, Traces};
 
-/// A body of traces: the engine keeps 256 KiB of what a request writes, which JSON makes up to six times longer.
-const TRACE_BYTES: usize = 4 << 20;
-
-/// Connections of an engine at the same time; it opens one for each trace, request to the outside and call of a binding
-/// that is on its way.
+/// Connections of an engine at the same time; it opens one for each request to the outside and call of a binding that
+/// is on its way.
 const CONNECTIONS: usize = 1_024;
 
 /// An answer through the door.
@@ -38,17 +36,15 @@ pub(crate) type Reply = Response<Body>;
 pub(crate) struct Room {
     /// The account's workers that the engine was told of, by the names of their code.
     known: Mutex<HashMap<String, Arc<Known>>>,
-    traces: Traces,
     means: Means,
     /// Room for values on their way between workers and the store.
     values: Arc<Semaphore>,
 }
 
 impl Room {
-    pub(crate) fn new(traces: Traces, means: Means) -> Arc<Self> {
+    pub(crate) fn new(means: Means) -> Arc<Self> {
         Arc::new(Self {
             known: Mutex::default(),
-            traces,
             means,
             values: keyvalue::room(),
         })
@@ -59,6 +55,34 @@ impl Room {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         known.insert(id.to_owned(), Arc::clone(worker));
         known.len()
+    }
+
+    /// The workers in it that were asked, and how often.
+    pub(crate) fn asked(&self) -> Vec<(u32, Linked)> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let asked = |(id, worker): (&String, &Arc<Known>)| {
+            let asked = worker.asked.load(Ordering::Relaxed);
+            let worker = Arc::clone(worker);
+            (asked > 0).then(|| {
+                (
+                    asked,
+                    Linked {
+                        id: id.clone(),
+                        worker,
+                    },
+                )
+            })
+        };
+        known.iter().filter_map(asked).collect()
+    }
+
+    /// The workers of which requests run.
+    pub(crate) fn running(&self) -> Vec<Arc<str>> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let running = known
+            .iter()
+            .filter(|(_, worker)| worker.running.load(Ordering::SeqCst) > 0);
+        running.map(|(id, _)| Arc::from(id.as_str())).collect()
     }
 
     fn known(&self, id: &str) -> Option<Arc<Known>> {
@@ -121,7 +145,6 @@ impl Room {
                 Some(known) => Response::new(whole(known.json.clone())),
                 None => said(StatusCode::NOT_FOUND, String::new()),
             },
-            (&Method::POST, ["tail"]) => said(self.tail(request).await, String::new()),
             (_, ["keyvalue", id, binding, what]) => {
                 let known = self.known(id);
                 let bucket = known
@@ -141,19 +164,6 @@ impl Room {
             }
             _ => said(StatusCode::NOT_FOUND, String::new()),
         })
-    }
-
-    async fn tail(&self, request: Request<Incoming>) -> StatusCode {
-        let Ok(body) = Limited::new(request, TRACE_BYTES).collect().await else {
-            return StatusCode::PAYLOAD_TOO_LARGE;
-        };
-        match serde_json::from_slice::<Vec<Trace>>(&body.to_bytes()) {
-            Ok(traces) => {
-                traces.into_iter().for_each(|trace| self.traces.came(trace));
-                StatusCode::NO_CONTENT
-            }
-            Err(_) => StatusCode::BAD_REQUEST,
-        }
     }
 }
 

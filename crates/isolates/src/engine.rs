@@ -1,5 +1,6 @@
 //! One process of the engine, as requests see it: connections into its sandbox.
 
+use std::collections::HashMap;
 use std::io;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -10,9 +11,9 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use hearth_sandbox::Sandbox;
 use hearth_types::invoke::{Body, BodyError};
-use http::header::{CONNECTION, HOST, HeaderName, HeaderValue, UPGRADE};
+use http::header::{CONNECTION, CONTENT_TYPE, HOST, HeaderName, HeaderValue, UPGRADE};
 use http::uri::PathAndQuery;
-use http::{Request, Uri, Version};
+use http::{Request, StatusCode, Uri, Version};
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::{Body as _, Frame, Incoming, SizeHint};
 use hyper::client::conn::http1::{self, SendRequest};
@@ -22,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::{FAILED, ORDER, PORT};
 use crate::door::Room;
 use crate::failure::{Failure, Thrown};
+use crate::grants::Known;
 
 /// Bytes of a response's head, and of what is read ahead of a body: as much as a client may send in a head.
 const HEAD_BYTES: usize = 64 * 1024;
@@ -44,8 +46,10 @@ pub(crate) struct Engine {
     pub(crate) number: u64,
     pub(crate) sandbox: Sandbox,
     pub(crate) room: Arc<Room>,
-    secret: String,
-    idle: Mutex<Vec<SendRequest<Upload>>>,
+    /// The ports of workers that are parts of its configuration.
+    linked: HashMap<String, u16>,
+    /// By port.
+    idle: Mutex<HashMap<u16, Vec<SendRequest<Upload>>>>,
     /// Requests that run.
     running: AtomicUsize,
     /// When the last of them ended, milliseconds since `began`.
@@ -67,6 +71,20 @@ struct End {
     why: String,
     /// One request alone was running.
     alone: bool,
+    /// Whose requests were.
+    running: Vec<Arc<str>>,
+}
+
+/// Whom a request is for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct To<'a> {
+    /// The name of the code.
+    pub(crate) id: &'a str,
+    pub(crate) worker: &'a Arc<Known>,
+    /// What the dispatcher is told.
+    pub(crate) order: &'a HeaderValue,
+    /// The order says nothing else than the name.
+    pub(crate) plain: bool,
 }
 
 /// Why a request failed.
@@ -78,12 +96,17 @@ pub(crate) enum Unsent {
 }
 
 impl Engine {
-    pub(crate) fn new(number: u64, sandbox: Sandbox, room: Arc<Room>, secret: String) -> Arc<Self> {
+    pub(crate) fn new(
+        number: u64,
+        sandbox: Sandbox,
+        room: Arc<Room>,
+        linked: HashMap<String, u16>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             number,
             sandbox,
             room,
-            secret,
+            linked,
             idle: Mutex::default(),
             running: AtomicUsize::new(0),
             last: AtomicU64::new(0),
@@ -97,22 +120,33 @@ impl Engine {
 
     /// Asks for nothing, which is answered as soon as the engine's thread is free.
     pub(crate) async fn ping(&self) -> io::Result<()> {
-        let mut sender = match self.kept() {
+        let mut sender = match self.kept(PORT) {
             Some(sender) => sender,
-            None => self.open().await?,
+            None => self.open(PORT).await?,
         };
         let mut request = Request::new(Upload(empty()));
         request.headers_mut().insert(HOST, LOCALHOST);
         sender.ready().await.map_err(io::Error::other)?;
         let answer = sender.send_request(request).await;
         answer.map_err(io::Error::other)?;
-        self.keep(sender);
+        self.keep(PORT, sender);
         Ok(())
     }
 
-    /// Has it ended for this reason, of which none of the requests that still run is to blame.
-    pub(crate) fn condemn_for_another(&self, why: String) {
-        self.end.get_or_init(|| End { why, alone: false });
+    /// Has it ended for this reason, of which none of the requests that still run is to blame, but perhaps `suspect`, who
+    /// has left.
+    pub(crate) fn condemn_for(&self, suspect: &Arc<str>, why: String) {
+        self.end.get_or_init(|| {
+            let mut running = self.room.running();
+            if !running.contains(suspect) {
+                running.push(Arc::clone(suspect));
+            }
+            End {
+                why,
+                alone: false,
+                running,
+            }
+        });
         self.condemned.cancel();
     }
 
@@ -125,7 +159,16 @@ impl Engine {
     /// Notes why it ends, if that is not known yet.
     pub(crate) fn ends(&self, why: String) {
         let alone = self.running.load(Ordering::SeqCst) == 1;
-        self.end.get_or_init(|| End { why, alone });
+        self.end.get_or_init(|| End {
+            why,
+            alone,
+            running: self.room.running(),
+        });
+    }
+
+    /// Whose requests were running when it was condemned, or ended.
+    pub(crate) fn suspects(&self) -> &[Arc<str>] {
+        self.end.get().map_or(&[], |end| &end.running)
     }
 
     /// Why it was condemned, or has ended.
@@ -142,23 +185,32 @@ impl Engine {
         Some(self.began.elapsed().saturating_sub(last))
     }
 
-    /// Sends a request with an order for the dispatcher.
+    /// Whether a worker is a part of its configuration.
+    pub(crate) fn links(&self, id: &str) -> bool {
+        self.linked.contains_key(id)
+    }
+
+    /// Sends a request to a worker.
     ///
     /// # Errors
     /// Why there is no response.
     pub(crate) async fn send(
         self: &Arc<Self>,
-        order: &HeaderValue,
+        to: To<'_>,
         mut request: Request<Body>,
     ) -> Result<Response, Unsent> {
+        let linked = self.linked.get(to.id).copied();
+        let port = linked.unwrap_or(PORT);
+        let order = (linked.is_none() || !to.plain).then_some(to.order);
         prepare(&mut request, order);
-        let stay = Stay::new(self);
+        let asks_to_switch = request.headers().contains_key(UPGRADE);
+        let stay = Stay::new(self, to.worker);
         loop {
-            let kept = self.kept();
+            let kept = self.kept(port);
             let used = kept.is_some();
             let mut sender = match kept {
                 Some(sender) => sender,
-                None => match self.open().await {
+                None => match self.open(port).await {
                     Ok(sender) => sender,
                     Err(error) => {
                         self.ended(error.to_string()).await;
@@ -178,14 +230,22 @@ impl Engine {
                 .run_until_cancelled(sender.try_send_request(request.map(Upload)));
             match sent.await {
                 Some(Ok(response)) => {
-                    if self.is_failure(&response) {
+                    if says(&response, &FAIL, to.id) {
                         let failure = failure(response).await;
-                        self.keep(sender);
+                        self.keep(port, sender);
                         return Err(Unsent::Failed(failure));
+                    }
+                    if linked.is_some() && is_of_the_engine(&response) {
+                        return Err(Unsent::Failed(Failure::hung()));
+                    }
+                    let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+                    if switched && !asks_to_switch {
+                        return Err(Unsent::Failed(Failure::unasked()));
                     }
                     return Ok(response.map(|body| Answer {
                         body,
-                        lent: Some(sender),
+                        switched,
+                        lent: Some((port, sender)),
                         stay,
                     }));
                 }
@@ -207,11 +267,6 @@ impl Engine {
         }
     }
 
-    fn is_failure(&self, response: &http::Response<Incoming>) -> bool {
-        let said = response.headers().get(FAILED);
-        said.is_some_and(|said| said.as_bytes() == self.secret.as_bytes())
-    }
-
     /// A connection broke: waits for the news of why.
     async fn ended(&self, error: String) -> Failure {
         let _ = tokio::time::timeout(NEWS, self.gone.cancelled()).await;
@@ -226,14 +281,15 @@ impl Engine {
         }
     }
 
-    async fn open(&self) -> io::Result<SendRequest<Upload>> {
-        let stream = self.sandbox.connect(PORT).await?;
+    async fn open(&self, port: u16) -> io::Result<SendRequest<Upload>> {
+        let stream = self.sandbox.connect(port).await?;
         let (sender, connection) = http1::Builder::new()
             .max_buf_size(HEAD_BYTES)
             .max_headers(HEADERS)
             .handshake(TokioIo::new(stream))
             .await
             .map_err(io::Error::other)?;
+        let connection = connection.with_upgrades();
         let gone = self.gone.clone();
         tokio::spawn(async move {
             if let Some(Err(error)) = gone.run_until_cancelled(connection).await {
@@ -243,9 +299,9 @@ impl Engine {
         Ok(sender)
     }
 
-    fn kept(&self) -> Option<SendRequest<Upload>> {
+    fn kept(&self, port: u16) -> Option<SendRequest<Upload>> {
         let mut idle = self.lock();
-        while let Some(sender) = idle.pop() {
+        while let Some(sender) = idle.get_mut(&port)?.pop() {
             if !sender.is_closed() {
                 return Some(sender);
             }
@@ -253,15 +309,16 @@ impl Engine {
         None
     }
 
-    fn keep(&self, sender: SendRequest<Upload>) {
+    fn keep(&self, port: u16, sender: SendRequest<Upload>) {
         let mut idle = self.lock();
+        let idle = idle.entry(port).or_default();
         if idle.len() < KEPT && !sender.is_closed() {
             // The one that was used last is taken first.
             idle.push(sender);
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<SendRequest<Upload>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<u16, Vec<SendRequest<Upload>>>> {
         // Whole between any two operations.
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -269,17 +326,37 @@ impl Engine {
 
 const LOCALHOST: HeaderValue = HeaderValue::from_static("localhost");
 const ORDERS: HeaderName = HeaderName::from_static(ORDER);
+const FAIL: HeaderName = HeaderName::from_static(FAILED);
 
-/// Makes a request one for the engine: its own path, HTTP/1.1, a host, and the order.
-fn prepare(request: &mut Request<Body>, order: &HeaderValue) {
+/// Whether a response's head has this field with this value.
+fn says<B>(response: &http::Response<B>, field: &HeaderName, value: &str) -> bool {
+    let said = response.headers().get(field);
+    said.is_some_and(|said| said.as_bytes() == value.as_bytes())
+}
+
+/// Whether the engine has made a response in the worker's place, as it does when the worker's promise can't settle any
+/// more: everything else that goes wrong, the worker's entry says.
+fn is_of_the_engine<B>(response: &http::Response<B>) -> bool {
+    response.status() == StatusCode::INTERNAL_SERVER_ERROR
+        && says(response, &CONNECTION, "close")
+        && !response.headers().contains_key(CONTENT_TYPE)
+}
+
+/// Makes a request one for the engine: its own path, HTTP/1.1, a host, and the order if there is one.
+fn prepare(request: &mut Request<Body>, order: Option<&HeaderValue>) {
     let path = request.uri().path_and_query().cloned();
     *request.uri_mut() = Uri::from(path.unwrap_or(PathAndQuery::from_static("/")));
     *request.version_mut() = Version::HTTP_11;
     let headers = request.headers_mut();
     headers.entry(HOST).or_insert(LOCALHOST);
-    headers.remove(CONNECTION);
-    headers.remove(UPGRADE);
-    headers.insert(ORDERS, order.clone());
+    // The front door lets nothing of the kind in but a WebSocket's handshake.
+    if !headers.contains_key(UPGRADE) {
+        headers.remove(CONNECTION);
+    }
+    headers.remove(ORDERS);
+    if let Some(order) = order {
+        headers.insert(ORDERS, order.clone());
+    }
 }
 
 /// A body without anything.
@@ -330,12 +407,13 @@ async fn failure(response: http::Response<Incoming>) -> Failure {
 
 /// A request that runs.
 #[derive(Debug)]
-struct Stay(Arc<Engine>);
+struct Stay(Arc<Engine>, Arc<Known>);
 
 impl Stay {
-    fn new(engine: &Arc<Engine>) -> Self {
+    fn new(engine: &Arc<Engine>, worker: &Arc<Known>) -> Self {
         engine.running.fetch_add(1, Ordering::SeqCst);
-        Self(Arc::clone(engine))
+        worker.running.fetch_add(1, Ordering::SeqCst);
+        Self(Arc::clone(engine), Arc::clone(worker))
     }
 }
 
@@ -343,6 +421,7 @@ impl Drop for Stay {
     fn drop(&mut self) {
         let now = u64::try_from(self.0.began.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.0.last.store(now, Ordering::SeqCst);
+        self.1.running.fetch_sub(1, Ordering::SeqCst);
         self.0.running.fetch_sub(1, Ordering::SeqCst);
     }
 }
@@ -354,15 +433,24 @@ pub type Response = http::Response<Answer>;
 #[derive(Debug)]
 pub struct Answer {
     body: Incoming,
-    lent: Option<SendRequest<Upload>>,
+    /// The connection has become another protocol's, and is somebody else's: there is no body, and no end.
+    switched: bool,
+    lent: Option<(u16, SendRequest<Upload>)>,
     stay: Stay,
 }
 
 impl Answer {
+    /// Whether the connection has become another protocol's.
+    pub fn is_switched(&self) -> bool {
+        self.switched
+    }
+
     /// The connection is free again.
     fn give_back(&mut self) {
-        if let Some(sender) = self.lent.take() {
-            self.stay.0.keep(sender);
+        if !self.switched
+            && let Some((port, sender)) = self.lent.take()
+        {
+            self.stay.0.keep(port, sender);
         }
     }
 }
@@ -375,6 +463,9 @@ impl hyper::body::Body for Answer {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if self.switched {
+            return Poll::Pending;
+        }
         let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
         match &frame {
             None => self.give_back(),
@@ -387,10 +478,13 @@ impl hyper::body::Body for Answer {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        !self.switched && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
+        if self.switched {
+            return SizeHint::default();
+        }
         self.body.size_hint()
     }
 }

@@ -1,5 +1,5 @@
-//! An engine for each account: started when it is first needed, kept while it is, replaced when it ends or does not
-//! answer.
+//! An engine for each account, and for each worker that is kept apart: started when it is first needed, kept while it is,
+//! replaced when it ends or does not answer.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -8,11 +8,11 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use arc_swap::ArcSwapOption;
 use hearth_sandbox::{
     Exit, Launcher, Mount, Network, OwnFolder, Sandbox, Spec, StartCpu, make_folder, program_folder,
 };
@@ -26,15 +26,18 @@ use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::account::{Account, lock};
 use crate::config::{self, FILE, PORT};
 use crate::door::Room;
-use crate::engine::{Engine, Response, Unsent, empty};
+use crate::engine::{Engine, Response, To, Unsent, empty};
+use crate::equipment::equip;
 use crate::failure::Failure;
 use crate::grants::{Grants, Known, Means};
 use crate::handlers::{Entry, HANDLERS_BYTES, Handlers};
+use crate::linked::Linked;
 use crate::program::Program;
 use crate::source::Source;
-use crate::trace::{Expected, Traces};
+use crate::trace::Expected;
 
 /// How long an engine may take until it listens, on a busy machine. Usually 100 ms.
 const START: Duration = Duration::from_secs(20);
@@ -63,16 +66,6 @@ const TMP_MIB: u32 = 1;
 
 /// What is logged of what an engine prints, bytes: among it are its workers' own words.
 const WORDS: usize = 4 << 10;
-
-/// An engine that lived for less than this was a failure.
-const SHORT_LIFE: Duration = Duration::from_secs(10);
-
-/// The pause after the second short life; it doubles with each that follows, up to the longest.
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
-
-/// A pause that requests wait out; before the end of a longer one they are refused.
-const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Where the engine's program is seen inside.
 const PROGRAM_FOLDER: &str = "/var/runtime";
@@ -111,41 +104,32 @@ struct Inner {
     lives: TaskTracker,
 }
 
-/// One account.
-#[derive(Debug)]
-struct Account {
-    id: AccountId,
-    current: ArcSwapOption<Engine>,
-    /// Held while one is started.
-    start: tokio::sync::Mutex<()>,
-    traces: Traces,
-    health: Mutex<Health>,
-}
-
-#[derive(Debug, Default)]
-struct Health {
-    /// Engines in a row that ended soon.
-    failures: u32,
-    /// When another may be started.
-    again: Option<Instant>,
-}
-
 /// A worker that requests can be sent to.
 #[derive(Debug)]
 pub struct Code {
     account: Arc<Account>,
-    id: String,
+    id: Arc<str>,
     known: Arc<Known>,
     serve: HeaderValue,
     event: HeaderValue,
+    load: HeaderValue,
     /// The engine that has it.
     known_to: AtomicU64,
 }
 
 impl Code {
-    /// Waits for the trace of a request from now on; before it is sent.
+    /// Keeps what is written about a request from now on; before it is sent.
     pub fn expect(&self, request: RequestId) -> Expected {
-        self.account.traces.expect(request)
+        self.account.traces.expect(request, &self.id)
+    }
+
+    fn to<'a>(&'a self, order: &'a HeaderValue) -> To<'a> {
+        To {
+            id: &self.id,
+            worker: &self.known,
+            order,
+            plain: std::ptr::eq(order, &self.serve),
+        }
     }
 }
 
@@ -178,21 +162,16 @@ impl Engines {
     /// digits and `-` alone.
     pub fn code(&self, account: &AccountId, id: String, source: &Source, grants: Grants) -> Code {
         let mut accounts = lock(&self.0.accounts);
-        let account = accounts.entry(account.clone()).or_insert_with(|| {
-            Arc::new(Account {
-                id: account.clone(),
-                current: ArcSwapOption::empty(),
-                start: tokio::sync::Mutex::default(),
-                traces: Traces::default(),
-                health: Mutex::default(),
-            })
-        });
+        let account = accounts
+            .entry(account.clone())
+            .or_insert_with(|| Arc::new(Account::new(account.clone())));
         Code {
             account: Arc::clone(account),
-            serve: order("serve", &id),
-            event: order("event", &id),
-            id,
-            known: Known::new(source.to_json(), grants),
+            serve: order(&id, ""),
+            event: order(&id, r#","event":1"#),
+            load: order(&id, r#","load":1"#),
+            known: Known::new(equip(source, &id), grants),
+            id: id.into(),
             known_to: AtomicU64::new(0),
         }
     }
@@ -203,9 +182,9 @@ impl Engines {
     /// Why that can't be.
     pub async fn load(&self, code: &Code) -> Result<Handlers, Failure> {
         let engine = self.engine(code).await?;
-        let load = order("load", &code.id);
         let loaded = async {
-            let response = engine.send(&load, Request::new(empty())).await?;
+            let load = Request::new(empty());
+            let response = engine.send(code.to(&code.load), load).await?;
             let names = Limited::new(response.into_body(), HANDLERS_BYTES).collect();
             let names = names.await.map(Collected::to_bytes).unwrap_or_default();
             Ok(Handlers::of(&names))
@@ -247,7 +226,7 @@ impl Engines {
             tries -= 1;
             let again = (tries > 0).then(|| copy(&request)).flatten();
             let engine = self.engine(code).await?;
-            request = match engine.send(order, request).await {
+            request = match engine.send(code.to(order), request).await {
                 Ok(response) => return Ok(response),
                 Err(Unsent::Whole(unsent)) if tries > 0 => *unsent,
                 Err(Unsent::Whole(_)) => {
@@ -266,14 +245,14 @@ impl Engines {
 
     /// A request of this worker has passed its deadline: has the engine replaced if its thread is not free.
     pub fn doubt(&self, code: &Code) {
-        let Some(engine) = code.account.current.load_full() else {
+        let Some(engine) = code.account.place(&code.id).current.load_full() else {
             return;
         };
-        let id = code.account.id.clone();
+        let (account, id) = (code.account.id.clone(), Arc::clone(&code.id));
         self.0.lives.spawn(async move {
             if tokio::time::timeout(DOUBT, engine.ping()).await.is_err() {
-                tracing::info!(account = %id, "an engine's thread is held past a request's deadline");
-                engine.condemn_for_another("a worker computed past its deadline".to_owned());
+                tracing::info!(%account, "an engine's thread is held past a request's deadline");
+                engine.condemn_for(&id, "a worker computed past its deadline".to_owned());
             }
         });
     }
@@ -289,9 +268,10 @@ impl Engines {
 
     /// The account's engine, which has the code.
     async fn engine(&self, code: &Code) -> Result<Arc<Engine>, Failure> {
-        let engine = match code.account.usable() {
+        let account = code.account.place(&code.id);
+        let engine = match account.usable() {
             Some(engine) => engine,
-            None => self.start(&code.account).await?,
+            None => self.start(&account).await?,
         };
         if code.known_to.load(Ordering::Acquire) != engine.number {
             let there = engine.room.put(&code.id, &code.known);
@@ -302,6 +282,7 @@ impl Engines {
                 engine.retired.store(true, Ordering::Release);
             }
         }
+        code.known.asked.fetch_add(1, Ordering::Relaxed);
         Ok(engine)
     }
 
@@ -318,23 +299,11 @@ impl Engines {
             if inner.end.is_cancelled() {
                 return Err(Failure::NoEngine("the node is shutting down".to_owned()));
             }
-            let began = Instant::now();
-            let (engine, folder) = inner.launch(&account).await.map_err(|why| {
+            inner.begin(&account, &[]).await.map_err(|why| {
                 tracing::error!(account = %account.id, why, "start an engine");
                 account.ended(Duration::ZERO);
                 Failure::NoEngine("the account's engine can't be started".to_owned())
-            })?;
-            tracing::debug!(account = %account.id, took = ?began.elapsed(), "an engine started");
-            account.current.store(Some(Arc::clone(&engine)));
-            let looked_after = Arc::clone(&account);
-            let live = live(
-                Arc::clone(&inner),
-                looked_after,
-                Arc::clone(&engine),
-                folder,
-            );
-            inner.lives.spawn(live);
-            Ok(engine)
+            })
         });
         started
             .await
@@ -343,10 +312,54 @@ impl Engines {
 }
 
 impl Inner {
+    /// Starts the account's next engine.
+    async fn begin(
+        self: &Arc<Self>,
+        account: &Arc<Account>,
+        linked: &[Linked],
+    ) -> Result<Arc<Engine>, String> {
+        let began = Instant::now();
+        let (engine, folder) = self.launch(account, linked).await?;
+        let (account, took) = (Arc::clone(account), began.elapsed());
+        tracing::debug!(account = %account.id, ?took, linked = linked.len(), "an engine started");
+        account.current.store(Some(Arc::clone(&engine)));
+        let live = live(Arc::clone(self), account, Arc::clone(&engine), folder);
+        self.lives.spawn(live);
+        Ok(engine)
+    }
+
+    /// Starts an engine that has these workers linked, and has it take the place of `old`, which ends when its requests
+    /// have. In a box, as engines that are looked after start others.
+    fn link(
+        self: Arc<Self>,
+        account: Arc<Account>,
+        old: Arc<Engine>,
+        linked: Vec<Linked>,
+    ) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        Box::pin(async move {
+            let _turn = account.start.lock().await;
+            let current = account.usable();
+            if self.end.is_cancelled() || current.is_none_or(|now| now.number != old.number) {
+                return;
+            }
+            match self.begin(&account, &linked).await {
+                Ok(_) => {
+                    old.retired.store(true, Ordering::Release);
+                    tracing::info!(account = %account.id, workers = linked.len(), "linked workers");
+                }
+                // The old one does it as well.
+                Err(why) => tracing::warn!(account = %account.id, why, "link workers"),
+            }
+        })
+    }
+
     /// Starts an engine and waits until it listens.
-    async fn launch(&self, account: &Account) -> Result<(Arc<Engine>, OwnFolder), String> {
+    async fn launch(
+        &self,
+        account: &Account,
+        linked: &[Linked],
+    ) -> Result<(Arc<Engine>, OwnFolder), String> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
-        let secret = uuid::Uuid::new_v4().simple().to_string();
         let program = self
             .program
             .get_or_try_init(|| blocking(provide(&self.options)))
@@ -354,10 +367,10 @@ impl Inner {
             .map_err(|error| format!("provide the program: {error}"))?;
         let folder = OwnFolder::at(self.options.dir.join(number.to_string()));
         blocking({
-            let (path, secret) = (folder.path().to_owned(), secret.clone());
+            let (path, linked) = (folder.path().to_owned(), linked.to_vec());
             move || {
                 make_folder(&path, 0o755)?;
-                config::write(&path, &secret)
+                config::write(&path, &linked)
             }
         })
         .await
@@ -386,14 +399,23 @@ impl Inner {
         };
         let launched = (self.launcher)().launch(spec).await;
         let mut sandbox = launched.map_err(|error| error.to_string())?;
-        // The same words come with the traces, by request.
-        tokio::spawn(listen(sandbox.take_stdout(), None));
-        tokio::spawn(listen(sandbox.take_stderr(), Some(account.id.clone())));
+        let output = sandbox.take_stdout().ok_or("it has no output")?;
+        let listening = account.traces.listen(output);
+        listening.map_err(|error| format!("listen to it: {error}"))?;
+        tokio::spawn(listen(sandbox.take_stderr(), account.id.clone()));
         drop(sandbox.take_runtime_api());
         let door = sandbox.take_door().ok_or("it has no door")?;
         self.listens(&sandbox).await?;
-        let room = Room::new(account.traces.clone(), self.options.means.clone());
-        let engine = Engine::new(number, sandbox, Arc::clone(&room), secret);
+        let path = folder.path().to_owned();
+        blocking(move || config::withdraw(&path))
+            .await
+            .map_err(|error| format!("empty its folder: {error}"))?;
+        let room = Room::new(self.options.means.clone());
+        let ports = linked
+            .iter()
+            .map(|linked| linked.id.clone())
+            .zip(PORT + 1..);
+        let engine = Engine::new(number, sandbox, Arc::clone(&room), ports.collect());
         room.open(door, engine.gone.clone())
             .map_err(|error| format!("open its door: {error}"))?;
         Ok((engine, folder))
@@ -433,6 +455,7 @@ async fn live(inner: Arc<Inner>, account: Arc<Account>, engine: Arc<Engine>, fol
     } else {
         let why = engine.why().unwrap_or_default();
         tracing::warn!(account = %account.id, why, "an account's engine ended");
+        account.suspect(engine.suspects());
         account.ended(began.elapsed());
     }
     engine.gone.cancel();
@@ -443,12 +466,15 @@ async fn live(inner: Arc<Inner>, account: Arc<Account>, engine: Arc<Engine>, fol
 
 /// Waits until an engine has had no request for long enough, or none after it was retired; condemns one that does not
 /// answer.
-async fn unneeded(inner: &Inner, account: &Account, engine: &Engine) {
+async fn unneeded(inner: &Arc<Inner>, account: &Arc<Account>, engine: &Arc<Engine>) {
     loop {
         tokio::time::sleep(TICK).await;
         let retired = engine.retired.load(Ordering::Acquire);
         if retired {
             account.forget(engine);
+        } else if let Some(linked) = account.to_link(engine) {
+            let link = Arc::clone(inner).link(Arc::clone(account), Arc::clone(engine), linked);
+            inner.lives.spawn(link);
         }
         match engine.idle_for() {
             // Who got hold of it before it was forgotten has a tick's time to begin.
@@ -470,60 +496,9 @@ async fn unneeded(inner: &Inner, account: &Account, engine: &Engine) {
     }
 }
 
-impl Account {
-    fn usable(&self) -> Option<Arc<Engine>> {
-        let usable = |engine: &Arc<Engine>| {
-            !engine.retired.load(Ordering::Acquire) && engine.why().is_none()
-        };
-        self.current.load_full().filter(usable)
-    }
-
-    /// Takes an engine out of use, if it is still the one.
-    fn forget(&self, engine: &Engine) {
-        self.current.rcu(|current| {
-            current
-                .as_ref()
-                .filter(|current| current.number != engine.number)
-                .cloned()
-        });
-    }
-
-    /// How long to wait before another is started.
-    ///
-    /// # Errors
-    /// If that is longer than a request waits.
-    fn pause(&self) -> Result<Duration, Failure> {
-        let again = lock(&self.health).again;
-        let pause = again.map_or(Duration::ZERO, |again| {
-            again.saturating_duration_since(Instant::now())
-        });
-        if pause <= PATIENCE {
-            return Ok(pause);
-        }
-        Err(Failure::Crashed {
-            why: "several in a row ended soon after their start, and the next is not started yet"
-                .to_owned(),
-            alone: false,
-        })
-    }
-
-    /// An engine ended badly after this long.
-    fn ended(&self, after: Duration) {
-        let mut health = lock(&self.health);
-        if after >= SHORT_LIFE {
-            *health = Health::default();
-            return;
-        }
-        let pause = FIRST_PAUSE.saturating_mul(1 << health.failures.min(16));
-        health.failures = health.failures.saturating_add(1);
-        // The first is anybody's: only those that follow wait.
-        health.again = (health.failures > 1).then(|| Instant::now() + pause.min(LONGEST_PAUSE));
-    }
-}
-
 /// An order for the dispatcher.
-fn order(what: &str, id: &str) -> HeaderValue {
-    HeaderValue::try_from(format!(r#"{{"{what}":"{id}"}}"#))
+fn order(id: &str, more: &str) -> HeaderValue {
+    HeaderValue::try_from(format!(r#"{{"id":"{id}"{more}}}"#))
         .unwrap_or(HeaderValue::from_static("{}"))
 }
 
@@ -552,8 +527,8 @@ fn sentence(exit: Exit, memory_mib: u32) -> String {
     }
 }
 
-/// Empties an output of an engine; the beginning is logged, if it is to be.
-async fn listen(output: Option<OwnedFd>, account: Option<AccountId>) {
+/// Empties an output of an engine; the beginning is logged.
+async fn listen(output: Option<OwnedFd>, account: AccountId) {
     let Some(Ok(mut output)) = output.map(Receiver::from_owned_fd) else {
         return;
     };
@@ -562,9 +537,7 @@ async fn listen(output: Option<OwnedFd>, account: Option<AccountId>) {
         let room = WORDS.saturating_sub(words.len());
         words.extend_from_slice(&buffer[..read.min(room)]);
     }
-    if let Some(account) = account
-        && !words.is_empty()
-    {
+    if !words.is_empty() {
         let words = String::from_utf8_lossy(&words);
         tracing::debug!(%account, words = words.trim_end().escape_debug().to_string(), "an engine said");
     }
@@ -595,11 +568,6 @@ async fn blocking<T: Send + 'static>(
         .flatten()
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Every change is whole.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -619,24 +587,5 @@ mod tests {
         let mut with_body = request(Method::PUT);
         *with_body.body_mut() = body;
         assert!(copy(&with_body).is_none());
-    }
-
-    #[test]
-    fn engines_that_keep_dying_are_started_ever_later() {
-        let account = Account {
-            id: "000000000000".parse().unwrap(),
-            current: ArcSwapOption::empty(),
-            start: tokio::sync::Mutex::default(),
-            traces: Traces::default(),
-            health: Mutex::default(),
-        };
-        account.ended(Duration::ZERO);
-        assert_eq!(account.pause(), Ok(Duration::ZERO));
-        for _ in 0..20 {
-            account.ended(Duration::ZERO);
-        }
-        assert!(account.pause().is_err());
-        account.ended(SHORT_LIFE);
-        assert_eq!(account.pause(), Ok(Duration::ZERO));
     }
 }

@@ -61,7 +61,25 @@ const REFUSED: [&str; 2] = [
 ];
 
 impl Failure {
-    /// Reads what the dispatcher says was thrown.
+    /// The worker's promise can't settle any more.
+    pub(crate) fn hung() -> Self {
+        Self::Thrown(Thrown {
+            name: "Error".to_owned(),
+            message: "The worker's code had hung and would never have given a response.".to_owned(),
+            stack: None,
+        })
+    }
+
+    /// The worker's response begins a protocol that nobody has asked for.
+    pub(crate) fn unasked() -> Self {
+        Self::Thrown(Thrown {
+            name: "TypeError".to_owned(),
+            message: "The response has a webSocket, and the request asked for none.".to_owned(),
+            stack: None,
+        })
+    }
+
+    /// Reads what the dispatcher or the worker's entry says was thrown.
     pub(crate) fn of(thrown: Thrown) -> Self {
         if let Some(why) = thrown.message.strip_prefix(NOT_STARTED) {
             return Self::NotStarted(sentence(why));

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicUsize};
 
 use bytes::Bytes;
 use hearth_egress::Egress;
@@ -73,6 +74,10 @@ pub(crate) struct Known {
     pub(crate) grants: Grants,
     /// Its turns to send requests to the outside.
     pub(crate) turns: Arc<Semaphore>,
+    /// Requests since engines were started to link workers.
+    pub(crate) asked: AtomicU32,
+    /// Requests that run.
+    pub(crate) running: AtomicUsize,
 }
 
 impl Known {
@@ -81,6 +86,8 @@ impl Known {
             json,
             grants,
             turns: Arc::new(Semaphore::new(REQUESTS_PER_WORKER)),
+            asked: AtomicU32::new(0),
+            running: AtomicUsize::new(0),
         })
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use hearth_types::ApiError;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
@@ -13,6 +14,8 @@ use crate::shared::shutting_down;
 pub(crate) struct Calls {
     running: TaskTracker,
     closing: AtomicBool,
+    /// Ends what would not end by itself, when shutdown begins.
+    pub(crate) ending: CancellationToken,
 }
 
 impl Calls {
@@ -32,6 +35,7 @@ impl Calls {
     /// Nothing new begins from here on.
     pub(crate) fn close(&self) {
         self.closing.store(true, Ordering::SeqCst);
+        self.ending.cancel();
         self.running.close();
     }
 

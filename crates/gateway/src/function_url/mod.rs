@@ -34,6 +34,7 @@ use hearth_types::function_url::{InvokeMode, UrlAuth, cors, fields};
 use hearth_types::invoke::{Body, HttpInvocation, RequestId, Served};
 use hearth_types::name::FunctionKey;
 use hearth_types::time::Timestamp;
+use hearth_types::walls::Isolation;
 use hearth_types::wire::function_url::{Authorizer, DEFAULT_ROUTE};
 use http::header::{HOST, HeaderName, HeaderValue, ORIGIN};
 use http::request::Parts;
@@ -350,7 +351,9 @@ impl Parted {
             }
         };
         let handshake = Handshake::of(&mut parts);
-        if handshake.is_some() && !resolved.deployment.is_web() {
+        let runtime = &resolved.deployment.configuration.runtime;
+        let is_worker = runtime.isolation() == Some(Isolation::Isolate);
+        if handshake.is_some() && !is_worker && !resolved.deployment.is_web() {
             return Err(Refusal::no_websocket());
         }
         let sampled = resolved.deployment.configuration.tracing_active;

@@ -104,7 +104,7 @@ impl Refusal {
         Self::new(
             501,
             ErrorKind::NotImplemented.code(),
-            "The function takes no WebSockets: only functions that are web servers do.",
+            "The function takes no WebSockets: only web servers and workers do.",
         )
     }
 

@@ -1,4 +1,5 @@
-//! WebSockets at function URLs: a connection that a client and a function's web server speak another protocol over.
+//! WebSockets at function URLs: a connection that a client and a function, a web server or a worker, speak another
+//! protocol over.
 //!
 //! The handshake is a request like any other. Once the server has switched, bytes are copied both ways, through buffers
 //! of a fixed size, until either side ends or the function's time is up. It counts as a running invocation all the

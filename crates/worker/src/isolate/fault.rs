@@ -1,7 +1,7 @@
 //! What goes wrong in a call, as the caller and the log hear it.
 
 use bytes::Bytes;
-use hearth_isolates::{Failure as Wall, Thrown, Trace};
+use hearth_isolates::{Failure as Wall, Thrown};
 use hearth_types::invoke::RequestId;
 use hearth_types::{ApiError, ErrorKind};
 use serde::Serialize;
@@ -56,16 +56,6 @@ impl Fault {
                 ))
             }
             Wall::Cancelled => Self::Function(Failure::Abandoned),
-        }
-    }
-
-    /// Adds where it was thrown, which only the trace knows.
-    pub(super) fn complete(&mut self, trace: &Trace) {
-        if let Self::Thrown(thrown) = self
-            && let Some(known) = trace.exceptions.last()
-            && known.message == thrown.message
-        {
-            *thrown = known.clone();
         }
     }
 

@@ -12,6 +12,7 @@ use hearth_types::invoke::{Body, BodyError, FunctionError, HttpInvocation, Outco
 use hearth_types::limits::STREAMED_RESPONSE_BYTES;
 use http_body::{Body as _, Frame, SizeHint};
 use tokio::time::Sleep;
+use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use super::fault::Fault;
 use super::guest::Guest;
@@ -52,6 +53,9 @@ pub(crate) async fn serve(
         Ok(Ok(response)) => {
             return Ok(Served::Response(response.map(|answer| {
                 Body::new(Download {
+                    closing: answer
+                        .is_switched()
+                        .then(|| Box::pin(workers.calls.ending.clone().cancelled_owned())),
                     answer,
                     deadline: Box::pin(tokio::time::sleep_until(deadline)),
                     passed: 0,
@@ -108,6 +112,8 @@ impl Drop for Ending {
 struct Download {
     answer: Answer,
     deadline: Pin<Box<Sleep>>,
+    /// Of a WebSocket: the end of the node, with which it ends well.
+    closing: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
     /// Bytes so far.
     passed: u64,
     turn: Ending,
@@ -138,6 +144,12 @@ impl http_body::Body for Download {
                 None => return Poll::Ready(None),
             };
             return Poll::Ready(Some(Err(self.broken(failure))));
+        }
+        if let Some(closing) = &mut self.closing
+            && closing.as_mut().poll(cx).is_ready()
+        {
+            self.turn.well();
+            return Poll::Ready(Some(Err("the node is shutting down".into())));
         }
         match ready!(Pin::new(&mut self.answer).poll_frame(cx)) {
             None => {
@@ -170,8 +182,8 @@ impl http_body::Body for Download {
 
 impl Drop for Download {
     fn drop(&mut self) {
-        // A body of no bytes may never be polled.
-        if self.answer.is_end_stream() {
+        // A body of no bytes may never be polled, and a WebSocket has no other end.
+        if self.answer.is_end_stream() || self.answer.is_switched() {
             self.turn.well();
         }
     }

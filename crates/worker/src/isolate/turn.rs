@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use hearth_isolates::{Expected, Line, Trace};
+use hearth_isolates::{Expected, Line};
 use hearth_types::ApiError;
 use hearth_types::invoke::{Report, RequestId};
 use tokio_util::task::task_tracker::TaskTrackerToken;
@@ -16,9 +16,6 @@ use super::table::Workers;
 use crate::lanes::Lane;
 use crate::logs::Conclusion;
 
-/// How long the trace of a request that failed may take to come.
-const NEWS: Duration = Duration::from_secs(1);
-
 /// A call that has begun.
 pub(super) struct Turn {
     pub(super) guest: Arc<Guest>,
@@ -27,7 +24,7 @@ pub(super) struct Turn {
     /// How long the call waited for the worker, if it did.
     loading: Option<Duration>,
     lane: Lane,
-    expected: Option<Expected>,
+    expected: Expected,
     _counted: TaskTrackerToken,
 }
 
@@ -53,7 +50,7 @@ impl Turn {
         let counted = workers.calls.count()?;
         let lane = guest.lanes.begin(&request_id, log_tail);
         Ok(Self {
-            expected: Some(guest.code.expect(request_id)),
+            expected: guest.code.expect(request_id),
             guest,
             request_id,
             began: Instant::now(),
@@ -83,43 +80,39 @@ impl Turn {
     /// written then.
     pub(super) fn end_later(self) -> Report {
         let report = self.report();
-        let left = self.deadline().saturating_duration_since(Instant::now());
-        tokio::spawn(async move {
-            self.conclude(report, None, left + NEWS).await;
-        });
+        if self.expected.is_done() {
+            self.conclude(report, None);
+        } else {
+            tokio::spawn(async move {
+                self.wait().await;
+                self.conclude(report, None);
+            });
+        }
         report
     }
 
-    /// Ends, and waits for what the worker wrote: after a good end as long as it may still write, after a bad one for a
-    /// moment.
+    /// Ends, and waits for what the worker still writes if that was a good end.
     pub(super) async fn end(self, fault: Option<Fault>) -> Ended {
         let report = self.report();
-        let patience = match &fault {
-            None => self.deadline().saturating_duration_since(Instant::now()) + NEWS,
-            Some(_) => NEWS,
-        };
-        self.conclude(report, fault, patience).await
+        if fault.is_none() {
+            self.wait().await;
+        }
+        self.conclude(report, fault)
     }
 
-    async fn conclude(
-        mut self,
-        report: Report,
-        mut fault: Option<Fault>,
-        patience: Duration,
-    ) -> Ended {
-        let trace = match self.expected.take() {
-            Some(expected) => expected.wait(patience).await.unwrap_or_default(),
-            None => Trace::default(),
-        };
-        if let Some(fault) = &mut fault {
-            fault.complete(&trace);
-        }
-        for line in &trace.logs {
+    /// Waits for what the worker has left to run on, as long as it may.
+    async fn wait(&self) {
+        let left = self.deadline().saturating_duration_since(Instant::now());
+        self.expected.done(left).await;
+    }
+
+    fn conclude(self, report: Report, fault: Option<Fault>) -> Ended {
+        for line in &self.expected.take() {
             self.write(line);
         }
-        for thrown in &trace.exceptions {
+        if let Some(Fault::Thrown(thrown)) = &fault {
             self.write(&Line {
-                timestamp: trace.logs.last().map_or_else(now, |line| line.timestamp),
+                timestamp: now(),
                 level: "error".to_owned(),
                 text: format!(
                     "Uncaught {}: {}\n{}",
