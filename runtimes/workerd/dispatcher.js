@@ -9,6 +9,7 @@ import { WorkerEntrypoint } from "cloudflare:workers";
 
 export { KeyValue } from "./keyvalue.js";
 export { Fetcher, Outside } from "./outside.js";
+export { Queue } from "./queue.js";
 
 export class Tail extends WorkerEntrypoint {
   async tail(items) {

@@ -22,7 +22,7 @@ export class HearthLoaded extends WorkerEntrypoint {
     const { env, ctx } = this;
     const call = (name, value) => (isClass ? new main(ctx, env)[name](value) : main[name](value, env, ctx));
     if (!Array.isArray(event.Records)) {
-      await call("scheduled", { scheduledTime: Date.parse(event.time), cron: event.resources?.[0] ?? "", noRetry() {} });
+      await call("scheduled", { scheduledTime: Date.parse(event.time), cron: event.detail?.cron ?? event.resources?.[0] ?? "", noRetry() {} });
       return Response.json(null);
     }
     const batch = new Batch(event.Records);
@@ -40,7 +40,7 @@ class Batch {
     this.messages = records.map((record) => ({
       id: record.messageId,
       timestamp: new Date(Number(record.attributes.SentTimestamp)),
-      body: body(record.body),
+      body: body(record),
       attempts: Number(record.attributes.ApproximateReceiveCount),
       ack: () => this.#say(record.messageId, true),
       retry: () => this.#say(record.messageId, false),
@@ -65,8 +65,12 @@ class Batch {
   }
 }
 
-function body(text) {
+// A sender that binds the queue says what is no JSON.
+function body({ body: text, messageAttributes }) {
+  const contentType = messageAttributes?.ContentType?.stringValue;
+  if (contentType === "text") return text;
   try {
+    if (contentType === "bytes") return Uint8Array.fromBase64(text).buffer;
     return JSON.parse(text);
   } catch {
     return text;

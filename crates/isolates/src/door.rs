@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use crate::grants::{Known, Means};
 use crate::keyvalue::{self, Asked};
 use crate::outside;
+use crate::queue;
 use crate::trace::{Trace, Traces};
 
 /// A body of traces: the engine keeps 256 KiB of what a request writes, which JSON makes up to six times longer.
@@ -136,6 +137,16 @@ impl Room {
                         };
                         asked.answer(what, request).await
                     }
+                    None => said(StatusCode::FORBIDDEN, "no such binding".to_owned()),
+                }
+            }
+            (&Method::POST, ["queue", id, binding]) => {
+                let known = self.known(id);
+                let to = known
+                    .as_ref()
+                    .and_then(|known| known.grants.queues.get(*binding));
+                match to {
+                    Some(to) => queue::answer(&self.means.enqueue, to, request).await,
                     None => said(StatusCode::FORBIDDEN, "no such binding".to_owned()),
                 }
             }

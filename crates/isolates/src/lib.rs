@@ -9,7 +9,7 @@
 //!   engine   a kept connection into the sandbox ─▶ dispatcher (JavaScript, `runtimes/workerd`) ─▶ the function's isolate
 //!   door     ◀─ code that is asked for; ◀─ traces: what a request's isolate wrote, and how it ended
 //!            ◀─ what a worker was granted ([`Grants`]): requests to the outside, its key-value stores, other
-//!              functions, its package's files
+//!              functions, queues, its package's files
 //! ```
 //!
 //! The engine has one thread for all isolates of an account and no limits of its own: a function that computes without
@@ -27,6 +27,7 @@ mod handlers;
 mod keyvalue;
 mod outside;
 mod program;
+mod queue;
 mod source;
 mod trace;
 mod wrangler;
@@ -35,9 +36,10 @@ pub use assets::Assets;
 pub use engine::{Answer, Response};
 pub use engines::{Code, Engines, LauncherNow, Options};
 pub use failure::{Failure, Thrown};
-pub use grants::{Ask, Grants, Means, Service};
+pub use grants::{Ask, Enqueue, Grants, Means, Message, SendTo, Service};
 pub use handlers::{Entry, Handlers};
 pub use hearth_store::key_value::BucketId;
 pub use program::{Program, Search};
 pub use source::{Kind, Source, SourceError};
 pub use trace::{Expected, Line, Trace};
+pub use wrangler::Deployed;
