@@ -66,6 +66,15 @@ pub(crate) struct Upload {
 /// A file of a package.
 pub(crate) type File = (String, Bytes);
 
+/// The code of a package.
+struct Code {
+    files: Vec<File>,
+    /// The name of the main module.
+    main: String,
+    /// What each module is, by its name.
+    kinds: Map<String, Value>,
+}
+
 /// What is known of a package: the file [`NOTE`] of it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -125,11 +134,11 @@ impl Upload {
         Ok(Self { metadata, modules })
     }
 
-    /// The files of the package, and the name of the main one.
+    /// The code of the package.
     ///
     /// # Errors
     /// If a module is of a type that can't be had.
-    fn files(&self) -> Result<(Vec<File>, String, Map<String, Value>), Failure> {
+    fn code(&self) -> Result<Code, Failure> {
         let metadata = &self.metadata;
         let named = metadata
             .main_module
@@ -146,7 +155,11 @@ impl Upload {
                 Bytes::from_static(NO_CODE_TEXT.as_bytes()),
             );
             let kinds = Map::from_iter([(NO_CODE.to_owned(), json!("js"))]);
-            return Ok((vec![code], NO_CODE.to_owned(), kinds));
+            return Ok(Code {
+                files: vec![code],
+                main: NO_CODE.to_owned(),
+                kinds,
+            });
         };
         let main = module_name(named)?;
         if !self.modules.iter().any(|module| module.name == main) {
@@ -161,7 +174,7 @@ impl Upload {
             kinds.insert(module.name.clone(), json!(kind));
             files.push((module.name.clone(), module.bytes.clone()));
         }
-        Ok((files, main, kinds))
+        Ok(Code { files, main, kinds })
     }
 
     /// The package: the upload's modules and `assets`, with a configuration of `bindings`.
@@ -174,7 +187,11 @@ impl Upload {
         note: &Note,
         assets: Vec<File>,
     ) -> Result<Bytes, Failure> {
-        let (mut files, main, kinds) = self.files()?;
+        let Code {
+            mut files,
+            main,
+            kinds,
+        } = self.code()?;
         bindings.insert("main".to_owned(), json!(main));
         bindings.insert("module_kinds".to_owned(), Value::Object(kinds));
         if let Some(date) = &note.compatibility_date {
@@ -365,9 +382,9 @@ mod tests {
                 .unwrap()
         };
         assert_eq!(package(), package());
-        let (files, main, kinds) = upload.files().unwrap();
-        assert_eq!((files.len(), main.as_str()), (2, "index.js"));
-        assert_eq!(kinds["a.txt"], "text");
+        let code = upload.code().unwrap();
+        assert_eq!((code.files.len(), code.main.as_str()), (2, "index.js"));
+        assert_eq!(code.kinds["a.txt"], "text");
     }
 
     #[test]
@@ -410,7 +427,7 @@ mod tests {
     #[test]
     fn assets_alone_have_code_that_finds_nothing() {
         let metadata = r#"{"assets": {"jwt": "x"}}"#;
-        let (files, main, _) = upload(metadata, Vec::new()).unwrap().files().unwrap();
-        assert_eq!((files.len(), main.as_str()), (1, NO_CODE));
+        let code = upload(metadata, Vec::new()).unwrap().code().unwrap();
+        assert_eq!((code.files.len(), code.main.as_str()), (1, NO_CODE));
     }
 }

@@ -549,6 +549,44 @@ mod tests {
     }
 
     #[test]
+    fn a_script_gets_a_main_module_of_hearths() {
+        let script: (&str, &[u8]) = ("worker.js", b"addEventListener('fetch', () => {})");
+        let source = read(&[script], "").unwrap();
+        assert!(matches!(source.modules["worker.js"], Module::Cjs(_)));
+        assert_eq!(main_of(&[script], "").unwrap(), SCRIPT[0].0);
+        let module: (&str, &[u8]) = ("worker.js", b"addEventListener('x', y); export default z");
+        assert_eq!(main_of(&[module], "").unwrap(), "worker.js");
+    }
+
+    #[test]
+    fn an_upload_names_its_modules_and_tags_come_first() {
+        let json = br#"{ // as it may be written
+            "main": "a.js", "compatibility_date": "2026-01-01", "module_kinds": { "a.js": "js", "b.odd": "text" },
+            "queues": { "producers": [{ "binding": "Q", "queue": "jobs" }] }, }"#;
+        let files: [(&str, &[u8]); 4] = [
+            ("wrangler.jsonc", json),
+            ("a.js", b""),
+            ("b.odd", b"odd"),
+            ("c.js", b""),
+        ];
+        let mut source = read(&files, "").unwrap();
+        assert!(matches!(source.modules["b.odd"], Module::Text(_)));
+        assert!(!source.modules.contains_key("c.js"));
+        assert_eq!(source.queues, [("Q".to_owned(), "jobs".to_owned())]);
+        source.tell(&WorkerGrants {
+            compatibility_date: Some("2026-02-02".to_owned()),
+            compatibility_flags: None,
+        });
+        assert_eq!(source.compatibility_date, "2026-02-02");
+        let bad = ("wrangler.json", &b"{ no"[..]);
+        assert!(
+            read(&[bad, ("a.js", b"")], "")
+                .unwrap_err()
+                .contains("wrangler.json")
+        );
+    }
+
+    #[test]
     fn services_and_files_are_read() {
         let toml = "services = [{ binding = 'AUTH', service = 'auth:live' }]\n\
                     [assets]\ndirectory = './public'\nbinding = 'ASSETS'\nrun_worker_first = true";

@@ -472,6 +472,9 @@ mod tests {
             (Walls::KEYVALUE_TAG, "=a"),
             (Walls::KEYVALUE_TAG, "a=b=c"),
             (Walls::ALLOWED_HOSTS_TAG, "https://example.com"),
+            (Walls::COMPATIBILITY_DATE_TAG, "31.1.2026"),
+            (Walls::COMPATIBILITY_FLAGS_TAG, ""),
+            (Walls::COMPATIBILITY_FLAGS_TAG, "a,b"),
             ("hearth:netwrok", "none"),
         ] {
             let error = walls(tag, value).unwrap_err();
