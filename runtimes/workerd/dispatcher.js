@@ -6,6 +6,7 @@
 
 export { KeyValue } from "./keyvalue.js";
 export { Fetcher, Outside } from "./outside.js";
+export { Queue } from "./queue.js";
 
 function isolate(id, env, ctx) {
   return env.LOADER.get(id, async () => {

@@ -42,7 +42,7 @@ async function answer(request, env, ctx) {
 // An event: of a schedule, or messages of a queue.
 async function handle(event, call) {
   if (!Array.isArray(event.Records)) {
-    await call("scheduled", { scheduledTime: Date.parse(event.time), cron: event.resources?.[0] ?? "", noRetry() {} });
+    await call("scheduled", { scheduledTime: Date.parse(event.time), cron: event.detail?.cron ?? event.resources?.[0] ?? "", noRetry() {} });
     return OwnResponse.json(null);
   }
   const batch = new Batch(event.Records);
@@ -59,7 +59,7 @@ class Batch {
     this.messages = records.map((record) => ({
       id: record.messageId,
       timestamp: new Date(Number(record.attributes.SentTimestamp)),
-      body: body(record.body),
+      body: body(record),
       attempts: Number(record.attributes.ApproximateReceiveCount),
       ack: () => this.#say(record.messageId, true),
       retry: () => this.#say(record.messageId, false),
@@ -84,8 +84,12 @@ class Batch {
   }
 }
 
-function body(text) {
+// A sender that binds the queue says what is no JSON.
+function body({ body: text, messageAttributes }) {
+  const contentType = messageAttributes?.ContentType?.stringValue;
+  if (contentType === "text") return text;
   try {
+    if (contentType === "bytes") return Uint8Array.fromBase64(text).buffer;
     return JSON.parse(text);
   } catch {
     return text;

@@ -9,7 +9,7 @@ mod tests {
 
     /// Every crate with the crates that it may use. `gateway` does not know `worker` or `sandbox`: it speaks to
     /// workers through `types::invoke::Invoker`. Nobody uses `hearth`.
-    const ALLOWED: [(&str, &[&str]); 22] = [
+    const ALLOWED: [(&str, &[&str]); 23] = [
         ("hearth-types", &[]),
         ("hearth-patterns", &[]),
         ("hearth-brokers", &["hearth-types"]),
@@ -108,9 +108,22 @@ mod tests {
             ],
         ),
         (
+            "hearth-cloudflare",
+            &[
+                "hearth-types",
+                "hearth-store",
+                "hearth-code",
+                "hearth-registry",
+                "hearth-queues",
+                "hearth-schedules",
+                "hearth-telemetry",
+            ],
+        ),
+        (
             "hearth-gateway",
             &[
                 "hearth-types",
+                "hearth-cloudflare",
                 "hearth-registry",
                 "hearth-events",
                 "hearth-queues",
@@ -125,6 +138,7 @@ mod tests {
             "hearth",
             &[
                 "hearth-types",
+                "hearth-cloudflare",
                 "hearth-store",
                 "hearth-code",
                 "hearth-egress",

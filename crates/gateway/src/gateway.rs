@@ -9,6 +9,7 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 use futures_util::future::{self, Either, Ready};
+use hearth_cloudflare::Cloudflare;
 use hearth_code::{CodeError, Packages};
 use hearth_events::Events;
 use hearth_queues::Queues;
@@ -17,6 +18,7 @@ use hearth_rules::Rules;
 use hearth_schedules::Schedules;
 use hearth_storage::Storage;
 use hearth_telemetry::logs::LogStore;
+use hearth_telemetry::tails::Tails;
 use hearth_types::invoke::{Invoker, RequestId};
 use hearth_types::time::Timestamp;
 use hearth_types::{ApiError, ErrorKind};
@@ -37,8 +39,8 @@ use crate::package_url::{self, PackageLinks};
 use crate::response_body::ResponseBody;
 use crate::routes::{Choice, Tokens};
 use crate::{
-    cloud_events, events_api, lambda, logs_api, random, scheduler_api, sqs_api, storage_inbox,
-    sts_api,
+    cloud_events, cloudflare_api, events_api, lambda, logs_api, random, scheduler_api, sqs_api,
+    storage_inbox, sts_api, tail_socket,
 };
 
 /// What the node decides for its front door.
@@ -96,6 +98,8 @@ pub(crate) struct Parted {
     pub(crate) storage: Storage,
     pub(crate) rules: Rules,
     pub(crate) logs: LogStore,
+    pub(crate) cloudflare: Cloudflare,
+    pub(crate) tails: Tails,
     pub(crate) packages: Packages,
     pub(crate) links: PackageLinks,
     pub(crate) url_domain: UrlDomain,
@@ -163,7 +167,7 @@ impl From<ApiError> for Refusal {
 
 impl Gateway {
     /// A front door to `registry`, whose functions `invoker` runs, at once or as `events`, to `queues`, `schedules`,
-    /// `storage`'s notifications and `rules`.
+    /// `storage`'s notifications and `rules`; and to all that by `cloudflare`'s calls.
     /// `packages` must be those of the registry.
     #[allow(
         clippy::too_many_arguments,
@@ -180,6 +184,7 @@ impl Gateway {
         storage: Storage,
         rules: Rules,
         logs: LogStore,
+        cloudflare: Cloudflare,
     ) -> Self {
         let sessions = Sessions::new(&options.node_secret);
         let connections = options.connections;
@@ -193,6 +198,8 @@ impl Gateway {
             storage,
             rules,
             logs,
+            tails: cloudflare.tails.clone(),
+            cloudflare,
             packages,
             links: PackageLinks::new(&options.node_secret),
             url_domain: options.url_domain,
@@ -239,12 +246,22 @@ impl Gateway {
     /// Answers one request that is at no function URL and no route.
     async fn answer_api(
         &self,
-        parts: Parts,
+        mut parts: Parts,
         body: Incoming,
         peer: &Peer,
         request_id: RequestId,
     ) -> Response<ResponseBody> {
+        if let Some(id) = tail_socket::tail(parts.uri.path()).map(str::to_owned) {
+            discard(&parts, body);
+            let answer = tail_socket::answer(&self.0, &mut parts, &id, peer.seat(), request_id);
+            return answer.map(ResponseBody::Whole);
+        }
         let path = parts.uri.path();
+        if cloudflare_api::is_path(path) {
+            let scheme = peer.scheme();
+            let answer = cloudflare_api::answer(&self.0, &parts, body, scheme, request_id);
+            return Box::pin(answer).await.map(ResponseBody::Whole);
+        }
         if path == "/health" {
             return health(&parts, request_id).map(ResponseBody::Whole);
         }
@@ -454,7 +471,7 @@ impl Call<'_> {
 }
 
 /// The name by which a caller reached this node, with the port.
-fn host_of(parts: &Parts) -> &str {
+pub(crate) fn host_of(parts: &Parts) -> &str {
     let authority = parts.uri.authority().map(http::uri::Authority::as_str);
     let host = parts.headers.get(HOST).and_then(|host| host.to_str().ok());
     let is_name = |host: &&str| {

@@ -5,7 +5,7 @@
 //! operation (`operation`), which is the registry's (`lambda`), an invocation (`lambda::invoke`, once the registry has
 //! let it in; `lambda::invoke_stream` answers with an `event_stream`), or a look at a function's log (`logs_api`).
 //! `sqs_api` leads to the queues, `events_api` to the rules and `sts_api` tells callers who they are; CloudEvents come in by
-//! HTTP's own means (`cloud_events`). Packages are fetched through links of the node's own (`package_url`).
+//! HTTP's own means (`cloud_events`). Cloudflare's API has a door of its own (`cloudflare_api`, `tail_socket`). Packages are fetched through links of the node's own (`package_url`).
 //!
 //! Requests at a function URL go their own way (`function_url`): signed or not, and with bodies that stream
 //! (`response_body`). Routes (`routes`) lead requests at hosts and paths of their own to the same way, and so do bindings
@@ -18,6 +18,7 @@ mod amz_target;
 pub mod auth;
 mod body;
 mod cloud_events;
+mod cloudflare_api;
 mod connection;
 mod error_response;
 mod event_stream;
@@ -40,6 +41,7 @@ mod services;
 mod sqs_api;
 mod storage_inbox;
 mod sts_api;
+mod tail_socket;
 mod tls;
 mod trace_id;
 

@@ -12,6 +12,7 @@ use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, si
 use aws_sigv4::sign::v4;
 use bytes::Bytes;
 use clap::Args;
+use hearth_gateway::auth::api_token;
 use http_body::{Body, Frame, SizeHint};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
@@ -186,6 +187,17 @@ impl Client {
         })
     }
 
+    /// Where the node is.
+    pub(crate) fn endpoint(&self) -> &str {
+        &self.endpoint
+    }
+
+    /// The access key and its secret.
+    pub(crate) fn key(&self) -> (&str, &str) {
+        let credentials = &self.credentials;
+        (credentials.access_key_id(), credentials.secret_access_key())
+    }
+
     /// Signs and sends one call. An answer of 400 and more is an error.
     pub(crate) async fn call(&self, call: Call) -> Result<Answer, CallError> {
         let response = self.send(call).await?;
@@ -301,6 +313,33 @@ impl Client {
         } else {
             answer.json()
         }
+    }
+
+    /// A call of Cloudflare's API with a JSON body.
+    pub(crate) async fn cloudflare(
+        &self,
+        method: reqwest::Method,
+        path: &str,
+        body: &Value,
+    ) -> Result<(), CallError> {
+        let (id, secret) = self.key();
+        let token = api_token(id, secret, &self.region);
+        let account = self.account().await?;
+        let url = format!("{}/client/v4/accounts/{account}/{path}", self.endpoint);
+        let request = self.http.request(method, url).bearer_auth(token);
+        let response = request.body(body.to_string()).send().await;
+        let answer = self
+            .read(response.map_err(|error| self.unreachable(&error))?)
+            .await?;
+        if answer.status < 400 {
+            return Ok(());
+        }
+        let error = answer.json()?["errors"][0].clone();
+        Err(CallError::Api {
+            status: answer.status,
+            code: error["code"].to_string(),
+            message: error["message"].as_str().unwrap_or_default().to_owned(),
+        })
     }
 
     /// What is at a URL that the node has signed.

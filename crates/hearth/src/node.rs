@@ -6,12 +6,13 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
+use hearth_cloudflare::Cloudflare;
 use hearth_code::{Options as CodeOptions, PackageStore, Packages, StoreUrl};
 use hearth_egress::{Egress, Outside};
 use hearth_events::Events;
 use hearth_gateway::auth::{RootKey as GatewayKey, Sessions};
 use hearth_gateway::{Gateway, GatewayOptions, UrlDomain};
-use hearth_isolates::{Ask, Means, Program, Search, Service};
+use hearth_isolates::{Ask, Enqueue, Means, Program, Search, Service};
 use hearth_mappings::Mappings;
 use hearth_queues::Queues;
 use hearth_registry::Registry;
@@ -20,6 +21,7 @@ use hearth_sandbox::{HostReport, Launcher, LauncherOptions};
 use hearth_schedules::Delivery;
 use hearth_store::{SqliteKeyValueStore, SqliteStore};
 use hearth_telemetry::logs::{LogOptions, LogStore};
+use hearth_telemetry::tails::Tails;
 use hearth_types::invoke::Body;
 use hearth_types::time::Timestamp;
 use hearth_wasm::{Wall, WallOptions};
@@ -147,13 +149,17 @@ impl Node {
             closed: vec![launcher_options.network.veth_range],
             ..Outside::default()
         };
+        let queue_store = queues::open(&config.data)?;
+        let queues = Queues::new(Arc::clone(&queue_store), events::clock(), stop.clone());
         let isolates = isolates(
             config,
             outside.clone(),
             keyvalue.clone(),
             ask(gateway.clone()),
+            queues::enqueue(queues.clone()),
         );
         let isolates = isolates.await;
+        let tails = Tails::default();
         let no_workers = isolates.as_ref().err().cloned();
         let folders = Arc::new(folders::of(config)?);
         let options = WorkerOptions {
@@ -166,9 +172,10 @@ impl Node {
                 config,
                 outside,
                 &node_secret,
-                buckets::for_components(keyvalue),
+                buckets::for_components(keyvalue.clone()),
             )?,
             isolates,
+            tails: tails.clone(),
             ..WorkerOptions::new(
                 launcher.clone(),
                 packages.clone(),
@@ -181,8 +188,6 @@ impl Node {
         let worker = Worker::start(options).await;
         let worker = worker.context("start the worker")?;
         let queue = events::open(&config.data)?;
-        let queue_store = queues::open(&config.data)?;
-        let queues = Queues::new(Arc::clone(&queue_store), events::clock(), stop.clone());
         let schedules = schedules::open(&config.data)?;
         let rules = rules::open(config).await?;
         let brokers = brokers::of(&config.brokers);
@@ -232,6 +237,14 @@ impl Node {
             storage.clone(),
             rules.clone(),
             logs.clone(),
+            Cloudflare::new(hearth_cloudflare::Parts {
+                registry: registry.clone(),
+                packages: packages.clone(),
+                keyvalue,
+                queues: queues.clone(),
+                schedules: schedules.clone(),
+                tails,
+            }),
         );
         let front = gateway.get_or_init(|| front).clone();
 
@@ -459,6 +472,7 @@ async fn isolates(
     outside: Outside,
     keyvalue: Arc<SqliteKeyValueStore>,
     ask: Ask,
+    enqueue: Enqueue,
 ) -> Result<IsolateOptions, String> {
     Ok(IsolateOptions {
         program: workerd(config).await?,
@@ -469,6 +483,7 @@ async fn isolates(
             egress: Arc::new(Egress::new(outside)),
             keyvalue,
             ask,
+            enqueue,
         },
     })
 }

@@ -464,8 +464,10 @@ mod tests {
                 "{text}"
             );
         }
-        let (runtime, _) = found(&[("wrangler.toml", "", 0o644), ("src/a.js", "", 0o644)]);
-        assert_eq!(runtime.as_deref(), Some(WORKER));
+        for file in ["wrangler.toml", "wrangler.jsonc"] {
+            let (runtime, _) = found(&[(file, "", 0o644), ("src/a.js", "", 0o644)]);
+            assert_eq!(runtime.as_deref(), Some(WORKER));
+        }
         let asks = "export default x;\nconst page = await fetch(url);";
         let (runtime, _) = found(&[("any.js", asks, 0o644)]);
         assert_eq!(runtime.as_deref(), Some(DEFAULT_NODE));

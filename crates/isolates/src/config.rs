@@ -25,7 +25,7 @@ pub(crate) const FILE: &str = "engine.capnp";
 const DISPATCHER_DATE: &str = "2026-11-01";
 
 /// The dispatcher's modules, the main one first.
-const DISPATCHER: [(&str, &str); 3] = [
+const DISPATCHER: [(&str, &str); 4] = [
     (
         "dispatcher.js",
         include_str!("../../../runtimes/workerd/dispatcher.js"),
@@ -37,6 +37,10 @@ const DISPATCHER: [(&str, &str); 3] = [
     (
         "outside.js",
         include_str!("../../../runtimes/workerd/outside.js"),
+    ),
+    (
+        "queue.js",
+        include_str!("../../../runtimes/workerd/queue.js"),
     ),
 ];
 

@@ -23,6 +23,7 @@ use crate::grants::{Known, Means};
 use crate::keyvalue::{self, Asked};
 use crate::linked::Linked;
 use crate::outside;
+use crate::queue;
 
 /// Connections of an engine at the same time; it opens one for each request to the outside and call of a binding that
 /// is on its way.
@@ -159,6 +160,16 @@ impl Room {
                         };
                         asked.answer(what, request).await
                     }
+                    None => said(StatusCode::FORBIDDEN, "no such binding".to_owned()),
+                }
+            }
+            (&Method::POST, ["queue", id, binding]) => {
+                let known = self.known(id);
+                let to = known
+                    .as_ref()
+                    .and_then(|known| known.grants.queues.get(*binding));
+                match to {
+                    Some(to) => queue::answer(&self.means.enqueue, to, request).await,
                     None => said(StatusCode::FORBIDDEN, "no such binding".to_owned()),
                 }
             }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::source::Source;
 
 /// The module's name among a worker's own.
-const TURN: &str = "hearth-turn.js";
+pub(crate) const TURN: &str = "hearth-turn.js";
 
 const TURN_TEXT: &str = include_str!("../../../runtimes/workerd/turn.js");
 

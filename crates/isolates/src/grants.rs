@@ -14,6 +14,7 @@ use hearth_types::invoke::{Body, BoxFuture};
 use hearth_types::name::FunctionKey;
 use hearth_types::network::Hosts;
 use http::{Request, Response};
+use serde::Deserialize;
 use tokio::sync::Semaphore;
 
 use crate::assets::Assets;
@@ -30,6 +31,8 @@ pub struct Grants {
     pub keyvalue: BTreeMap<String, BucketId>,
     /// Other functions, by the names of their bindings.
     pub services: BTreeMap<String, Service>,
+    /// Queues that it may send to, by the names of their bindings.
+    pub queues: BTreeMap<String, SendTo>,
     /// The package's own files, and the binding to them if there is one.
     pub assets: Option<(Arc<Assets>, Option<String>)>,
 }
@@ -42,6 +45,31 @@ pub struct Service {
     /// Who is asked: of the caller's account.
     pub service: FunctionRef,
 }
+
+/// A queue that a worker may send to.
+#[derive(Clone, Debug)]
+pub struct SendTo {
+    /// Who sends.
+    pub sender: FunctionKey,
+    /// The name of the queue: one of the sender's account and region.
+    pub queue: String,
+}
+
+/// A message of a worker's to a queue.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Message {
+    /// Its text.
+    pub text: String,
+    /// What the text is: `json`, `text`, or `bytes` in base64.
+    pub content_type: String,
+    /// When it may be delivered, seconds from now; `None`: as the queue says.
+    pub delay_seconds: Option<i64>,
+}
+
+/// Sends messages: all of them, or an error that says why, a sentence for the worker's author. Some may have been sent then.
+pub type Enqueue =
+    Arc<dyn Fn(&SendTo, Vec<Message>) -> BoxFuture<'static, Result<(), String>> + Send + Sync>;
 
 /// Asks another function. Dropping the future, or the response's body, gives up.
 pub type Ask =
@@ -56,6 +84,8 @@ pub struct Means {
     pub keyvalue: Arc<dyn KeyValueStore>,
     /// Asks other functions.
     pub ask: Ask,
+    /// Sends to queues.
+    pub enqueue: Enqueue,
 }
 
 impl fmt::Debug for Means {

@@ -10,7 +10,7 @@
 //!   linked   the same without the dispatcher, for workers that are asked much: parts of the engine's configuration
 //!   door     ◀─ code that is asked for
 //!            ◀─ what a worker was granted ([`Grants`]): requests to the outside, its key-value stores, other
-//!              functions, its package's files
+//!              functions, queues, its package's files
 //!   trace    ◀─ what a request's isolate wrote, on the engine's standard output
 //! ```
 //!
@@ -32,6 +32,7 @@ mod keyvalue;
 mod linked;
 mod outside;
 mod program;
+mod queue;
 mod source;
 mod suspects;
 mod trace;
@@ -41,9 +42,10 @@ pub use assets::Assets;
 pub use engine::{Answer, Response};
 pub use engines::{Code, Engines, LauncherNow, Options};
 pub use failure::{Failure, Thrown};
-pub use grants::{Ask, Grants, Means, Service};
+pub use grants::{Ask, Enqueue, Grants, Means, Message, SendTo, Service};
 pub use handlers::{Entry, Handlers};
 pub use hearth_store::key_value::BucketId;
 pub use program::{Program, Search};
 pub use source::{Kind, Source, SourceError};
 pub use trace::{Expected, Line};
+pub use wrangler::Deployed;

@@ -125,6 +125,8 @@ fn content(module: &Value) -> io::Result<(&'static str, Vec<u8>)> {
     let bytes = |text: &str| BASE64_STANDARD.decode(text).map_err(io::Error::other);
     Ok(if let Some(code) = field("js") {
         ("esModule", code.into())
+    } else if let Some(code) = field("cjs") {
+        ("commonJsModule", code.into())
     } else if let Some(text) = field("text") {
         ("text", text.into())
     } else if let Some(text) = field("wasm") {

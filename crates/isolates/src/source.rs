@@ -10,11 +10,13 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use hearth_types::arn::FunctionRef;
+use hearth_types::walls::{WorkerGrants, is_date};
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::assets::Assets;
-use crate::wrangler;
+use crate::equipment::TURN;
+use crate::wrangler::{self, ModuleKind};
 
 /// The main module that Hearth puts before a worker's own.
 pub(crate) const ENTRY: &str = "hearth-entry.js";
@@ -23,6 +25,22 @@ const ENTRY_TEXT: &str = include_str!("../../../runtimes/workerd/entry.js");
 
 /// What in that text stands for the worker's own main module.
 const MAIN: &str = "HEARTH_MAIN";
+
+/// The main module of a worker in the syntax of service workers, what is evaluated before it, and the worker's own
+/// script. Names that no package can have.
+const SCRIPT: [(&str, &str); 2] = [
+    (
+        "hearth-script.js",
+        include_str!("../../../runtimes/workerd/script.js"),
+    ),
+    (
+        "hearth-listeners.js",
+        include_str!("../../../runtimes/workerd/listeners.js"),
+    ),
+];
+
+/// What in the text of the first stands for the script.
+const OWN_SCRIPT: &str = "HEARTH_SCRIPT";
 
 /// All modules of a worker together, bytes: ten times what Workers allow after compression, and small beside the
 /// memory of an engine.
@@ -59,6 +77,9 @@ pub struct Source {
     /// Other functions that `wrangler.toml` names: what the worker calls each, and who it is.
     #[serde(skip)]
     pub services: Vec<(String, FunctionRef)>,
+    /// Queues that `wrangler.toml` names: what the worker calls each, and what the account does.
+    #[serde(skip)]
+    pub queues: Vec<(String, String)>,
     /// Files that are answers, and the binding to them if there is one.
     #[serde(skip)]
     pub assets: Option<(Arc<Assets>, Option<String>)>,
@@ -78,6 +99,8 @@ pub enum Kind {
     KeyValue,
     /// Something that takes requests: another function, or files.
     Fetcher,
+    /// A queue that is sent to.
+    Queue,
 }
 
 /// Flags that bindings need, and the dates from which on they are on by themselves (Workers' list of compatibility
@@ -91,6 +114,7 @@ const FLAGS_OF_BINDINGS: [(&str, &str); 2] = [
 #[serde(rename_all = "camelCase")]
 enum Module {
     Js(String),
+    Cjs(String),
     Text(String),
     Json(Value),
     /// Base64.
@@ -132,21 +156,30 @@ impl Source {
         let answers = found.assets.as_ref();
         let answers = answers.map(|assets| assets.folder(folder)).transpose()?;
         let answers_at = answers.as_deref();
-        collect(folder, folder, answers_at, &mut modules, &mut left)?;
-        if modules.contains_key(ENTRY) {
+        let kinds = &found.module_kinds;
+        collect(folder, folder, (answers_at, kinds), &mut modules, &mut left)?;
+        let own = SCRIPT.map(|(name, _)| name);
+        if let Some(name) = own
+            .into_iter()
+            .chain([ENTRY, TURN])
+            .find(|name| modules.contains_key(*name))
+        {
             return Err(refused(format!(
-                "The package has a module {ENTRY}, which is the name of Hearth's own: give it another."
+                "The package has a module {name}, which is the name of Hearth's own: give it another."
             )));
         }
-        let main = main_module(&modules, found.main.as_deref(), handler)?;
-        // As a string of JavaScript, whatever characters its name has.
-        let quoted = Value::from(format!("./{main}")).to_string();
-        let entry = ENTRY_TEXT.replace(&format!("\"./{MAIN}\""), &quoted);
+        let mut main = main_module(&modules, found.main.as_deref(), handler)?;
+        if is_script(&modules, &main, kinds) {
+            main = make_script(&mut modules, &main);
+        }
+        let entry = with_import(ENTRY_TEXT, MAIN, &main);
         modules.insert(ENTRY.to_owned(), Module::Js(entry));
         let keyvalue = found.kv_namespaces.into_iter().map(wrangler::namespace);
         let keyvalue = keyvalue.collect::<Result<Vec<_>, _>>()?;
         let services = found.services.into_iter().map(wrangler::service);
         let services = services.collect::<Result<Vec<_>, _>>()?;
+        let producers = found.queues.producers.into_iter().map(wrangler::producer);
+        let queues = producers.collect::<Result<Vec<_>, _>>()?;
         let assets = match (found.assets, answers) {
             (Some(assets), Some(folder)) => Some(assets.read(folder)?),
             _ => None,
@@ -164,8 +197,19 @@ impl Source {
             bindings: Vec::new(),
             keyvalue,
             services,
+            queues,
             assets,
         })
+    }
+
+    /// Puts what tags say in the place of what `wrangler.toml` does.
+    pub fn tell(&mut self, told: &WorkerGrants) {
+        if let Some(date) = &told.compatibility_date {
+            self.compatibility_date.clone_from(date);
+        }
+        if let Some(flags) = &told.compatibility_flags {
+            self.compatibility_flags.clone_from(flags);
+        }
     }
 
     /// Puts a binding into the worker's environment.
@@ -208,6 +252,45 @@ impl Source {
     }
 }
 
+/// A text of Hearth's own that imports a module of the worker's in the place of `stand_in`.
+fn with_import(text: &str, stand_in: &str, module: &str) -> String {
+    // As a string of JavaScript, whatever characters its name has.
+    let quoted = Value::from(format!("./{module}")).to_string();
+    text.replace(&format!("\"./{stand_in}\""), &quoted)
+}
+
+/// Whether the main module is a worker in the syntax of service workers: its upload says so; or it exports nothing, and
+/// listens to something.
+fn is_script(
+    modules: &BTreeMap<String, Module>,
+    main: &str,
+    kinds: &BTreeMap<String, ModuleKind>,
+) -> bool {
+    if let Some(kind) = kinds.get(main) {
+        return *kind == ModuleKind::Script;
+    }
+    match modules.get(main) {
+        // A module that is none of these may still have the word in a text: then it is what it was without this.
+        Some(Module::Js(text)) => !text.contains("export") && text.contains("addEventListener("),
+        _ => false,
+    }
+}
+
+/// Puts before a script what makes a worker of it: the name of the main module from then on. A script is evaluated as a
+/// module of the older kind, which scripts are most like: without strict mode.
+fn make_script(modules: &mut BTreeMap<String, Module>, main: &str) -> String {
+    if let Some(module) = modules.get_mut(main)
+        && let Module::Js(text) | Module::Cjs(text) = module
+    {
+        *module = Module::Cjs(std::mem::take(text));
+    }
+    for (name, text) in SCRIPT {
+        let text = with_import(text, OWN_SCRIPT, main);
+        modules.insert(name.to_owned(), Module::Js(text));
+    }
+    SCRIPT[0].0.to_owned()
+}
+
 /// Whether a binding can have this name. Bound, because it is part of what the dispatcher asks the node for.
 fn is_name(text: &str) -> bool {
     text.len() <= 64
@@ -222,17 +305,7 @@ fn date(asked: Option<String>, newest: &str) -> Result<String, SourceError> {
     let Some(asked) = asked else {
         return Ok(newest.to_owned());
     };
-    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
-    let fits = match asked.split('-').collect::<Vec<_>>().as_slice() {
-        [year, month, day] => {
-            [year.len(), month.len(), day.len()] == [4, 2, 2]
-                && [year, month, day].iter().all(|part| digits(part))
-                && ("01"..="12").contains(month)
-                && ("01"..="31").contains(day)
-        }
-        _ => false,
-    };
-    if fits {
+    if is_date(&asked) {
         Ok(asked)
     } else {
         Err(refused(format!(
@@ -248,7 +321,7 @@ fn main_module(
     named: Option<&str>,
     handler: &str,
 ) -> Result<String, SourceError> {
-    let is_code = |name: &str| matches!(modules.get(name), Some(Module::Js(_)));
+    let is_code = |name: &str| matches!(modules.get(name), Some(Module::Js(_) | Module::Cjs(_)));
     if let Some(named) = named {
         let name = named.trim_start_matches("./");
         return if is_code(name) {
@@ -288,7 +361,7 @@ fn main_module(
 fn collect(
     root: &Path,
     folder: &Path,
-    answers: Option<&Path>,
+    (answers, kinds): (Option<&Path>, &BTreeMap<String, ModuleKind>),
     modules: &mut BTreeMap<String, Module>,
     left: &mut u64,
 ) -> Result<(), SourceError> {
@@ -300,10 +373,10 @@ fn collect(
             continue;
         }
         if kind.is_dir() {
-            collect(root, &path, answers, modules, left)?;
+            collect(root, &path, (answers, kinds), modules, left)?;
         } else if kind.is_file()
             && let Some(name) = path.strip_prefix(root).ok().and_then(Path::to_str)
-            && let Some(read) = reader(name)
+            && let Some(read) = reader(name, kinds)
         {
             *left = left.checked_sub(entry.metadata()?.len()).ok_or_else(|| {
                 refused(format!(
@@ -324,20 +397,32 @@ fn collect(
 
 type Reader = fn(&Path, &str) -> Result<Module, SourceError>;
 
-/// How a file is read, by its name's end: as Wrangler's rules are by default.
-fn reader(name: &str) -> Option<Reader> {
-    let (_, end) = name.rsplit_once('.')?;
-    Some(match end {
-        "js" | "mjs" => |path, name| text(path, name).map(Module::Js),
-        "txt" | "html" | "sql" => |path, name| text(path, name).map(Module::Text),
-        "json" => |path, name| {
+/// How a file is read: as its upload says, else by its name's end as Wrangler's rules are by default.
+fn reader(name: &str, kinds: &BTreeMap<String, ModuleKind>) -> Option<Reader> {
+    let kind = match kinds.get(name) {
+        Some(kind) => *kind,
+        // An upload names all of its modules.
+        None if !kinds.is_empty() || name == "wrangler.json" => return None,
+        None => match name.rsplit_once('.')?.1 {
+            "js" | "mjs" => ModuleKind::Js,
+            "txt" | "html" | "sql" => ModuleKind::Text,
+            "json" => ModuleKind::Json,
+            "wasm" => ModuleKind::Wasm,
+            "bin" => ModuleKind::Data,
+            _ => return None,
+        },
+    };
+    Some(match kind {
+        ModuleKind::Js => |path, name| text(path, name).map(Module::Js),
+        ModuleKind::Cjs | ModuleKind::Script => |path, name| text(path, name).map(Module::Cjs),
+        ModuleKind::Text => |path, name| text(path, name).map(Module::Text),
+        ModuleKind::Json => |path, name| {
             serde_json::from_str(&text(path, name)?)
                 .map(Module::Json)
                 .map_err(|error| refused(format!("{name} is no JSON: {error}.")))
         },
-        "wasm" => |path, _| Ok(Module::Wasm(STANDARD.encode(fs::read(path)?))),
-        "bin" => |path, _| Ok(Module::Data(STANDARD.encode(fs::read(path)?))),
-        _ => return None,
+        ModuleKind::Wasm => |path, _| Ok(Module::Wasm(STANDARD.encode(fs::read(path)?))),
+        ModuleKind::Data => |path, _| Ok(Module::Data(STANDARD.encode(fs::read(path)?))),
     })
 }
 
@@ -462,6 +547,44 @@ mod tests {
         let toml = b"kv_namespaces = [{ binding = 'KV' }]";
         let without = [("worker.js", &b""[..]), ("wrangler.toml", &toml[..])];
         assert!(read(&without, "").unwrap_err().contains("id"));
+    }
+
+    #[test]
+    fn a_script_gets_a_main_module_of_hearths() {
+        let script: (&str, &[u8]) = ("worker.js", b"addEventListener('fetch', () => {})");
+        let source = read(&[script], "").unwrap();
+        assert!(matches!(source.modules["worker.js"], Module::Cjs(_)));
+        assert_eq!(main_of(&[script], "").unwrap(), SCRIPT[0].0);
+        let module: (&str, &[u8]) = ("worker.js", b"addEventListener('x', y); export default z");
+        assert_eq!(main_of(&[module], "").unwrap(), "worker.js");
+    }
+
+    #[test]
+    fn an_upload_names_its_modules_and_tags_come_first() {
+        let json = br#"{ // as it may be written
+            "main": "a.js", "compatibility_date": "2026-01-01", "module_kinds": { "a.js": "js", "b.odd": "text" },
+            "queues": { "producers": [{ "binding": "Q", "queue": "jobs" }] }, }"#;
+        let files: [(&str, &[u8]); 4] = [
+            ("wrangler.jsonc", json),
+            ("a.js", b""),
+            ("b.odd", b"odd"),
+            ("c.js", b""),
+        ];
+        let mut source = read(&files, "").unwrap();
+        assert!(matches!(source.modules["b.odd"], Module::Text(_)));
+        assert!(!source.modules.contains_key("c.js"));
+        assert_eq!(source.queues, [("Q".to_owned(), "jobs".to_owned())]);
+        source.tell(&WorkerGrants {
+            compatibility_date: Some("2026-02-02".to_owned()),
+            compatibility_flags: None,
+        });
+        assert_eq!(source.compatibility_date, "2026-02-02");
+        let bad = ("wrangler.json", &b"{ no"[..]);
+        assert!(
+            read(&[bad, ("a.js", b"")], "")
+                .unwrap_err()
+                .contains("wrangler.json")
+        );
     }
 
     #[test]

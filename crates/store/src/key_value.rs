@@ -141,6 +141,15 @@ impl BucketId {
         }
     }
 
+    /// One of the platform's own beside an account's: no function can name it.
+    #[must_use]
+    pub fn platform(account: AccountId, name: &str) -> Self {
+        Self {
+            account,
+            name: format!("platform:{name}"),
+        }
+    }
+
     /// The owner.
     #[must_use]
     pub fn account(&self) -> &AccountId {

@@ -47,6 +47,8 @@ pub struct Walls {
     pub keyvalue: Option<KeyValueAccess>,
     /// What only a WebAssembly component can be granted.
     pub component: ComponentGrants,
+    /// What only a worker can be told.
+    pub worker: WorkerGrants,
     /// Invocations that one environment may run at the same time (tag `hearth:concurrency`); `None`: there is no such
     /// tag.
     pub concurrency: Option<u32>,
@@ -72,6 +74,15 @@ pub struct ComponentGrants {
     pub reuse: Option<u32>,
     /// Whether there is a `/tmp` (tag `hearth:tmp`).
     pub tmp: Option<TmpAccess>,
+}
+
+/// What tags say to the engine of a worker, before its package's file; `None`: there is no such tag.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct WorkerGrants {
+    /// The compatibility date (tag `hearth:compatibility-date`), as it is written: `2026-01-31`.
+    pub compatibility_date: Option<String>,
+    /// Compatibility flags (tag `hearth:compatibility-flags`).
+    pub compatibility_flags: Option<Vec<String>>,
 }
 
 /// `/tmp` of a WebAssembly component.
@@ -122,11 +133,16 @@ impl Walls {
     /// The tag of a function that is a web server: `on`, or the port at which it listens ([`crate::web::PORTS`]).
     pub const WEB_TAG: &'static str = "hearth:web";
 
+    /// The tag that gives a worker a compatibility date.
+    pub const COMPATIBILITY_DATE_TAG: &'static str = "hearth:compatibility-date";
+    /// The tag that gives a worker compatibility flags: words separated by spaces.
+    pub const COMPATIBILITY_FLAGS_TAG: &'static str = "hearth:compatibility-flags";
+
     /// Requests that one instance of a component may serve. The upper end is Hearth's own: an instance that lives
     /// longer saves nothing more.
     pub const REUSE: RangeInclusive<u32> = 1..=10_000;
 
-    const KNOWN: [&'static str; 8] = [
+    const KNOWN: [&'static str; 10] = [
         Self::ISOLATION_TAG,
         Self::NETWORK_TAG,
         Self::REUSE_TAG,
@@ -135,6 +151,8 @@ impl Walls {
         Self::KEYVALUE_TAG,
         Self::CONCURRENCY_TAG,
         Self::WEB_TAG,
+        Self::COMPATIBILITY_DATE_TAG,
+        Self::COMPATIBILITY_FLAGS_TAG,
     ];
 
     /// Reads a function's tags; others than Hearth's are not looked at.
@@ -184,6 +202,14 @@ impl Walls {
             keyvalue: value(Self::KEYVALUE_TAG).map(keyvalue).transpose()?,
             concurrency: value(Self::CONCURRENCY_TAG).map(concurrency).transpose()?,
             web: value(Self::WEB_TAG).map(web).transpose()?,
+            worker: WorkerGrants {
+                compatibility_date: value(Self::COMPATIBILITY_DATE_TAG)
+                    .map(compatibility_date)
+                    .transpose()?,
+                compatibility_flags: value(Self::COMPATIBILITY_FLAGS_TAG)
+                    .map(compatibility_flags)
+                    .transpose()?,
+            },
         })
     }
 
@@ -221,6 +247,14 @@ impl Walls {
             (Self::REUSE_TAG, self.component.reuse.is_some()),
             (Self::TMP_TAG, self.component.tmp.is_some()),
         ];
+        let WorkerGrants {
+            compatibility_date,
+            compatibility_flags,
+        } = &self.worker;
+        let only_workers = [
+            (Self::COMPATIBILITY_DATE_TAG, compatibility_date.is_some()),
+            (Self::COMPATIBILITY_FLAGS_TAG, compatibility_flags.is_some()),
+        ];
         let no_processes = [
             (Self::ALLOWED_HOSTS_TAG, self.allowed_hosts.is_some()),
             (Self::KEYVALUE_TAG, self.keyvalue.is_some()),
@@ -247,6 +281,13 @@ impl Walls {
             return Err(format!(
                 "The tag {tag} is for WebAssembly components alone, and would have no effect on this function; leave \
                  it out."
+            ));
+        }
+        if wall != Isolation::Isolate
+            && let Some((tag, _)) = only_workers.iter().find(|(_, asked)| *asked)
+        {
+            return Err(format!(
+                "The tag {tag} is for the runtime worker alone, and would have no effect on this function; leave it out."
             ));
         }
         if wall == Isolation::Process
@@ -299,6 +340,43 @@ fn concurrency(text: &str) -> Result<u32, String> {
         .ok()
         .filter(|number| ENVIRONMENT_CONCURRENCY.contains(number))
         .ok_or_else(|| bad(Walls::CONCURRENCY_TAG, text, "use a number from 1 to 1600"))
+}
+
+/// Whether `text` is written as a date of the calendar is: `2026-01-31`.
+pub fn is_date(text: &str) -> bool {
+    let parts: Vec<&str> = text.split('-').collect();
+    let [year, month, day] = parts.as_slice() else {
+        return false;
+    };
+    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    [year.len(), month.len(), day.len()] == [4, 2, 2]
+        && parts.iter().all(|part| digits(part))
+        && ("01"..="12").contains(month)
+        && ("01"..="31").contains(day)
+}
+
+fn compatibility_date(text: &str) -> Result<String, String> {
+    if is_date(text) {
+        return Ok(text.to_owned());
+    }
+    Err(bad(
+        Walls::COMPATIBILITY_DATE_TAG,
+        text,
+        "write a date as 2026-01-31",
+    ))
+}
+
+fn compatibility_flags(text: &str) -> Result<Vec<String>, String> {
+    let good = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    let flags: Vec<String> = text.split_whitespace().map(str::to_owned).collect();
+    if !flags.is_empty() && flags.iter().all(|flag| flag.bytes().all(good)) {
+        return Ok(flags);
+    }
+    Err(bad(
+        Walls::COMPATIBILITY_FLAGS_TAG,
+        text,
+        "use names of flags separated by spaces",
+    ))
 }
 
 fn hosts(text: &str) -> Result<Hosts, String> {
@@ -394,6 +472,9 @@ mod tests {
             (Walls::KEYVALUE_TAG, "=a"),
             (Walls::KEYVALUE_TAG, "a=b=c"),
             (Walls::ALLOWED_HOSTS_TAG, "https://example.com"),
+            (Walls::COMPATIBILITY_DATE_TAG, "31.1.2026"),
+            (Walls::COMPATIBILITY_FLAGS_TAG, ""),
+            (Walls::COMPATIBILITY_FLAGS_TAG, "a,b"),
             ("hearth:netwrok", "none"),
         ] {
             let error = walls(tag, value).unwrap_err();

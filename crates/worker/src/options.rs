@@ -10,6 +10,7 @@ use hearth_isolates::{Means, Program};
 use hearth_sandbox::{Launcher, LauncherOptions};
 use hearth_telemetry::logs::LogStore;
 use hearth_types::folder::Folders;
+use hearth_telemetry::tails::Tails;
 use hearth_types::invoke::BoxFuture;
 use hearth_types::limits;
 use hearth_types::name::FunctionKey;
@@ -123,6 +124,8 @@ pub struct WorkerOptions {
     pub mint: Mint,
     /// Serves functions' connections to the platform.
     pub door: Door,
+    /// Who watches workers.
+    pub tails: Tails,
     /// Bound on the sum of the memory sizes of all environments, bytes.
     pub memory_bytes: u64,
     /// Bound on the number of environments.
@@ -164,6 +167,7 @@ impl WorkerOptions {
             runtimes,
             mint,
             door,
+            tails: Tails::default(),
             memory_bytes: 4 << 30,
             max_environments: 1_000,
             parallel_starts: 2 * processors,

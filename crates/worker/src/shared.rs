@@ -80,6 +80,7 @@ impl Shared {
                 allowed_hosts,
                 options.packages.clone(),
                 options.logs.clone(),
+                options.tails.clone(),
             ),
             walls,
             capacity: Capacity::new(Bounds {

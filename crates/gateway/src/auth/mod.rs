@@ -4,6 +4,7 @@
 //! covers what it must. Only then is the body read, and [`Admitted::verify`] checks the signature over head and body.
 //! Until that has succeeded nothing that the request says is believed.
 
+mod bearer;
 mod canonical;
 mod claim;
 mod instant;
@@ -31,6 +32,7 @@ use self::instant::{basic, earlier, later};
 use self::session::unrecognized;
 use self::signing_key::SigningKeys;
 
+pub use self::bearer::api_token;
 pub(crate) use self::claim::Service;
 pub(crate) use self::instant::SignedAt;
 pub use self::session::{SessionCredentials, Sessions};

@@ -84,6 +84,11 @@ impl Peer {
         self.scheme
     }
 
+    /// The connection's place: to be kept by what goes on outside of the server's hands.
+    pub(crate) fn seat(&self) -> Arc<OwnedSemaphorePermit> {
+        Arc::clone(&self.seat)
+    }
+
     /// One that speaks HTTP within TLS.
     pub(crate) fn secure(address: SocketAddr, seat: OwnedSemaphorePermit) -> Self {
         Self::new(address, "https", seat)

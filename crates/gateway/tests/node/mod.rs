@@ -19,6 +19,7 @@ use aws_sigv4::http_request::{
 };
 use aws_sigv4::sign::v4::SigningParams;
 use bytes::Bytes;
+use hearth_cloudflare::{Cloudflare, Parts};
 use hearth_code::Packages;
 use hearth_events::Events;
 use hearth_gateway::auth::{RootKey, Sessions};
@@ -29,10 +30,12 @@ use hearth_rules::{Options as RuleOptions, Rules};
 use hearth_schedules::{Schedules, time_zones};
 use hearth_storage::{Options as StorageOptions, Storage};
 use hearth_store::{
-    EventOptions, QueueBounds, RuleBounds, ScheduleBounds, SqliteEventStore, SqliteQueueStore,
-    SqliteRuleStore, SqliteScheduleStore, SqliteStorageStore, SqliteStore, StorageBounds,
+    EventOptions, KeyValueOptions, QueueBounds, RuleBounds, ScheduleBounds, SqliteEventStore,
+    SqliteKeyValueStore, SqliteQueueStore, SqliteRuleStore, SqliteScheduleStore,
+    SqliteStorageStore, SqliteStore, StorageBounds,
 };
 use hearth_telemetry::logs::{LogOptions, LogStore};
+use hearth_telemetry::tails::Tails;
 use hearth_types::ApiError;
 use hearth_types::function::{Deployment, DeploymentId, Reason};
 use hearth_types::invoke::{
@@ -248,6 +251,8 @@ impl Node {
             clock,
         };
         let rules = Rules::open(rules, options).await.unwrap();
+        let keyvalue = dir.path().join("keyvalue.db");
+        let keyvalue = SqliteKeyValueStore::open(&keyvalue, KeyValueOptions::default()).unwrap();
         let gateway = Gateway::new(
             GatewayOptions {
                 connections,
@@ -255,14 +260,22 @@ impl Node {
                 ..GatewayOptions::new(vec![root], NODE_SECRET)
             },
             registry.clone(),
-            packages,
+            packages.clone(),
             Arc::clone(&player) as Arc<dyn Invoker>,
             events,
-            queues,
-            schedules,
+            queues.clone(),
+            schedules.clone(),
             storage,
             rules,
             logs.clone(),
+            Cloudflare::new(Parts {
+                registry: registry.clone(),
+                packages,
+                keyvalue: Arc::new(keyvalue),
+                queues,
+                schedules,
+                tails: Tails::default(),
+            }),
         );
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();

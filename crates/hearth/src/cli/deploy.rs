@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use clap::Args;
+use hearth_isolates::Deployed;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Map, Value, json};
 
@@ -91,7 +92,14 @@ pub(super) async fn run(
         web: args.web,
     };
     let package = package::build(&args.path, wanted)?;
-    let name = args.name.clone().unwrap_or_else(|| package.name.clone());
+    let is_worker = package.runtime.as_deref() == Some(package::WORKER);
+    let worker = if is_worker && args.path.is_dir() {
+        Deployed::read(&args.path).map_err(anyhow::Error::msg)?
+    } else {
+        Deployed::default()
+    };
+    let name = args.name.clone().or_else(|| worker.name.clone());
+    let name = name.unwrap_or_else(|| package.name.clone());
     let path = format!("/2015-03-31/functions/{}", encode(&name));
     let existing = match client.lambda("GET", path.clone(), None).await {
         Ok(answer) => Some(answer),
@@ -147,6 +155,17 @@ pub(super) async fn run(
     if args.publish {
         configuration = client
             .lambda("POST", format!("{path}/versions"), Some(&json!({})))
+            .await?;
+    }
+    if !worker.crons.is_empty() {
+        let crons: Vec<Value> = worker
+            .crons
+            .iter()
+            .map(|cron| json!({ "cron": cron }))
+            .collect();
+        let path = format!("workers/scripts/{}/schedules", encode(&name));
+        client
+            .cloudflare(reqwest::Method::PUT, &path, &json!(crons))
             .await?;
     }
     progress.finish();

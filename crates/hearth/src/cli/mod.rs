@@ -19,6 +19,7 @@ mod runtime;
 mod schedules;
 mod topic;
 mod url;
+mod wrangler_env;
 
 pub(crate) use deploy::wait_until_ready;
 pub(crate) use runtime::installed_workerd;
@@ -83,6 +84,8 @@ enum Command {
     Notification(OnNode<notification::NotificationArgs>),
     /// Lists of webhooks that are told of the ends of events
     Topic(OnNode<topic::TopicArgs>),
+    /// Print what Wrangler needs in its environment to deploy to a node
+    WranglerEnv(OnNode<wrangler_env::WranglerEnvArgs>),
     /// Say what walls, networks and runtimes this host can offer
     Doctor(doctor::DoctorArgs),
     /// Engines that Hearth does not bring along
@@ -154,6 +157,7 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
         Command::Mappings(c) => with_client(c, mappings::run),
         Command::Notification(c) => with_client(c, notification::run),
         Command::Topic(c) => with_client(c, topic::run),
+        Command::WranglerEnv(c) => with_client(c, wrangler_env::run),
         Command::Doctor(args) => doctor::run(args).map_err(CallError::Other),
         Command::Runtime(command) => runtime::run(command).map_err(CallError::Other),
         Command::Config(ConfigCommand::Show(args)) => show_config(&args).map_err(CallError::Other),

@@ -98,6 +98,9 @@ pub(super) fn check_component(name: &str, content: &[u8]) -> anyhow::Result<()> 
     }
 }
 
+/// Files by which a folder is a worker.
+const WRANGLER: [&str; 3] = ["wrangler.toml", "wrangler.json", "wrangler.jsonc"];
+
 /// Runtime and handler of a package.
 ///
 /// # Errors
@@ -116,7 +119,10 @@ pub(super) fn detect(entries: &[Entry]) -> anyhow::Result<Found> {
         runtime: Some(WORKER.to_owned()),
         handler: None,
     };
-    if entries.iter().any(|entry| entry.name == "wrangler.toml") {
+    if entries
+        .iter()
+        .any(|entry| WRANGLER.contains(&entry.name.as_str()))
+    {
         return Ok(worker());
     }
     let sources = sources(entries);

@@ -16,8 +16,8 @@ pub use template::Template;
 
 /// First segments of paths that are the platform's on every host that no route names, besides those that begin with a
 /// digit or an underscore: what is there today (`events` is where CloudEvents come in), and what APIs that Hearth speaks have
-/// elsewhere (EventBridge Scheduler's `schedules`, `schedule-groups` and `tags`).
-const RESERVED: [&str; 8] = [
+/// elsewhere (EventBridge Scheduler's `schedules`, `schedule-groups` and `tags`, Cloudflare's `client`).
+const RESERVED: [&str; 9] = [
     "health",
     "metrics",
     "hearth",
@@ -26,6 +26,7 @@ const RESERVED: [&str; 8] = [
     "schedules",
     "schedule-groups",
     "tags",
+    "client",
 ];
 
 /// Whether a path, by its first segment, is the platform's on hosts that no route names. The path itself, `/`, is.

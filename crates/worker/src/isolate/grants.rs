@@ -1,6 +1,6 @@
 //! What a worker may have: from its function's configuration and tags, its package, and the node.
 
-use hearth_isolates::{BucketId, Grants, Kind, Service, Source, SourceError};
+use hearth_isolates::{BucketId, Grants, Kind, SendTo, Service, Source, SourceError};
 use hearth_types::function::Deployment;
 use hearth_types::network::Hosts;
 use hearth_types::walls::{KeyValueAccess, NetworkAccess, SharedStore};
@@ -19,6 +19,7 @@ pub(super) fn grants(
     allowed_hosts: &Hosts,
 ) -> Result<Grants, SourceError> {
     let walls = &deployment.walls;
+    source.tell(&walls.worker);
     let hosts = match walls.network {
         NetworkAccess::None => Hosts::default(),
         NetworkAccess::Public => walls
@@ -55,6 +56,11 @@ pub(super) fn grants(
         source.bind(&name, Kind::Fetcher)?;
         let caller = key.clone();
         grants.services.insert(name, Service { caller, service });
+    }
+    for (name, queue) in std::mem::take(&mut source.queues) {
+        source.bind(&name, Kind::Queue)?;
+        let sender = key.clone();
+        grants.queues.insert(name, SendTo { sender, queue });
     }
     if let Some((assets, binding)) = source.assets.take() {
         if let Some(name) = &binding {

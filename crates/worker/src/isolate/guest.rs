@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use hearth_code::Unpacked;
 use hearth_isolates::{Assets, Code, Engines, Handlers};
+use hearth_telemetry::tails::Tails;
 use hearth_types::function::Deployment;
 
 use crate::lanes::Lanes;
@@ -20,6 +21,8 @@ pub(crate) struct Guest {
     pub(super) assets: Option<Arc<Assets>>,
     /// The package, for as long as its files may be asked for.
     pub(super) _package: Unpacked,
+    /// Who watches.
+    pub(super) tails: Tails,
     pub(super) timeout: Duration,
     pub(super) lanes: Lanes,
 }

@@ -15,6 +15,7 @@ use serde::Deserialize;
 use super::fault::Fault;
 use super::guest::Guest;
 use super::table::Workers;
+use super::tail;
 use super::turn::Turn;
 use crate::collect::{Uncollected, collect};
 use crate::event;
@@ -33,11 +34,14 @@ pub(crate) async fn invoke(
     invocation: Invocation,
 ) -> Result<Outcome, ApiError> {
     let entry = entry(guest.handlers, &invocation.payload);
+    let payload = invocation.payload.clone();
     let (mut request, form) = event::request(invocation.payload, "/")?;
     let request_id = invocation.request_id;
     stamp(request.headers_mut(), &request_id, invocation.trace_id);
     let log_tail = invocation.log_tail;
-    let turn = Turn::begin(workers, guest, request_id, log_tail, loading)?;
+    let turn = Turn::begin(workers, guest, request_id, log_tail, loading, || {
+        tail::of_event(entry, &payload, &request)
+    })?;
     let ran = tokio::spawn(async move {
         let guest = Arc::clone(&turn.guest);
         let request = request.map(|body| body.map_err(|never| match never {}).boxed_unsync());

@@ -8,7 +8,8 @@
 //!
 //! Reading order: [`table`] (which deployments are loaded, and how), [`grants`]
 //! (what each may have), [`guest`], [`turn`] (one call), [`serve`] and
-//! [`invoke`] (the ways in), [`fault`] (what goes wrong, in Lambda's words), [`lines`] (what `console` writes).
+//! [`invoke`] (the ways in), [`fault`] (what goes wrong, in Lambda's words), [`lines`] (what `console` writes), [`tail`] (who
+//! watches meanwhile).
 //!
 //! What a worker writes comes when its request is over, with all that it left to run on (`waitUntil`): a call's lines
 //! stand together, and END follows the last of them, while the caller has had its response before.
@@ -20,6 +21,7 @@ mod invoke;
 mod lines;
 mod serve;
 mod table;
+mod tail;
 mod turn;
 
 pub(crate) use guest::Guest;

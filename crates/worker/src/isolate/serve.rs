@@ -17,6 +17,7 @@ use tokio_util::sync::WaitForCancellationFutureOwned;
 use super::fault::Fault;
 use super::guest::Guest;
 use super::table::Workers;
+use super::tail;
 use super::turn::Turn;
 use crate::failure::Failure;
 use crate::stamp::stamp;
@@ -41,7 +42,14 @@ pub(crate) async fn serve(
     }
     let request_id = invocation.request_id;
     stamp(request.headers_mut(), &request_id, invocation.trace_id);
-    let turn = Turn::begin(workers, Arc::clone(&guest), request_id, false, loading)?;
+    let turn = Turn::begin(
+        workers,
+        Arc::clone(&guest),
+        request_id,
+        false,
+        loading,
+        || tail::of_request(&request),
+    )?;
     // A caller that leaves before there is a response ends the turn by dropping this.
     let mut turn = Ending(Some(turn));
     let deadline = tokio::time::Instant::from_std(match &turn.0 {

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use hearth_code::{Packages, Unpacked};
 use hearth_isolates::{Engines, Failure, Source, SourceError};
 use hearth_telemetry::logs::LogStore;
+use hearth_telemetry::tails::Tails;
 use hearth_types::function::Deployment;
 use hearth_types::network::Hosts;
 
@@ -26,6 +27,7 @@ pub(crate) struct Workers {
     allowed_hosts: Hosts,
     packages: Packages,
     logs: LogStore,
+    tails: Tails,
     pub(crate) loaded: Loaded<Guest>,
     pub(crate) calls: Calls,
 }
@@ -36,12 +38,14 @@ impl Workers {
         allowed_hosts: Hosts,
         packages: Packages,
         logs: LogStore,
+        tails: Tails,
     ) -> Self {
         Self {
             engines,
             allowed_hosts,
             packages,
             logs,
+            tails,
             loaded: Loaded::default(),
             calls: Calls::default(),
         }
@@ -98,6 +102,7 @@ impl Workers {
             other => Unready::Internal(other.to_string()),
         })?;
         Ok(Arc::new(Guest {
+            tails: self.tails.clone(),
             timeout: environment::timeout(deployment),
             lanes: Lanes::new(
                 Arc::clone(deployment),

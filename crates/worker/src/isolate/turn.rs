@@ -7,12 +7,14 @@ use bytes::Bytes;
 use hearth_isolates::{Expected, Line};
 use hearth_types::ApiError;
 use hearth_types::invoke::{Report, RequestId};
+use serde_json::Value;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::fault::{self, Fault};
 use super::guest::Guest;
 use super::lines;
 use super::table::Workers;
+use super::tail;
 use crate::lanes::Lane;
 use crate::logs::Conclusion;
 
@@ -25,6 +27,8 @@ pub(super) struct Turn {
     loading: Option<Duration>,
     lane: Lane,
     expected: Expected,
+    /// What somebody who watches is told that it was asked, and when.
+    watched: Option<(Value, i64)>,
     _counted: TaskTrackerToken,
 }
 
@@ -36,7 +40,7 @@ pub(super) struct Ended {
 }
 
 impl Turn {
-    /// Begins: writes START; time runs.
+    /// Begins: writes START; time runs. `asked` is made if somebody watches.
     ///
     /// # Errors
     /// If the worker is shutting down.
@@ -46,8 +50,10 @@ impl Turn {
         request_id: RequestId,
         log_tail: bool,
         loading: Option<Duration>,
+        asked: impl FnOnce() -> Value,
     ) -> Result<Self, ApiError> {
         let counted = workers.calls.count()?;
+        let is_watched = guest.tails.is_watched(&guest.deployment.key);
         let lane = guest.lanes.begin(&request_id, log_tail);
         Ok(Self {
             expected: guest.code.expect(request_id),
@@ -56,6 +62,7 @@ impl Turn {
             began: Instant::now(),
             loading,
             lane,
+            watched: is_watched.then(|| (asked(), now())),
             _counted: counted,
         })
     }
@@ -106,8 +113,9 @@ impl Turn {
         self.expected.done(left).await;
     }
 
-    fn conclude(self, report: Report, fault: Option<Fault>) -> Ended {
-        for line in &self.expected.take() {
+    fn conclude(mut self, report: Report, fault: Option<Fault>) -> Ended {
+        let lines = self.expected.take();
+        for line in &lines {
             self.write(line);
         }
         if let Some(Fault::Thrown(thrown)) = &fault {
@@ -121,6 +129,11 @@ impl Turn {
                     thrown.stack.as_deref().unwrap_or_default()
                 ),
             });
+        }
+        if let Some((asked, began)) = self.watched.take() {
+            let function = &self.guest.deployment.key;
+            let item = tail::item(function, began, asked, &lines, fault.as_ref());
+            self.guest.tails.tell(function, &item);
         }
         let conclusion = match &fault {
             None => Conclusion::Success,
