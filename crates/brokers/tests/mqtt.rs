@@ -1,5 +1,7 @@
 //! A broker of MQTT that knows version 3.1.1 alone, and one that is hostile: played byte by byte (MQTT 3.1.1, chapters 2 and 3).
 
+#![allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
+
 use std::time::Duration;
 
 use hearth_brokers::{Brokers, End, Server, Subscription, Tls};
