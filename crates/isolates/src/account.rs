@@ -2,7 +2,7 @@
 //! have one of their own.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -47,6 +47,8 @@ pub(crate) struct Account {
     /// Held while one is started.
     pub(crate) start: tokio::sync::Mutex<()>,
     pub(crate) traces: Traces,
+    /// Engines that have not ended.
+    pub(crate) lives: AtomicUsize,
     health: Mutex<Health>,
     /// When an engine may be started to link workers.
     link: Mutex<Instant>,
@@ -78,6 +80,7 @@ impl Account {
             current: ArcSwapOption::empty(),
             start: tokio::sync::Mutex::default(),
             traces: Traces::default(),
+            lives: AtomicUsize::new(0),
             health: Mutex::default(),
             link: Mutex::new(Instant::now()),
         }
@@ -152,6 +155,10 @@ impl Account {
 
     /// The workers to link, if it is worth another engine: what is asked much, and what is linked and was asked since.
     pub(crate) fn to_link(&self, engine: &Engine) -> Option<Vec<Linked>> {
+        // One that was replaced lives as long as its last request, and each takes the memory of the account.
+        if self.lives.load(Ordering::SeqCst) > 1 {
+            return None;
+        }
         let mut asked = engine.room.asked();
         asked.retain(|(asked, linked)| *asked >= HOT || engine.links(&linked.id));
         let mut link = lock(&self.link);

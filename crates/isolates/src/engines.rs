@@ -61,6 +61,10 @@ const DOUBT: Duration = Duration::from_millis(500);
 /// Memory for one isolate when it is counted how many an engine may have, MiB: the smallest take 1.6.
 const ISOLATE_MIB: u32 = 4;
 
+/// Engines of one account that live at the same time, those among them that have been replaced and end with their last
+/// request. Past them none is replaced before it ends: each has the memory of the account.
+const ENGINES: usize = 4;
+
 /// Size of an engine's `/tmp`, MiB. Nothing is written there.
 const TMP_MIB: u32 = 1;
 
@@ -140,8 +144,12 @@ impl fmt::Debug for Engines {
 }
 
 impl Engines {
-    /// None is started yet.
+    /// None is started yet. What an earlier node has left in the folder goes: variables of workers are in it if that was
+    /// killed while an engine started.
     pub fn new(options: Options, launcher: LauncherNow) -> Self {
+        if let Err(error) = hearth_sandbox::remove_folder(&options.dir) {
+            tracing::warn!(%error, folder = %options.dir.display(), "remove what engines left");
+        }
         Self(Arc::new(Inner {
             options,
             launcher,
@@ -277,7 +285,8 @@ impl Engines {
             let there = engine.room.put(&code.id, &code.known);
             code.known_to.store(engine.number, Ordering::Release);
             let most = self.0.options.memory_mib / ISOLATE_MIB;
-            if there > usize::try_from(most).unwrap_or(usize::MAX) {
+            let may_be_replaced = account.lives.load(Ordering::SeqCst) < ENGINES;
+            if may_be_replaced && there > usize::try_from(most).unwrap_or(usize::MAX) {
                 // It never lets go of an isolate: the next one begins with those that are asked for.
                 engine.retired.store(true, Ordering::Release);
             }
@@ -323,6 +332,7 @@ impl Inner {
         let (account, took) = (Arc::clone(account), began.elapsed());
         tracing::debug!(account = %account.id, ?took, linked = linked.len(), "an engine started");
         account.current.store(Some(Arc::clone(&engine)));
+        account.lives.fetch_add(1, Ordering::SeqCst);
         let live = live(Arc::clone(self), account, Arc::clone(&engine), folder);
         self.lives.spawn(live);
         Ok(engine)
@@ -400,7 +410,7 @@ impl Inner {
         let launched = (self.launcher)().launch(spec).await;
         let mut sandbox = launched.map_err(|error| error.to_string())?;
         let output = sandbox.take_stdout().ok_or("it has no output")?;
-        let listening = account.traces.listen(output);
+        let listening = account.traces.listen(output, number);
         listening.map_err(|error| format!("listen to it: {error}"))?;
         tokio::spawn(listen(sandbox.take_stderr(), account.id.clone()));
         drop(sandbox.take_runtime_api());
@@ -462,10 +472,11 @@ async fn live(inner: Arc<Inner>, account: Arc<Account>, engine: Arc<Engine>, fol
     engine.sandbox.kill();
     engine.sandbox.wait().await;
     let _ = tokio::task::spawn_blocking(move || drop(folder)).await;
+    account.lives.fetch_sub(1, Ordering::SeqCst);
 }
 
-/// Waits until an engine has had no request for long enough, or none after it was retired; condemns one that does not
-/// answer.
+/// Waits until an engine has had no request for long enough, or none after it was retired, and none has left anything to
+/// run; condemns one that does not answer.
 async fn unneeded(inner: &Arc<Inner>, account: &Arc<Account>, engine: &Arc<Engine>) {
     loop {
         tokio::time::sleep(TICK).await;
@@ -478,8 +489,10 @@ async fn unneeded(inner: &Arc<Inner>, account: &Arc<Account>, engine: &Arc<Engin
         }
         match engine.idle_for() {
             // Who got hold of it before it was forgotten has a tick's time to begin.
-            Some(idle) if retired && idle > TICK => return,
-            Some(idle) if idle > inner.options.keep => {
+            Some(idle) if retired && idle > TICK && !account.traces.is_open(engine.number) => {
+                return;
+            }
+            Some(idle) if idle > inner.options.keep && !account.traces.is_open(engine.number) => {
                 engine.retired.store(true, Ordering::Release);
             }
             Some(_) => {}

@@ -58,8 +58,8 @@ struct Heard {
     code: Arc<str>,
     lines: Vec<Line>,
     bytes: usize,
-    /// What it has left to run is not done.
-    open: bool,
+    /// What it has left to run is not done: the number of the engine where that is.
+    open: Option<u64>,
     /// Who waits for that.
     done: Option<oneshot::Sender<()>>,
 }
@@ -71,7 +71,7 @@ impl Traces {
             code: Arc::clone(code),
             lines: Vec::new(),
             bytes: 0,
-            open: false,
+            open: None,
             done: None,
         };
         lock(&self.0.requests).insert(request, heard);
@@ -81,12 +81,13 @@ impl Traces {
         }
     }
 
-    /// Reads an engine's standard output from now on, until it ends.
+    /// Reads the standard output of the engine of this number from now on, until it ends.
     ///
     /// # Errors
     /// If it can't be watched.
-    pub(crate) fn listen(&self, pipe: OwnedFd) -> io::Result<()> {
+    pub(crate) fn listen(&self, pipe: OwnedFd, engine: u64) -> io::Result<()> {
         let output = Arc::new(Output {
+            engine,
             pipe: File::from(pipe.try_clone()?),
             reader: Mutex::new((Rest::default(), vec![0; READ].into())),
         });
@@ -102,6 +103,7 @@ impl Traces {
                 tokio::task::consume_budget().await;
             }
             lock(&traces.0.outputs).retain(|known| !Arc::ptr_eq(known, &output));
+            traces.ended(engine);
         });
         Ok(())
     }
@@ -113,8 +115,23 @@ impl Traces {
         }
     }
 
+    /// Whether a request has left something to run on this engine that is not done. None has for longer than its time.
+    pub(crate) fn is_open(&self, engine: u64) -> bool {
+        let requests = lock(&self.0.requests);
+        requests.values().any(|heard| heard.open == Some(engine))
+    }
+
+    /// Nothing is done there any more: nobody waits for it.
+    fn ended(&self, engine: u64) {
+        for heard in lock(&self.0.requests).values_mut() {
+            if heard.open == Some(engine) {
+                heard.close();
+            }
+        }
+    }
+
     /// A line of an engine's output has come. One that is nobody's is dropped.
-    fn came(&self, line: &[u8]) {
+    fn came(&self, engine: u64, line: &[u8]) {
         let Some((&MARK, told)) = line.split_first() else {
             return;
         };
@@ -129,15 +146,9 @@ impl Traces {
             return;
         };
         match &*what {
-            "open" => heard.open = true,
-            "done" => {
-                heard.open = false;
-                if let Some(done) = heard.done.take() {
-                    // Who waited may have left at this moment.
-                    let _ = done.send(());
-                }
-            }
-            level => {
+            "open" => heard.open = Some(engine),
+            "done" => heard.close(),
+            level @ ("debug" | "error" | "info" | "log" | "warn") => {
                 heard.bytes += text.len() + LINE_ITSELF;
                 if heard.bytes <= REQUEST_BYTES {
                     heard.lines.push(Line {
@@ -147,6 +158,19 @@ impl Traces {
                     });
                 }
             }
+            // A worker can write whatever it likes.
+            _ => {}
+        }
+    }
+}
+
+impl Heard {
+    /// What it had left to run is done, or never will be.
+    fn close(&mut self) {
+        self.open = None;
+        if let Some(done) = self.done.take() {
+            // Who waited may have left at this moment.
+            let _ = done.send(());
         }
     }
 }
@@ -154,6 +178,7 @@ impl Traces {
 /// An engine's standard output.
 #[derive(Debug)]
 struct Output {
+    engine: u64,
     pipe: File,
     /// Held while reading, so that lines stay in order whoever reads.
     reader: Mutex<(Rest, Box<[u8]>)>,
@@ -176,7 +201,7 @@ impl Output {
             return match read(buffer) {
                 Ok(0) => false,
                 Ok(read) => {
-                    rest.take(&buffer[..read], |line| traces.came(line));
+                    rest.take(&buffer[..read], |line| traces.came(self.engine, line));
                     true
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
@@ -228,7 +253,9 @@ impl Expected {
     pub fn is_done(&self) -> bool {
         self.traces.catch_up();
         let requests = lock(&self.traces.0.requests);
-        requests.get(&self.request).is_none_or(|heard| !heard.open)
+        requests
+            .get(&self.request)
+            .is_none_or(|heard| heard.open.is_none())
     }
 
     /// Waits until what the request has left to run is done, for `bound` at most.
@@ -236,7 +263,7 @@ impl Expected {
         let (sender, done) = oneshot::channel();
         self.traces.catch_up();
         match lock(&self.traces.0.requests).get_mut(&self.request) {
-            Some(heard) if heard.open => heard.done = Some(sender),
+            Some(heard) if heard.open.is_some() => heard.done = Some(sender),
             _ => return,
         }
         let _ = tokio::time::timeout(bound, done).await;
@@ -278,7 +305,7 @@ mod tests {
     async fn what_was_written_before_is_there_and_reaches_its_own_request_alone() {
         let traces = Traces::default();
         let (reader, mut writer) = io::pipe().unwrap();
-        traces.listen(reader.into()).unwrap();
+        traces.listen(reader.into(), 1).unwrap();
         let [one, other] = [1, 2].map(|byte| RequestId::from_random([byte; 16]));
         let code: Arc<str> = Arc::from("code");
         let (first, second) = (traces.expect(one, &code), traces.expect(other, &code));
@@ -307,9 +334,16 @@ mod tests {
             .unwrap();
         writer.write_all(&told("code", other, "done", "")).unwrap();
         assert_eq!(waits.await.unwrap()[0].text, "late");
+        assert!(!traces.is_open(1));
+
+        // What an engine leaves undone when it ends is waited for no longer.
+        writer.write_all(&told("code", one, "open", "")).unwrap();
+        assert!(!first.is_done() && traces.is_open(1) && !traces.is_open(2));
+        drop(writer);
+        first.done(Duration::from_secs(3_600)).await;
+        assert!(first.is_done());
         drop(first);
         assert!(lock(&traces.0.requests).is_empty());
-        drop(writer);
         while !lock(&traces.0.outputs).is_empty() {
             tokio::task::yield_now().await;
         }
@@ -333,8 +367,11 @@ mod tests {
         let expected = traces.expect(request, &Arc::from("code"));
         let long = told("code", request, "log", &"x".repeat(REQUEST_BYTES / 4));
         for _ in 0..10 {
-            traces.came(&long[..long.len() - 1]);
+            traces.came(1, &long[..long.len() - 1]);
         }
         assert_eq!(expected.take().len(), 3);
+        let level = told("code", request, &"x".repeat(REQUEST_BYTES), "");
+        traces.came(1, &level[..level.len() - 1]);
+        assert!(expected.take().is_empty(), "a level of a worker's own");
     }
 }
