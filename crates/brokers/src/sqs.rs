@@ -4,14 +4,17 @@
 //! as somebody works on it. What fails is left alone, and is visible again when its time has run out: that, and after how many
 //! times it goes to a dead-letter queue, is the queue's to say.
 
-use std::collections::{BTreeMap, HashMap};
+mod queue;
+
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use hearth_types::wire::broker_event::BrokerRecord;
 use hearth_types::wire::queue_event::{QueueRecord, QueueRecordAttribute};
+use queue::Queue;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
@@ -37,77 +40,6 @@ pub(crate) struct Sqs {
     queue: Arc<Queue>,
     next: AtomicU64,
     keeper: JoinHandle<()>,
-}
-
-struct Queue {
-    client: SqsClient,
-    url: String,
-    arn: String,
-    region: String,
-    hidden_s: u64,
-    /// Receipts of messages that are not settled.
-    open: Mutex<HashMap<u64, String>>,
-}
-
-impl Queue {
-    fn open(&self) -> MutexGuard<'_, HashMap<u64, String>> {
-        // Nothing in here can panic half-way.
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Hides open messages anew, for ever.
-    async fn keep(self: Arc<Self>) {
-        loop {
-            // Two attempts may fail.
-            tokio::time::sleep(Duration::from_secs(self.hidden_s) / 3).await;
-            let receipts: Vec<_> = self.open().values().cloned().collect();
-            let hidden = self.hide(&receipts, self.hidden_s);
-            if let Ok(Err(why)) = tokio::time::timeout(ANSWER, hidden).await {
-                tracing::debug!(queue = %self.url, "hide messages anew: {why}");
-            }
-        }
-    }
-
-    async fn hide(&self, receipts: &[String], seconds: u64) -> Result<(), String> {
-        self.batch(
-            "ChangeMessageVisibilityBatch",
-            receipts,
-            |receipt| json!({"ReceiptHandle": receipt, "VisibilityTimeout": seconds}),
-        )
-        .await
-    }
-
-    async fn delete(&self, receipts: &[String]) -> Result<(), String> {
-        self.batch(
-            "DeleteMessageBatch",
-            receipts,
-            |receipt| json!({"ReceiptHandle": receipt}),
-        )
-        .await
-    }
-
-    async fn batch(
-        &self,
-        operation: &str,
-        receipts: &[String],
-        entry: impl Fn(&String) -> Value,
-    ) -> Result<(), String> {
-        let mut failed = None;
-        for part in receipts.chunks(BATCH) {
-            let entries = part.iter().enumerate().map(|(at, receipt)| {
-                let mut entry = entry(receipt);
-                entry["Id"] = at.to_string().into();
-                entry
-            });
-            let entries: Vec<_> = entries.collect();
-            let request = json!({"QueueUrl": self.url, "Entries": entries});
-            let answer = self.client.call(operation, &request).await?;
-            if let Some(entry) = answer["Failed"].as_array().and_then(|all| all.first()) {
-                failed = Some(format!("{}: {}", entry["Code"], entry["Message"]));
-            }
-        }
-        failed.map_or(Ok(()), Err)
-    }
 }
 
 impl Sqs {
@@ -250,24 +182,17 @@ impl Connection for Sqs {
     }
 
     async fn settle(&self, tags: Vec<Tag>, end: End) -> Result<(), BrokerError> {
-        let receipts: Vec<_> = {
-            let mut open = self.queue.open();
-            let numbers = tags.iter().filter_map(|tag| match tag {
-                Tag::Number(number) => Some(number),
-                Tag::Entry(_) => None,
-            });
-            numbers.filter_map(|number| open.remove(number)).collect()
-        };
-        // What is to be given again is left alone.
+        let numbers = tags.iter().filter_map(|tag| match tag {
+            Tag::Number(number) => Some(*number),
+            Tag::Entry(_) => None,
+        });
+        let numbers: Vec<_> = numbers.collect();
         if end == End::Again {
+            self.queue.leave(&numbers);
             return Ok(());
         }
-        answered(
-            &self.server,
-            "delete messages of",
-            self.queue.delete(&receipts),
-        )
-        .await
+        let deleted = self.queue.finish(&numbers).await;
+        deleted.map_err(|why| self.server.failed("delete messages of", why))
     }
 
     async fn waiting(&self) -> Result<Option<u64>, BrokerError> {
@@ -297,6 +222,7 @@ impl Drop for Sqs {
         if let (false, Ok(runtime)) = (receipts.is_empty(), tokio::runtime::Handle::try_current()) {
             let queue = Arc::clone(&self.queue);
             runtime.spawn(async move {
+                // The rest is visible by itself, when its time has run out.
                 let _ = tokio::time::timeout(ANSWER, queue.hide(&receipts, 0)).await;
             });
         }

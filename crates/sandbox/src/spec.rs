@@ -64,7 +64,7 @@ pub struct Mount {
 }
 
 /// A folder of the host that others use as well. What is on it is data: no programs, no devices, no links, pipes or
-/// sockets of the function's making. The function acts there as the folder's owner.
+/// sockets of the function's making, and no way to sockets that are there. The function acts there as the folder's owner.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct SharedFolder {
     /// Where it is on the host. No link, and nothing that a function could replace by one.

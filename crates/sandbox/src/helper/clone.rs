@@ -5,7 +5,6 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use hearth_types::folder::Access;
 use rustix::thread::LinkNameSpaceType;
 
 use super::base::{MOUNT_POINTS, open_read_only};
@@ -186,9 +185,11 @@ fn born(
         .iter()
         .map(|folder| folders::open(folder, &walls.identity, user))
         .collect::<Result<Vec<_>, _>>()?;
-    let writes = folders
-        .iter()
-        .any(|folder| folder.access == Access::ReadWrite);
+    let filter = if folders.is_empty() {
+        &walls.filter
+    } else {
+        &walls.sharing_filter
+    };
     let plan = Plan {
         mounts,
         folders,
@@ -198,11 +199,7 @@ fn born(
         data_limit: group
             .is_none()
             .then(|| u64::from(limits.memory_mib) * 1024 * 1024),
-        filter: if writes {
-            &walls.sharing_filter
-        } else {
-            &walls.filter
-        },
+        filter,
         program,
         line: theirs,
     };

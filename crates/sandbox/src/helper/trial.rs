@@ -21,7 +21,7 @@ pub(super) struct Walls {
     /// Whether a /proc can be mounted.
     pub(super) proc: bool,
     pub(super) filter: Filter,
-    /// For sandboxes that may write to folders of the host.
+    /// For sandboxes that have folders of the host.
     pub(super) sharing_filter: Filter,
     pub(super) identity: Identity,
     /// `None` on hosts without usable cgroups.

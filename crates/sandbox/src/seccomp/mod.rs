@@ -19,13 +19,14 @@ use program::Test::{Equal, Masked, NotEqual};
 use program::{Rule, Verdict};
 use seccompiler::BpfProgram;
 
-/// Which files a function may write to.
+/// Which files a function has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Files {
     /// Its own, which go with it.
     Own,
     /// Those in folders of the host as well. What it leaves there belongs to a user of the host: it must not be a
-    /// set-user-id program, which would run as that user whoever starts it.
+    /// set-user-id program, which would run as that user whoever starts it. What it finds there may be the socket of a
+    /// daemon of the host: no mount and no network namespace keeps it from being connected to, be the mount read-only.
     Shared,
 }
 
@@ -81,8 +82,8 @@ fn verdicts(files: Files) -> BTreeMap<u32, Verdict> {
         .collect()
 }
 
-/// What is narrower where folders of the host can be written to: no call makes or changes a file to be set-user-id or
-/// set-group-id.
+/// What is narrower where folders of the host are seen: no call makes or changes a file to be set-user-id or
+/// set-group-id, and none makes a UNIX socket that could be connected to a path.
 fn sharing() -> Vec<(u32, Verdict)> {
     /// `fchmodat2`, the same on every processor.
     const FCHMODAT2: c_long = 452;
@@ -108,6 +109,8 @@ fn sharing() -> Vec<(u32, Verdict)> {
         (FCHMODAT2, plain(2)),
         (libc::SYS_openat, open(2, 3)),
         (libc::SYS_mknodat, node(2)),
+        (libc::SYS_socket, sockets()),
+        (libc::SYS_socketpair, connected_pairs()),
         #[cfg(target_arch = "x86_64")]
         (libc::SYS_chmod, plain(1)),
         #[cfg(target_arch = "x86_64")]
@@ -133,32 +136,20 @@ fn number(call: c_long) -> u32 {
 /// What `mknod` may make: nothing that leads to a device.
 const PLAIN_KINDS: [u32; 3] = [libc::S_IFIFO, libc::S_IFREG, libc::S_IFSOCK];
 
-/// The calls that depend on their arguments: any of the rules must hold, and of a rule every test.
-fn conditional() -> Vec<(c_long, Vec<Rule>)> {
-    /// Both of `asm-generic/ioctls.h`; `libc` types them differently from one C library to the next.
-    const TIOCSTI: u32 = 0x5412;
-    const TIOCLINUX: u32 = 0x541c;
-    /// `SOCK_TYPE_MASK` of `linux/net.h`: above it are SOCK_CLOEXEC and SOCK_NONBLOCK.
-    const TYPE: u32 = 0xf;
+/// `SOCK_TYPE_MASK` of `linux/net.h`: above it are SOCK_CLOEXEC and SOCK_NONBLOCK.
+const SOCKET_TYPE: u32 = 0xf;
+
+/// Sockets of every sandbox: TCP and UDP, and asking for interfaces.
+fn sockets() -> Vec<Rule> {
     let flag = i32::cast_unsigned;
-    let namespaces = flag(
-        libc::CLONE_NEWNS
-            | libc::CLONE_NEWCGROUP
-            | libc::CLONE_NEWUTS
-            | libc::CLONE_NEWIPC
-            | libc::CLONE_NEWUSER
-            | libc::CLONE_NEWPID
-            | libc::CLONE_NEWNET,
-    );
     let inet = |family: i32, kind: i32, protocol: i32| {
         vec![
             (0, Equal(flag(family))),
-            (1, Masked(TYPE, flag(kind))),
+            (1, Masked(SOCKET_TYPE, flag(kind))),
             (2, Equal(flag(protocol))),
         ]
     };
     let mut sockets = vec![
-        vec![(0, Equal(flag(libc::AF_UNIX)))],
         // getifaddrs(3) asks the kernel for the interfaces this way.
         vec![
             (0, Equal(flag(libc::AF_NETLINK))),
@@ -173,6 +164,41 @@ fn conditional() -> Vec<(c_long, Vec<Rule>)> {
             sockets.extend([inet(family, kind, 0), inet(family, kind, protocol)]);
         }
     }
+    sockets
+}
+
+/// Pairs of UNIX sockets that have each other for good. Those of datagrams can be sent from to any path, and connected
+/// anew.
+fn connected_pairs() -> Vec<Rule> {
+    let kinds = [libc::SOCK_STREAM, libc::SOCK_SEQPACKET].map(i32::cast_unsigned);
+    kinds
+        .map(|kind| {
+            vec![
+                (0, Equal(libc::AF_UNIX.cast_unsigned())),
+                (1, Masked(SOCKET_TYPE, kind)),
+            ]
+        })
+        .to_vec()
+}
+
+/// The calls that depend on their arguments: any of the rules must hold, and of a rule every test.
+fn conditional() -> Vec<(c_long, Vec<Rule>)> {
+    /// Both of `asm-generic/ioctls.h`; `libc` types them differently from one C library to the next.
+    const TIOCSTI: u32 = 0x5412;
+    const TIOCLINUX: u32 = 0x541c;
+    let flag = i32::cast_unsigned;
+    let namespaces = flag(
+        libc::CLONE_NEWNS
+            | libc::CLONE_NEWCGROUP
+            | libc::CLONE_NEWUTS
+            | libc::CLONE_NEWIPC
+            | libc::CLONE_NEWUSER
+            | libc::CLONE_NEWPID
+            | libc::CLONE_NEWNET,
+    );
+    let unix = vec![(0, Equal(flag(libc::AF_UNIX)))];
+    let mut sockets = sockets();
+    sockets.push(unix.clone());
     let plain_file = |argument: u8| {
         PLAIN_KINDS
             .map(|kind| vec![(argument, Masked(libc::S_IFMT, kind))])
@@ -181,10 +207,7 @@ fn conditional() -> Vec<(c_long, Vec<Rule>)> {
     vec![
         (libc::SYS_clone, vec![vec![(0, Masked(namespaces, 0))]]),
         (libc::SYS_socket, sockets),
-        (
-            libc::SYS_socketpair,
-            vec![vec![(0, Equal(flag(libc::AF_UNIX)))]],
-        ),
+        (libc::SYS_socketpair, vec![unix]),
         // Typing into someone's terminal: TIOCSTI directly, TIOCLINUX by pasting a selection.
         (
             libc::SYS_ioctl,
@@ -319,6 +342,33 @@ mod tests {
             socket(libc::AF_NETLINK, libc::SOCK_RAW, libc::NETLINK_NETFILTER),
             EPERM
         );
+    }
+
+    #[test]
+    fn no_unix_sockets_but_connected_ones_where_folders_are_shared() {
+        let shared = |call: c_long, family: i32, kind: i32| {
+            ask_with(Files::Shared, call, [family as u64, kind as u64, 0, 0])
+        };
+        let kinds = [
+            (libc::SOCK_STREAM, ALLOW),
+            (libc::SOCK_SEQPACKET, ALLOW),
+            (libc::SOCK_DGRAM, EPERM),
+            // The kernel takes it for one of datagrams.
+            (libc::SOCK_RAW, EPERM),
+        ];
+        for (kind, pair) in kinds {
+            for kind in [kind, kind | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK] {
+                assert_eq!(shared(libc::SYS_socket, libc::AF_UNIX, kind), EPERM);
+                assert_eq!(shared(libc::SYS_socketpair, libc::AF_UNIX, kind), pair);
+                let own = [libc::AF_UNIX as u64, kind as u64, 0];
+                assert_eq!(ask(libc::SYS_socket, own), ALLOW);
+                assert_eq!(ask(libc::SYS_socketpair, own), ALLOW);
+            }
+        }
+        let tcp = shared(libc::SYS_socket, libc::AF_INET, libc::SOCK_STREAM);
+        assert_eq!(tcp, ALLOW);
+        let interfaces = shared(libc::SYS_socket, libc::AF_NETLINK, libc::SOCK_RAW);
+        assert_eq!(interfaces, ALLOW);
     }
 
     #[test]

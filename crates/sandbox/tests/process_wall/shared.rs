@@ -1,11 +1,14 @@
 //! Folders of the host that functions share with others.
 
 use std::fs;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
-use std::path::PathBuf;
+use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
 
 use hearth_sandbox::{Exit, LaunchError, SharedFolder, Spec};
 use hearth_types::folder::Access;
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketType};
 
 use crate::world::{World, is_root, write};
 
@@ -14,6 +17,7 @@ crate::tests![
     what_is_written_is_the_owners,
     files_of_others_are_read_at_most needs "/usr/bin/python3",
     nothing_but_plain_files_is_made needs "/usr/bin/python3",
+    sockets_of_the_host_are_not_reached needs "/usr/bin/python3",
     nothing_is_executed,
     links_lead_nowhere_else,
     the_next_environment_finds_what_the_last_one_left,
@@ -137,6 +141,7 @@ tries("mknod", lambda: os.mknod("mknod", stat.S_IFREG | 0o4755))
 tries("device", lambda: os.mknod("device", stat.S_IFCHR | 0o666, os.makedev(1, 3)))
 tries("fifo", lambda: os.mkfifo("fifo"))
 tries("socket", lambda: socket.socket(socket.AF_UNIX).bind("socket"))
+tries("socket node", lambda: os.mknod("node", stat.S_IFSOCK | 0o666))
 tries("symlink", lambda: os.symlink("/etc/passwd", "symlink"))
 tries("chown", lambda: os.chown("plain", 65534, 65534))
 "#;
@@ -159,6 +164,76 @@ fn nothing_but_plain_files_is_made() {
         let found = entry.unwrap().metadata().unwrap();
         assert!(found.is_file() || found.is_dir());
         assert_eq!(found.mode() & 0o6000, 0);
+    }
+}
+
+/// Tries every way to a socket in a folder; then what programs need, which works.
+const KNOCK: &str = r#"
+import os, socket
+os.chdir("/mnt/files")
+def tries(name, act):
+    try:
+        act()
+        print(name)
+    except PermissionError:
+        pass
+def pair(kind):
+    a, b = socket.socketpair(socket.AF_UNIX, kind)
+    a.send(b"x")
+    assert b.recv(1) == b"x"
+    return a
+tries("connect", lambda: socket.socket(socket.AF_UNIX).connect("stream"))
+tries("send", lambda: socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM).sendto(b"in", "datagram"))
+tries("send from a pair", lambda: pair(socket.SOCK_DGRAM).sendto(b"in", "datagram"))
+tries("reconnect a pair", lambda: pair(socket.SOCK_DGRAM).connect("datagram"))
+for kind, name in (socket.SOCK_STREAM, "stream"), (socket.SOCK_SEQPACKET, "packets"):
+    try:
+        pair(kind).connect(name)
+        print("connect a pair")
+    except OSError as error:
+        print(os.strerror(error.errno))
+socket.socket(socket.AF_INET)
+"#;
+
+fn listen_for_packets(path: &Path) -> OwnedFd {
+    let kind = SocketType::SEQPACKET;
+    let listener = rustix::net::socket(AddressFamily::UNIX, kind, None).unwrap();
+    rustix::net::bind(&listener, &SocketAddrUnix::new(path).unwrap()).unwrap();
+    rustix::net::listen(&listener, 1).unwrap();
+    listener
+}
+
+fn sockets_of_the_host_are_not_reached() {
+    let world = World::new();
+    let folder = folder(&world);
+    let (stream, datagram) = (folder.join("stream"), folder.join("datagram"));
+    let listener = UnixListener::bind(&stream).unwrap();
+    let mailbox = UnixDatagram::bind(&datagram).unwrap();
+    let packets = folder.join("packets");
+    let _packets = listen_for_packets(&packets);
+    if is_root() {
+        for path in [&stream, &datagram, &packets] {
+            chown(path, Some(OWNER), Some(OWNER)).unwrap();
+        }
+    }
+    // Outside they answer.
+    UnixStream::connect(&stream).unwrap();
+    let outside = UnixDatagram::unbound().unwrap();
+    outside.send_to(b"out", &datagram).unwrap();
+    listener.accept().unwrap();
+    mailbox.recv(&mut [0; 8]).unwrap();
+    listener.set_nonblocking(true).unwrap();
+    mailbox.set_nonblocking(true).unwrap();
+    world.code("knock.py", KNOCK);
+    for access in [Access::Read, Access::ReadWrite] {
+        let ran = world.run(with(&world, "/usr/bin/python3 /var/task/knock.py", access));
+        let connected = "Transport endpoint is already connected\n".repeat(2);
+        assert_eq!(
+            (ran.stdout.as_str(), ran.exit),
+            (connected.as_str(), Exit::Code(0)),
+            "{access:?}: {ran:?}"
+        );
+        assert!(listener.accept().is_err() && mailbox.recv(&mut [0; 8]).is_err());
     }
 }
 
