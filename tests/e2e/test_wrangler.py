@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import textwrap
+from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlsplit
 
 import pytest
@@ -151,6 +152,25 @@ def test_an_upload_that_can_not_run_changes_nothing(workers, wrangler, lam, name
     assert get(workers, url_of(lam, name))[1] == b"later"
 
 
+def test_what_others_changed_is_set_right(workers, wrangler, lam, name):
+    script = f"/accounts/{ACCOUNT}/workers/scripts/{name}"
+    hello = form([GOOD[0], ("a.js", MODULE, "export default { fetch() { return new Response('hello') } }")])
+    assert wrangler.api("PUT", script, *hello)[0] == 200
+    everyone = json.dumps({"enabled": True})
+    assert wrangler.api("POST", f"{script}/subdomain", everyone)[0] == 200
+    url = url_of(lam, name)
+    assert get(workers, url)[1] == b"hello"
+    lam.remove_permission(FunctionName=name, Qualifier="production", StatementId="hearth-url-public")
+    assert get(workers, url)[0] == 403
+    assert wrangler.api("POST", f"{script}/subdomain", everyone)[0] == 200
+    assert get(workers, url)[1] == b"hello"
+    # An alias that leads to no version.
+    lam.update_alias(FunctionName=name, Name="production", FunctionVersion="$LATEST")
+    assert wrangler.api("PUT", script, *hello)[0] == 200
+    assert lam.get_alias(FunctionName=name, Name="production")["FunctionVersion"] != "$LATEST"
+    assert get(workers, url)[1] == b"hello"
+
+
 def test_tail_tells_what_comes(workers, wrangler, lam, name):
     wrangler.write(name, wrangler_toml=CONFIG, index_js="""
         export default { async fetch(request) {
@@ -195,7 +215,7 @@ def test_tail_tells_what_comes(workers, wrangler, lam, name):
 
 def test_secrets(workers, wrangler, lam, name):
     code = "export default { fetch(request, env) { return Response.json([env.WORD ?? null, env.OTHER ?? null]) } }"
-    wrangler.write(name, wrangler_toml=CONFIG, index_js=code)
+    wrangler.write(name, wrangler_toml=CONFIG + '\n    vars = { KNOWN = "x" }\n', index_js=code)
     wrangler("deploy")
     url = url_of(lam, name)
     wrangler("secret", "put", "WORD", stdin="hush")
@@ -205,11 +225,27 @@ def test_secrets(workers, wrangler, lam, name):
     assert json.loads(get(workers, url)[1]) == ["hush", "shh"]
     listed = wrangler("secret", "list")
     assert "hush" not in listed and {one["name"] for one in json.loads(listed)} == {"WORD", "OTHER"}
+    # A name is a variable's or a secret's.
+    script = f"/accounts/{ACCOUNT}/workers/scripts/{name}"
+    settings = json.dumps({"bindings": [{"name": "KNOWN", "type": "secret_text", "text": "y"}]})
+    status, envelope = wrangler.api("PATCH", f"{script}/settings", *form([("settings", "application/json", settings)]))
+    assert status == 400 and "KNOWN" in envelope["errors"][0]["message"], envelope
+    # What was refused is not deployed by a secret.
+    thrown = form([GOOD[0], ("a.js", MODULE, "throw new Error('not today')")])
+    assert wrangler.api("PUT", script, *thrown)[0] == 400
+    status, envelope = wrangler.api("PUT", f"{script}/secrets", json.dumps({"name": "WORD", "text": "loud"}))
+    assert (status, envelope["errors"][0]["code"]) == (400, 10215)
     # They outlive a deployment, and are in no package.
     wrangler("deploy")
     assert json.loads(get(workers, url)[1]) == ["hush", "shh"]
     wrangler("secret", "delete", "WORD")
     assert json.loads(get(workers, url)[1]) == [None, "shh"]
+    # None of several that are set at once is lost.
+    names = [f"AT_ONCE_{n}" for n in range(4)]
+    with ThreadPoolExecutor(len(names)) as pool:
+        bodies = [json.dumps({"name": one, "text": "x"}) for one in names]
+        assert {status for status, _ in pool.map(lambda body: wrangler.api("PUT", f"{script}/secrets", body), bodies)} == {200}
+    assert {one["name"] for one in wrangler.api("GET", f"{script}/secrets")[1]["result"]} == {"OTHER", *names}
 
 
 def test_namespaces(wrangler, name):
@@ -289,6 +325,19 @@ def test_queues_between_workers(workers, wrangler, lam, name):
     wait_until(
         lambda: json.loads(get(workers, url)[1]) == ['"2"', "bytes 3", '{"n":1}'] or None, "what the queue brought"
     )
+    # Consumers by the API: a large batch is waited for, and only a queue's own consumers are its own.
+    queues = f"/accounts/{ACCOUNT}/queues"
+    assert wrangler.api("POST", queues, json.dumps({"queue_name": f"{name}-2"}))[0] == 200
+    consumer = json.dumps({"type": "worker", "script_name": name, "settings": {"batch_size": 50}})
+    status, envelope = wrangler.api("POST", f"{queues}/{name}-2/consumers", consumer)
+    assert (status, envelope["result"]["settings"]) == (200, {"batch_size": 50, "max_wait_time_ms": 5_000})
+    made = envelope["result"]["consumer_id"]
+    for method, body in [("PUT", consumer), ("DELETE", None)]:
+        status, envelope = wrangler.api(method, f"{queues}/{name}/consumers/{made}", body)
+        assert (status, envelope["errors"][0]["code"]) == (404, 11000)
+    own = f"{queues}/{name}-2/consumers/{made}"
+    wait_until(lambda: wrangler.api("DELETE", own)[0] == 200 or None, "the end of a consumer")
+    assert wrangler.api("POST", f"{queues}/{name}-3/consumers", consumer)[1]["errors"][0]["code"] == 11000
     wrangler("delete", "--force")
 
 

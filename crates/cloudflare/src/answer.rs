@@ -36,6 +36,12 @@ pub(crate) mod code {
     pub(crate) const INTERNAL: u32 = 10_001;
 }
 
+/// What a caller sent, as a refusal repeats it: its beginning, in quotes.
+pub(crate) fn quoted(text: &str) -> String {
+    let short: String = text.chars().take(80).collect();
+    format!("'{short}'")
+}
+
 /// Why a call was refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
@@ -71,12 +77,12 @@ impl Failure {
         Self::new(403, code::AUTHENTICATION, message)
     }
 
-    /// The body did not come as it must.
-    pub fn body(status: u16, message: impl Into<String>) -> Self {
-        let code = if status == 413 {
-            code::TOO_LARGE
-        } else {
-            code::INVALID
+    /// The request did not come as it must, or can't be taken now.
+    pub fn request(status: u16, message: impl Into<String>) -> Self {
+        let code = match status {
+            413 => code::TOO_LARGE,
+            500.. => code::INTERNAL,
+            _ => code::INVALID,
         };
         Self::new(status, code, message)
     }
@@ -85,7 +91,7 @@ impl Failure {
         Self::new(
             404,
             code::NO_SCRIPT,
-            format!("There is no worker {name} in your account."),
+            format!("There is no worker {} in your account.", quoted(name)),
         )
     }
 }

@@ -14,8 +14,10 @@ use http::Method;
 use percent_encoding::percent_decode_str;
 use serde::de::DeserializeOwned;
 use serde_json::json;
+use tokio::sync::MutexGuard;
 
 use crate::answer::{Failure, Reply, code};
+use crate::turns::Turns;
 
 /// Where the API is: what `CLOUDFLARE_API_BASE_URL` ends with.
 pub const PREFIX: &str = "/client/v4";
@@ -33,7 +35,12 @@ const CONTROL_BYTES: usize = 1 << 20;
 
 /// The API. Cheap to clone.
 #[derive(Clone)]
-pub struct Cloudflare(Arc<Parts>);
+pub struct Cloudflare(Arc<Inner>);
+
+struct Inner {
+    parts: Parts,
+    turns: Turns,
+}
 
 /// What the API is made of.
 pub struct Parts {
@@ -61,12 +68,12 @@ impl std::ops::Deref for Cloudflare {
     type Target = Parts;
 
     fn deref(&self) -> &Parts {
-        &self.0
+        &self.0.parts
     }
 }
 
 /// Who asks, for sure.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Caller {
     /// Account and region of the token.
     pub scope: Scope,
@@ -78,8 +85,16 @@ pub struct Caller {
     pub session: Option<String>,
 }
 
+impl fmt::Debug for Caller {
+    /// Without the token.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Caller");
+        shown.field("scope", &self.scope).finish_non_exhaustive()
+    }
+}
+
 /// A request, with its body.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Request<'a> {
     /// The method.
     pub method: &'a Method,
@@ -91,6 +106,15 @@ pub struct Request<'a> {
     pub content_type: Option<&'a str>,
     /// The body.
     pub body: Bytes,
+}
+
+impl fmt::Debug for Request<'_> {
+    /// Without the body, which may have secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Request");
+        let shown = shown.field("method", self.method).field("path", &self.path);
+        shown.finish_non_exhaustive()
+    }
 }
 
 impl Request<'_> {
@@ -146,7 +170,8 @@ pub fn body_bytes(method: &Method, path: &str) -> usize {
 impl Cloudflare {
     /// The API over what a node has.
     pub fn new(parts: Parts) -> Self {
-        Self(Arc::new(parts))
+        let turns = Turns::new();
+        Self(Arc::new(Inner { parts, turns }))
     }
 
     /// Answers one call.
@@ -181,13 +206,17 @@ impl Cloudflare {
         match segments {
             ["workers", "subdomain"] => self.account_subdomain(request),
             ["workers", "services", name, rest @ ..] => {
+                let _turn = self.turn(&caller.scope, request, name, rest).await;
                 Box::pin(self.service(caller, request, name, rest)).await
             }
             ["workers", "scripts"] => self.list_scripts(caller, request),
             ["workers", "scripts", name, rest @ ..] => {
                 Box::pin(self.script(caller, request, name, rest)).await
             }
-            ["workers", "assets", "upload"] => self.upload_assets(caller, request).await,
+            ["workers", "assets", "upload"] => {
+                let _room = self.0.turns.room().await;
+                self.upload_assets(caller, request).await
+            }
             ["workers", "tails", "by-consumer", _] => Ok(Reply::of(json!([]))),
             ["storage", "kv", "namespaces", rest @ ..] => {
                 Box::pin(self.namespaces(caller, request, rest)).await
@@ -195,6 +224,21 @@ impl Cloudflare {
             ["queues", rest @ ..] => Box::pin(self.queues(caller, request, rest)).await,
             _ => Err(no_route(request)),
         }
+    }
+
+    /// The turn of a call that changes a script.
+    async fn turn(
+        &self,
+        scope: &Scope,
+        request: &Request<'_>,
+        name: &str,
+        rest: &[&str],
+    ) -> Option<MutexGuard<'_, ()>> {
+        let only_beside = matches!(rest, ["tails" | "assets-upload-session", ..]);
+        if request.method == Method::GET || only_beside {
+            return None;
+        }
+        Some(self.0.turns.of(scope, name).await)
     }
 
     /// What is about one script.
@@ -206,6 +250,11 @@ impl Cloudflare {
         rest: &[&str],
     ) -> Result<Reply, Failure> {
         let (scope, method) = (&caller.scope, request.method.as_str());
+        let _room = match (method, rest) {
+            ("PUT", []) | ("POST", ["versions"]) => self.0.turns.room().await,
+            _ => None,
+        };
+        let _turn = self.turn(scope, request, name, rest).await;
         match (method, rest) {
             ("PUT", []) => self.put_script(scope, request, name).await,
             ("DELETE", []) => self.delete_script(scope, name).await,

@@ -1,23 +1,24 @@
 //! Uploads of files that are answers: a list of them, the files in one or more forms, and the upload of the worker that
 //! they belong to, which has them in its package.
 //!
-//! What comes in is kept for an hour under the name of the list. The token of the list is the caller's with that name.
+//! What comes in is kept for an hour under the name of the list, in a bucket of the account that has nothing else: uploads
+//! that nobody ends take no room of what lasts. The token of the list is the caller's with that name.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
 use hearth_registry::Scope;
-use hearth_store::key_value::{CALL_BYTES, Value, Write};
-use hearth_types::time::Timestamp;
+use hearth_store::key_value::{BucketId, CALL_BYTES, MOST_KEYS, Value, Write};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::answer::{Failure, Reply};
+use crate::answer::{Failure, Reply, quoted};
 use crate::api::{Caller, Cloudflare, Request, no_route};
 use crate::form;
-use crate::notes::{bucket, now};
+use crate::notes::after;
 use crate::package::{ASSETS, File};
 use crate::worker::function;
 
@@ -46,6 +47,10 @@ struct Listed {
     size: u64,
 }
 
+fn bucket(scope: &Scope) -> BucketId {
+    BucketId::platform(scope.account.clone(), "cloudflare-assets")
+}
+
 fn session_key(session: &str) -> String {
     format!("assets/{session}")
 }
@@ -59,9 +64,9 @@ fn path_of(name: &str) -> Result<String, Failure> {
     let path = name.trim_start_matches('/');
     let is_bad = |segment: &str| matches!(segment, "" | "." | "..");
     if path.len() > 1_024 || path.split('/').any(is_bad) || path.contains(['\\', '\0']) {
-        let shown: String = name.chars().take(80).collect();
         return Err(Failure::invalid(format!(
-            "An asset can't be called '{shown}': give it a path within the folder."
+            "An asset can't be called {}: give it a path within the folder.",
+            quoted(name)
         )));
     }
     Ok(format!("{ASSETS}/{path}"))
@@ -69,16 +74,22 @@ fn path_of(name: &str) -> Result<String, Failure> {
 
 fn check(manifest: &BTreeMap<String, Listed>) -> Result<(), Failure> {
     let mut sum: u64 = 0;
+    let mut sizes = HashMap::new();
     for (name, listed) in manifest {
         path_of(name)?;
         let is_hash = (1..=64).contains(&listed.hash.len())
             && listed.hash.bytes().all(|byte| byte.is_ascii_hexdigit());
         if !is_hash || listed.size > MOST_FILE_BYTES {
             return Err(Failure::invalid(format!(
-                "The asset '{}' has a bad hash, or more than {} MiB.",
-                name.chars().take(80).collect::<String>(),
+                "The asset {} has a bad hash, or more than {} MiB.",
+                quoted(name),
                 MOST_FILE_BYTES >> 20
             )));
+        }
+        // A file is kept by its hash: one that has two sizes would be larger than what the sum counts.
+        let known = sizes.insert(listed.hash.as_str(), listed.size);
+        if known.is_some_and(|known| known != listed.size) {
+            return Err(Failure::invalid("A hash of the list has two sizes."));
         }
         sum = sum.saturating_add(listed.size);
     }
@@ -115,6 +126,14 @@ fn forms(manifest: &BTreeMap<String, Listed>) -> Vec<Vec<String>> {
 }
 
 impl Cloudflare {
+    /// A list that was begun; `None` if it is over.
+    async fn session(&self, scope: &Scope, id: &str) -> Result<Option<Session>, Failure> {
+        let key = session_key(id);
+        let found = self.keyvalue.get(&bucket(scope), vec![key]).await?.pop();
+        let value = found.flatten();
+        Ok(value.and_then(|value| serde_json::from_slice(&value.bytes).ok()))
+    }
+
     /// `POST scripts/<name>/assets-upload-session`.
     pub(crate) async fn begin_assets(
         &self,
@@ -136,8 +155,16 @@ impl Cloudflare {
             region: caller.scope.region.to_string(),
             manifest,
         };
-        self.write_note(&caller.scope, session_key(&id), &session, Some(LIFE))
-            .await?;
+        let bytes = serde_json::to_vec(&session)
+            .map_err(|_| Failure::internal("The list can't be written as JSON."))?;
+        let value = Value {
+            bytes,
+            metadata: None,
+            expires: Some(after(LIFE)),
+        };
+        let key = session_key(&id);
+        let write = vec![Write::Set { key, value }];
+        self.keyvalue.write(&bucket(&caller.scope), write).await?;
         let token = format!("{}~{id}", caller.token);
         Ok(Reply::of(json!({ "jwt": token, "buckets": forms })))
     }
@@ -153,25 +180,26 @@ impl Cloudflare {
         }
         let lost = || Failure::authentication("The upload of assets is over. Deploy again.");
         let id = caller.session.as_deref().ok_or_else(lost)?;
-        let session: Option<Session> = self.note(&caller.scope, session_key(id)).await?;
-        let session = session.ok_or_else(lost)?;
+        let session = self.session(&caller.scope, id).await?.ok_or_else(lost)?;
+        let listed = session.manifest.values();
+        let sizes: HashMap<&str, u64> = listed
+            .map(|listed| (listed.hash.as_str(), listed.size))
+            .collect();
         let parts = form::read(request.content_type, request.body.clone()).await?;
-        let life = i64::try_from(LIFE.as_millis()).unwrap_or(i64::MAX);
-        let expires = Timestamp::from_millis(now().as_millis().saturating_add(life));
+        let bucket = bucket(&caller.scope);
+        let expires = after(LIFE);
         let (mut writes, mut size) = (Vec::new(), 0);
         for part in parts {
-            let mut listed = session.manifest.values();
-            let listed = listed.find(|listed| listed.hash == part.name);
+            let listed = sizes.get(part.name.as_str());
             let bytes = STANDARD.decode(&part.bytes).ok();
             let bytes = bytes.filter(|bytes| {
-                listed.is_some_and(|listed| usize::try_from(listed.size) == Ok(bytes.len()))
+                listed.is_some_and(|listed| usize::try_from(*listed) == Ok(bytes.len()))
             });
             let bytes = bytes.ok_or_else(|| {
                 Failure::invalid("An asset of the upload is not in its list, or not of its size.")
             })?;
             if size + bytes.len() > CALL_BYTES {
                 let some = std::mem::take(&mut writes);
-                let bucket = bucket(&caller.scope.account);
                 self.keyvalue.write(&bucket, some).await?;
                 size = 0;
             }
@@ -184,7 +212,6 @@ impl Cloudflare {
             let key = file_key(id, &part.name);
             writes.push(Write::Set { key, value });
         }
-        let bucket = bucket(&caller.scope.account);
         self.keyvalue.write(&bucket, writes).await?;
         Ok(Reply::of(
             json!({ "jwt": format!("{}~{id}", caller.token) }),
@@ -200,30 +227,35 @@ impl Cloudflare {
     ) -> Result<Vec<File>, Failure> {
         let lost = || Failure::invalid("The upload of the assets is over. Deploy again.");
         let (_, id) = jwt.rsplit_once('~').ok_or_else(lost)?;
-        let session: Option<Session> = self.note(scope, session_key(id)).await?;
-        let session = session.ok_or_else(lost)?;
+        let session = self.session(scope, id).await?.ok_or_else(lost)?;
         if session.script != name || session.region != scope.region.as_str() {
             return Err(lost());
         }
-        let bucket = bucket(&scope.account);
+        let bucket = bucket(scope);
         let mut files: Vec<File> = Vec::new();
+        let mut read: HashMap<&str, Bytes> = HashMap::new();
         for (name, listed) in &session.manifest {
-            // One at a time: together they may be more than the store gives at once.
-            let key = file_key(id, &listed.hash);
-            let found = self.keyvalue.get(&bucket, vec![key]).await?.pop().flatten();
-            let value = found.ok_or_else(|| {
-                Failure::invalid("An asset of the list was not uploaded. Deploy again.")
-            })?;
-            files.push((path_of(name)?, value.bytes.into()));
+            let bytes = match read.get(listed.hash.as_str()) {
+                Some(bytes) => bytes.clone(),
+                None => {
+                    // One at a time: together they may be more than the store gives at once.
+                    let key = file_key(id, &listed.hash);
+                    let found = self.keyvalue.get(&bucket, vec![key]).await?.pop().flatten();
+                    let value = found.ok_or_else(|| {
+                        Failure::invalid("An asset of the list was not uploaded. Deploy again.")
+                    })?;
+                    let bytes = Bytes::from(value.bytes);
+                    read.insert(&listed.hash, bytes.clone());
+                    bytes
+                }
+            };
+            files.push((path_of(name)?, bytes));
         }
-        let keys: Vec<String> = session
-            .manifest
-            .values()
-            .map(|listed| file_key(id, &listed.hash))
-            .chain([session_key(id)])
-            .collect();
-        for some in keys.chunks(hearth_store::key_value::MOST_KEYS) {
-            self.forget(scope, some.to_vec()).await?;
+        let keys = read.keys().map(|hash| file_key(id, hash));
+        let deletes = keys.chain([session_key(id)]);
+        let deletes: Vec<Write> = deletes.map(|key| Write::Delete { key }).collect();
+        for some in deletes.chunks(MOST_KEYS) {
+            self.keyvalue.write(&bucket, some.to_vec()).await?;
         }
         Ok(files)
     }
@@ -267,6 +299,11 @@ mod tests {
                 "{name}"
             );
         }
+        let two_sizes = BTreeMap::from([
+            ("/a".to_owned(), listed("aa", 0)),
+            ("/b".to_owned(), listed("aa", MOST_FILE_BYTES)),
+        ]);
+        assert!(check(&two_sizes).is_err());
         let many = (0..5).map(|n| (format!("/{n}"), listed("aa", MOST_FILE_BYTES)));
         assert!(check(&many.collect()).is_err());
     }

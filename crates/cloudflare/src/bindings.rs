@@ -1,17 +1,18 @@
 //! The bindings of an upload: which Hearth has, and what each becomes.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use hearth_registry::Scope;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use crate::answer::{Failure, code};
+use crate::answer::{Failure, code, quoted};
 use crate::api::Cloudflare;
 use crate::worker::{DEPLOYED, Secrets, function};
 
 /// A binding as the API writes it. What the kind of a binding does not have is not there.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct Binding {
     pub(crate) name: String,
@@ -31,6 +32,15 @@ pub(crate) struct Binding {
     pub(crate) entrypoint: Option<String>,
 }
 
+impl fmt::Debug for Binding {
+    /// Without the text, which may be a secret's.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Binding");
+        let shown = shown.field("name", &self.name).field("kind", &self.kind);
+        shown.finish_non_exhaustive()
+    }
+}
+
 /// The kind of a secret, whose text is kept apart.
 pub(crate) const SECRET: &str = "secret_text";
 /// A binding that stays as it was.
@@ -39,12 +49,20 @@ const INHERIT: &str = "inherit";
 const KINDS: &str = "plain_text, json, secret_text, kv_namespace, queue, service and assets";
 
 /// Bindings, sorted out.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Default, PartialEq)]
 pub(crate) struct Sorted {
     /// All but secrets, as they are kept with the package.
     pub(crate) kept: Vec<Binding>,
     /// Secrets of the upload.
     pub(crate) secrets: Secrets,
+}
+
+impl fmt::Debug for Sorted {
+    /// Without the secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Sorted");
+        shown.field("kept", &self.kept).finish_non_exhaustive()
+    }
 }
 
 /// Sorts the bindings of an upload. `before`: what the version before it has, which `inherit` and `keep` refer to;
@@ -69,7 +87,7 @@ pub(crate) fn sort(
                     return Err(Failure::new(
                         400,
                         code::NO_BINDING,
-                        format!("There is no binding {} to inherit.", shown(&name)),
+                        format!("There is no binding {} to inherit.", quoted(&name)),
                     ));
                 }
             },
@@ -108,7 +126,7 @@ fn check(binding: &Binding) -> Result<(), Failure> {
             {
                 return Err(Failure::invalid(format!(
                     "The service {} names an entrypoint: only default exports can be bound.",
-                    shown(name)
+                    quoted(name)
                 )));
             }
             binding.service.is_some()
@@ -118,8 +136,8 @@ fn check(binding: &Binding) -> Result<(), Failure> {
             return Err(Failure::invalid(format!(
                 "The binding {} is of the type {}, which Hearth does not have; it has {KINDS}. Take it out of Wrangler's \
                  configuration.",
-                shown(name),
-                shown(other)
+                quoted(name),
+                quoted(other)
             )));
         }
     };
@@ -131,12 +149,7 @@ fn check(binding: &Binding) -> Result<(), Failure> {
 }
 
 fn lacks(name: &str, what: &str) -> Failure {
-    Failure::invalid(format!("The binding {} lacks {what}.", shown(name)))
-}
-
-fn shown(text: &str) -> String {
-    let short: String = text.chars().take(80).collect();
-    format!("'{short}'")
+    Failure::invalid(format!("The binding {} lacks {what}.", quoted(name)))
 }
 
 /// What bindings are in the configuration of a package, as Wrangler's own file has them. `services`: the functions that
@@ -200,8 +213,8 @@ impl Cloudflare {
                     code::NO_SERVICE,
                     format!(
                         "The service {} leads to {}, which is not there. Deploy that first.",
-                        shown(&binding.name),
-                        shown(&service)
+                        quoted(&binding.name),
+                        quoted(&service)
                     ),
                 ));
             }

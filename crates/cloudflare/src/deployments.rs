@@ -10,9 +10,10 @@ use hearth_types::wire::lambda::{
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::answer::{Failure, Reply, code};
+use crate::answer::{Failure, Reply};
 use crate::api::{Cloudflare, Request};
 use crate::notes::{about, now};
+use crate::versions::no_version;
 use crate::worker::{DEPLOYED, description, function, number, version_id, version_number};
 
 /// Deployments that are remembered: twice what Wrangler lists.
@@ -68,6 +69,23 @@ fn shares(versions: &[(u64, f64)]) -> Vec<Share> {
     versions.iter().map(share).collect()
 }
 
+/// A weight as a percentage, with the two digits after the point that Wrangler shows.
+fn percentage(weight: f64) -> f64 {
+    (weight * 10_000.0).round() / 100.0
+}
+
+/// Whether two percentages are one: one of them may have been rounded by [`percentage`].
+pub(crate) fn is_same(one: f64, other: f64) -> bool {
+    (one - other).abs() < 0.007_5
+}
+
+fn are_same(some: &[Share], others: &[Share]) -> bool {
+    let is_one = |(one, other): (&Share, &Share)| {
+        one.version_id == other.version_id && is_same(one.percentage, other.percentage)
+    };
+    some.len() == others.len() && some.iter().zip(others).all(is_one)
+}
+
 impl Cloudflare {
     /// What is deployed: versions and their percentages; empty if nothing is.
     pub(crate) fn deployed(&self, scope: &Scope, name: &str) -> Result<Vec<(u64, f64)>, Failure> {
@@ -83,14 +101,13 @@ impl Cloudflare {
         let mut left = 100.0;
         for (version, weight) in weights.unwrap_or_default() {
             if let Ok(number) = version.parse() {
-                // Tenths of percents, as whoever set them wrote them.
-                let percentage = (weight * 1_000.0).round() / 10.0;
+                let percentage = percentage(weight);
                 left -= percentage;
                 versions.push((number, percentage));
             }
         }
         if let Ok(number) = alias.function_version.parse() {
-            versions.insert(0, (number, left));
+            versions.insert(0, (number, percentage(left / 100.0)));
         }
         Ok(versions)
     }
@@ -103,7 +120,6 @@ impl Cloudflare {
         deploying: Deploying<'_>,
     ) -> Result<String, Failure> {
         let function = function(name)?;
-        let before = self.deployed(scope, name)?;
         let (first, weights) = match deploying.versions.as_slice() {
             [(first, _)] => (*first, BTreeMap::new()),
             [(first, _), (second, percentage)] => (
@@ -119,25 +135,29 @@ impl Cloudflare {
         let routing = AliasRoutingConfiguration {
             additional_version_weights: Some(weights),
         };
-        if before.is_empty() {
-            let request = CreateAliasRequest {
-                name: Some(DEPLOYED.to_owned()),
-                function_version: Some(first.to_string()),
-                routing_config: Some(routing),
-                ..CreateAliasRequest::default()
-            };
-            self.registry
-                .create_alias(scope, &function, request)
-                .await?;
-        } else {
-            let request = UpdateAliasRequest {
-                function_version: Some(first.to_string()),
-                routing_config: Some(routing),
-                ..UpdateAliasRequest::default()
-            };
-            self.registry
-                .update_alias(scope, &function, DEPLOYED, request)
-                .await?;
+        let request = UpdateAliasRequest {
+            function_version: Some(first.to_string()),
+            routing_config: Some(routing.clone()),
+            ..UpdateAliasRequest::default()
+        };
+        match self
+            .registry
+            .update_alias(scope, &function, DEPLOYED, request)
+            .await
+        {
+            Ok(_) => {}
+            Err(error) if error.kind == ErrorKind::ResourceNotFound => {
+                let request = CreateAliasRequest {
+                    name: Some(DEPLOYED.to_owned()),
+                    function_version: Some(first.to_string()),
+                    routing_config: Some(routing),
+                    ..CreateAliasRequest::default()
+                };
+                self.registry
+                    .create_alias(scope, &function, request)
+                    .await?;
+            }
+            Err(error) => return Err(error.into()),
         }
         let mut annotations = BTreeMap::from([(
             "workers/triggered_by".to_owned(),
@@ -157,12 +177,24 @@ impl Cloudflare {
             versions: shares(&deploying.versions),
         };
         let id = deployment.id.clone();
+        // It is deployed already.
+        if let Err(failure) = self.remember(scope, name, deployment).await {
+            tracing::warn!(why = failure.message, name, "remember a deployment");
+        }
+        Ok(id)
+    }
+
+    async fn remember(
+        &self,
+        scope: &Scope,
+        name: &str,
+        deployment: Deployment,
+    ) -> Result<(), Failure> {
         let key = history_key(scope, name);
         let mut history: Vec<Deployment> = self.note(scope, key.clone()).await?.unwrap_or_default();
         history.insert(0, deployment);
         history.truncate(REMEMBERED);
-        self.write_note(scope, key, &history, None).await?;
-        Ok(id)
+        self.write_note(scope, key, &history).await
     }
 
     /// `GET deployments`: the newest first. What the alias says is true, whoever set it.
@@ -179,7 +211,7 @@ impl Cloudflare {
             history.clear();
         } else if history
             .first()
-            .is_none_or(|newest| newest.versions != deployed)
+            .is_none_or(|newest| !are_same(&newest.versions, &deployed))
         {
             let by_others = Deployment {
                 id: uuid::Uuid::nil().to_string(),
@@ -226,14 +258,7 @@ impl Cloudflare {
                 self.find(scope, name, Some(*number))
                     .is_ok_and(|found| found.is_some())
             });
-            let number = number.ok_or_else(|| {
-                let shown: String = share.version_id.chars().take(80).collect();
-                Failure::new(
-                    404,
-                    code::NO_VERSION,
-                    format!("The worker has no version {shown}."),
-                )
-            })?;
+            let number = number.ok_or_else(|| no_version(&share.version_id))?;
             versions.push((number, share.percentage));
         }
         let sum: f64 = versions.iter().map(|(_, percentage)| percentage).sum();
@@ -259,5 +284,24 @@ impl Cloudflare {
         };
         let id = self.deploy(scope, name, deploying).await?;
         Ok(Reply::of(json!({ "id": id })))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_deployment_is_what_the_alias_says_of_it() {
+        for second in [0.01, 0.57, 12.34, 33.333, 33.335, 66.67, 99.97] {
+            let asked = shares(&[(1, 100.0 - second), (2, second)]);
+            let weighted = percentage(second / 100.0);
+            let deployed = shares(&[(1, 100.0 - weighted), (2, weighted)]);
+            assert!(are_same(&asked, &deployed), "{second}");
+            let other = shares(&[(1, 100.0 - second), (2, second + 0.02)]);
+            assert!(!are_same(&other, &deployed), "{second}");
+        }
+        let (one, two) = (shares(&[(1, 100.0)]), shares(&[(2, 100.0)]));
+        assert!(!are_same(&one, &two) && !are_same(&one, &[]));
     }
 }

@@ -1,8 +1,10 @@
 //! Reading `multipart/form-data`: what uploads come in. Hostile: parts are counted, and no part is larger than the whole,
 //! which was bounded when it was read.
 
-use bytes::Bytes;
-use multer::{Constraints, Multipart, SizeLimit};
+use std::fmt;
+
+use bytes::{Bytes, BytesMut};
+use multer::{Constraints, Field, Multipart, SizeLimit};
 
 use crate::answer::Failure;
 
@@ -10,12 +12,34 @@ use crate::answer::Failure;
 const MOST_PARTS: usize = 5_100;
 
 /// A part of a form.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Part {
     pub(crate) name: String,
     /// Its media type, without parameters.
     pub(crate) kind: String,
     pub(crate) bytes: Bytes,
+}
+
+impl fmt::Debug for Part {
+    /// Without what is in it, which may be secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Part");
+        shown.field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// What is in a part. Of a form that is in memory it comes at once, and is not copied.
+async fn content(mut field: Field<'_>) -> multer::Result<Bytes> {
+    let first = field.chunk().await?.unwrap_or_default();
+    let Some(second) = field.chunk().await? else {
+        return Ok(first);
+    };
+    let mut whole = BytesMut::from(first);
+    whole.extend_from_slice(&second);
+    while let Some(more) = field.chunk().await? {
+        whole.extend_from_slice(&more);
+    }
+    Ok(whole.freeze())
 }
 
 /// The parts of a form, in order.
@@ -53,7 +77,7 @@ pub(crate) async fn read(content_type: Option<&str>, body: Bytes) -> Result<Vec<
             .unwrap_or_default();
         let kind = kind.split(';').next().unwrap_or_default().trim();
         let kind = kind.to_ascii_lowercase();
-        let bytes = field.bytes().await.map_err(broken)?;
+        let bytes = content(field).await.map_err(broken)?;
         parts.push(Part { name, kind, bytes });
     }
     Ok(parts)

@@ -14,7 +14,7 @@ use hearth_types::walls::is_store_name;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json, json};
 
-use crate::answer::{Failure, Reply, code};
+use crate::answer::{Failure, Reply, code, quoted};
 use crate::api::{Caller, Cloudflare, Request, no_route};
 use crate::form;
 use crate::notes::now;
@@ -50,11 +50,13 @@ fn described(id: &str, title: &str) -> Json {
 }
 
 fn no_namespace(id: &str) -> Failure {
-    let shown: String = id.chars().take(80).collect();
     Failure::new(
         404,
         code::NO_NAMESPACE,
-        format!("There is no namespace {shown}: a namespace is called as its store is."),
+        format!(
+            "There is no namespace {}: a namespace is called as its store is.",
+            quoted(id)
+        ),
     )
 }
 
@@ -197,7 +199,7 @@ impl Cloudflare {
         }
         let answer = described(&title, &title);
         let key = format!("{NOTES}{title}");
-        self.write_note(scope, key, &Title { title }, None).await?;
+        self.write_note(scope, key, &Title { title }).await?;
         Ok(Reply::of(answer))
     }
 
@@ -215,7 +217,7 @@ impl Cloudflare {
             return Err(no_namespace(id));
         }
         let key = format!("{NOTES}{id}");
-        self.write_note(scope, key, &renamed, None).await?;
+        self.write_note(scope, key, &renamed).await?;
         Ok(Reply::of(described(id, &renamed.title)))
     }
 

@@ -9,8 +9,8 @@
 //! A script is a function of the runtime `worker`, an upload is a published version of it, and what is deployed is what
 //! the alias [`worker::DEPLOYED`] says. So everything that knows functions knows scripts.
 //!
-//! Reading order: [`api`] (the handle, and which call is which), [`answer`] (the envelope), [`worker`] (scripts as
-//! functions), [`form`], [`bindings`] and [`package`] (from an upload to a package), then one module a group of calls:
+//! Reading order: [`api`] (the handle, and which call is which), [`turns`] (who waits for whom), [`answer`] (the
+//! envelope), [`worker`] (scripts as functions), [`form`], [`bindings`] and [`package`] (from an upload to a package), then one module a group of calls:
 //! [`account`], [`scripts`], [`versions`], [`deployments`], [`secrets`], [`subdomain`], [`schedules`], [`assets`],
 //! [`keyvalue`], [`queues`], [`tails`]. [`notes`] keeps what only this API knows.
 //!
@@ -33,6 +33,7 @@ mod scripts;
 mod secrets;
 mod subdomain;
 mod tails;
+mod turns;
 mod versions;
 mod worker;
 

@@ -44,6 +44,12 @@ pub(crate) fn now() -> Timestamp {
     Timestamp::from(std::time::SystemTime::now())
 }
 
+/// The end of what lives so long from now on.
+pub(crate) fn after(life: Duration) -> Timestamp {
+    let life = i64::try_from(life.as_millis()).unwrap_or(i64::MAX);
+    Timestamp::from_millis(now().as_millis().saturating_add(life))
+}
+
 impl Cloudflare {
     /// A note, if there is one. One that can't be read is as good as none.
     pub(crate) async fn note<T: DeserializeOwned>(
@@ -59,24 +65,19 @@ impl Cloudflare {
         Ok(value.and_then(|value| serde_json::from_slice(&value.bytes).ok()))
     }
 
-    /// Writes a note; `life`: for how long.
+    /// Writes a note.
     pub(crate) async fn write_note(
         &self,
         scope: &Scope,
         key: String,
         note: &impl Serialize,
-        life: Option<Duration>,
     ) -> Result<(), Failure> {
         let bytes = serde_json::to_vec(note)
             .map_err(|_| Failure::internal("A note can't be written as JSON."))?;
-        let expires = life.map(|life| {
-            let life = i64::try_from(life.as_millis()).unwrap_or(i64::MAX);
-            Timestamp::from_millis(now().as_millis().saturating_add(life))
-        });
         let value = Value {
             bytes,
             metadata: None,
-            expires,
+            expires: None,
         };
         let write = vec![Write::Set { key, value }];
         Ok(self.keyvalue.write(&bucket(&scope.account), write).await?)

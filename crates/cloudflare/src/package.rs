@@ -1,6 +1,6 @@
 //! From an upload to a package, and back to what is known of it.
 
-use std::io::{Cursor, Write as _};
+use std::io::{self, Cursor, Write as _};
 use std::path::Path;
 
 use bytes::Bytes;
@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use zip::write::SimpleFileOptions;
 use zip::{DateTime, ZipWriter};
 
-use crate::answer::Failure;
+use crate::answer::{Failure, quoted};
 use crate::api::Cloudflare;
 use crate::bindings::Binding;
 use crate::form::Part;
@@ -31,7 +31,7 @@ const NO_CODE_TEXT: &str =
 const METADATA: &str = "metadata";
 
 /// What an upload says of itself. Members that Wrangler writes and that have no meaning here are not read.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct Metadata {
     pub(crate) main_module: Option<String>,
@@ -49,7 +49,7 @@ pub(crate) struct Metadata {
 }
 
 /// What an upload says of its assets.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct AssetsMetadata {
     pub(crate) jwt: String,
@@ -57,7 +57,7 @@ pub(crate) struct AssetsMetadata {
 }
 
 /// An upload: what it says of itself, and its modules.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Upload {
     pub(crate) metadata: Metadata,
     modules: Vec<Part>,
@@ -177,7 +177,8 @@ impl Upload {
         Ok(Code { files, main, kinds })
     }
 
-    /// The package: the upload's modules and `assets`, with a configuration of `bindings`.
+    /// The package: the upload's modules and `assets`, with a configuration of `bindings`. Takes its time: packing is work
+    /// for a processor.
     ///
     /// # Errors
     /// If a module is of a type that can't be had.
@@ -252,10 +253,10 @@ fn kind(module: &Part, is_script: bool) -> Result<&'static str, Failure> {
         "application/json" => "json",
         "application/octet-stream" => "data",
         other => {
-            let shown: String = other.chars().take(80).collect();
             return Err(Failure::invalid(format!(
-                "The module '{}' is of the type '{shown}', which Hearth does not run.",
-                module.name
+                "The module '{}' is of the type {}, which Hearth does not run.",
+                module.name,
+                quoted(other)
             )));
         }
     })
@@ -271,9 +272,9 @@ fn module_name(name: &str) -> Result<String, Failure> {
         || [NOTE, CONFIGURATION].contains(&name)
         || name.starts_with(ASSETS)
     {
-        let shown: String = name.chars().take(80).collect();
         return Err(Failure::invalid(format!(
-            "A module can't be called '{shown}': give it a path within the package."
+            "A module can't be called {}: give it a path within the package.",
+            quoted(name)
         )));
     }
     Ok(name.to_owned())
@@ -296,6 +297,34 @@ fn zipped(files: Vec<File>) -> Result<Bytes, Failure> {
     Ok(zip.finish().map_err(broken)?.into_inner().into())
 }
 
+/// The files below a package's folder of answers, by their paths in the package. A package may have links, also such as
+/// lead around in a circle: none is followed.
+fn assets_in(package: &Path) -> io::Result<Vec<File>> {
+    let first = package.join(ASSETS);
+    let mut files = Vec::new();
+    let mut folders = vec![first.clone()];
+    while let Some(next) = folders.pop() {
+        let entries = match std::fs::read_dir(&next) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound && next == first => break,
+            Err(error) => return Err(error),
+        };
+        for entry in entries {
+            let entry = entry?;
+            let (kind, path) = (entry.file_type()?, entry.path());
+            if kind.is_dir() {
+                folders.push(path);
+            } else if kind.is_file() {
+                let name = path.strip_prefix(package).unwrap_or(&path);
+                let name = name.to_string_lossy().into_owned();
+                files.push((name, std::fs::read(&path)?.into()));
+            }
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
 impl Cloudflare {
     /// What is known of a package. One that was made by other means has an empty note.
     pub(crate) async fn note_of(&self, package: &Package) -> Result<Note, Failure> {
@@ -310,27 +339,11 @@ impl Cloudflare {
 
     /// The files of a package that are answers.
     pub(crate) async fn assets_of(&self, package: &Package) -> Result<Vec<File>, Failure> {
-        self.in_package(package, |folder| {
-            let mut files = Vec::new();
-            let mut folders = vec![folder.join(ASSETS)];
-            while let Some(next) = folders.pop() {
-                let Ok(entries) = std::fs::read_dir(&next) else {
-                    continue;
-                };
-                for path in entries.flatten().map(|entry| entry.path()) {
-                    if path.is_dir() {
-                        folders.push(path);
-                    } else if let (Ok(bytes), Ok(name)) =
-                        (std::fs::read(&path), path.strip_prefix(folder))
-                    {
-                        files.push((name.to_string_lossy().into_owned(), bytes.into()));
-                    }
-                }
-            }
-            files.sort();
-            files
+        let read = self.in_package(package, assets_in).await?;
+        read.map_err(|error| {
+            tracing::error!(%error, "read a worker's assets");
+            Failure::internal("The worker's assets can't be read. Try again.")
         })
-        .await
     }
 
     /// Looks at an unpacked package, off the threads that answer.
@@ -422,6 +435,25 @@ mod tests {
             assert!(refused.is_err(), "{metadata}");
         }
         assert!(Upload::read(Vec::new()).is_err());
+    }
+
+    #[test]
+    fn no_link_of_a_package_is_followed() {
+        let package = tempfile::tempdir().unwrap();
+        let root = package.path();
+        assert!(assets_in(root).unwrap().is_empty());
+        std::fs::create_dir_all(root.join(ASSETS).join("sub")).unwrap();
+        std::fs::write(root.join("code.js"), "x").unwrap();
+        std::fs::write(root.join(ASSETS).join("sub/a.txt"), "a").unwrap();
+        for (to, at) in [(".", "self"), ("../code.js", "code.js")] {
+            std::os::unix::fs::symlink(to, root.join(ASSETS).join(at)).unwrap();
+        }
+        let file = (format!("{ASSETS}/sub/a.txt"), Bytes::from_static(b"a"));
+        assert_eq!(assets_in(root).unwrap(), [file]);
+        // What can't be read is not taken for nothing.
+        std::fs::remove_dir_all(root.join(ASSETS)).unwrap();
+        std::fs::write(root.join(ASSETS), "").unwrap();
+        assert!(assets_in(root).is_err());
     }
 
     #[test]

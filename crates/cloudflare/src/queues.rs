@@ -9,7 +9,7 @@ use hearth_types::wire::lambda::{
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::answer::{Failure, Reply, code};
+use crate::answer::{Failure, Reply, code, quoted};
 use crate::api::{Caller, Cloudflare, Request, no_route};
 use crate::worker::{DEPLOYED, function};
 
@@ -18,6 +18,8 @@ const LISTED: usize = 100;
 
 /// How often a message is tried again if nothing is said (Cloudflare's default).
 const RETRIES: i64 = 3;
+/// How long a batch is waited for if nothing is said, seconds (Cloudflare's default). FIFO queues wait for none.
+const WINDOW_S: i64 = 5;
 
 /// A consumer as Wrangler asks for one.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -76,6 +78,16 @@ fn consumer(mapping: &EventSourceMappingConfiguration) -> Value {
     })
 }
 
+/// The window of a mapping: what a consumer asks for, and for a new one what it has if it asks for nothing.
+fn window_s(asked_ms: Option<i64>, queue: &str, is_new: bool) -> Option<i64> {
+    match asked_ms {
+        // A part of a second is one, rather than none.
+        Some(ms) if ms > 0 => Some((ms - 1) / 1_000 + 1),
+        Some(ms) => Some(ms),
+        None => (is_new && !queue.ends_with(".fifo")).then_some(WINDOW_S),
+    }
+}
+
 fn arn(scope: &Scope, queue: &str) -> String {
     format!("arn:aws:sqs:{}:{}:{queue}", scope.region, scope.account)
 }
@@ -102,8 +114,7 @@ impl Cloudflare {
                 Ok(Reply::of(described(&asked.queue_name, Vec::new())))
             }
             ("GET", [queue]) => {
-                self.sqs(caller, "GetQueueUrl", json!({ "QueueName": queue }))
-                    .await?;
+                self.look_up(caller, queue).await?;
                 Ok(Reply::of(described(queue, self.consumers(scope, queue)?)))
             }
             ("DELETE", [queue]) => {
@@ -117,11 +128,16 @@ impl Cloudflare {
                 Ok(Reply::of(json!({})))
             }
             ("GET", [queue, "consumers"]) => Ok(Reply::of(self.consumers(scope, queue)?)),
-            ("POST", [queue, "consumers"]) => self.put_consumer(caller, request, queue, None).await,
+            ("POST", [queue, "consumers"]) => {
+                self.look_up(caller, queue).await?;
+                self.put_consumer(caller, request, queue, None).await
+            }
             ("PUT", [queue, "consumers", id]) => {
+                self.check_consumer(scope, queue, id)?;
                 self.put_consumer(caller, request, queue, Some(id)).await
             }
-            ("DELETE", [_, "consumers", id]) => {
+            ("DELETE", [queue, "consumers", id]) => {
+                self.check_consumer(scope, queue, id)?;
                 self.registry.delete_mapping(scope, id).await?;
                 Ok(Reply::of(Value::Null))
             }
@@ -146,6 +162,15 @@ impl Cloudflare {
         called.map_err(|error| failure(&error))
     }
 
+    /// Finds a queue.
+    ///
+    /// # Errors
+    /// If it is not there.
+    async fn look_up(&self, caller: &Caller, queue: &str) -> Result<(), Failure> {
+        let body = json!({ "QueueName": queue });
+        self.sqs(caller, "GetQueueUrl", body).await.map(drop)
+    }
+
     /// Queues with these names, or the first of all if none is said.
     async fn list_queues(&self, caller: &Caller, request: &Request<'_>) -> Result<Reply, Failure> {
         let mut asked: Vec<String> = request.queries("name").collect();
@@ -162,11 +187,8 @@ impl Cloudflare {
             names.extend(urls.iter().filter_map(last));
         }
         for name in asked {
-            match self
-                .sqs(caller, "GetQueueUrl", json!({ "QueueName": name }))
-                .await
-            {
-                Ok(_) => names.push(name),
+            match self.look_up(caller, &name).await {
+                Ok(()) => names.push(name),
                 Err(failure) if failure.code == code::NO_QUEUE => {}
                 Err(failure) => return Err(failure),
             }
@@ -190,6 +212,19 @@ impl Cloudflare {
         let page = PageRequest::default();
         let found = self.registry.list_mappings(scope, &filter, &page)?;
         Ok(found.event_source_mappings.iter().map(consumer).collect())
+    }
+
+    /// Checks that a consumer is one of a queue: by its identifier alone it could be any mapping of the account's.
+    fn check_consumer(&self, scope: &Scope, queue: &str, id: &str) -> Result<(), Failure> {
+        let consumers = self.consumers(scope, queue)?;
+        if consumers.iter().any(|known| known["consumer_id"] == id) {
+            return Ok(());
+        }
+        Err(Failure::new(
+            404,
+            code::NO_QUEUE,
+            format!("The queue has no consumer {}.", quoted(id)),
+        ))
     }
 
     /// Has a worker take messages from a queue, or changes how it does.
@@ -231,7 +266,11 @@ impl Cloudflare {
             event_source_arn: id.is_none().then(|| arn(scope, queue)),
             function_name: Some(target.to_string()),
             batch_size: settings.batch_size,
-            maximum_batching_window_in_seconds: settings.max_wait_time_ms.map(|ms| ms / 1_000),
+            maximum_batching_window_in_seconds: window_s(
+                settings.max_wait_time_ms,
+                queue,
+                id.is_none(),
+            ),
             scaling_config: settings.max_concurrency.map(|most| ScalingConfig {
                 maximum_concurrency: Some(most),
             }),
@@ -242,5 +281,26 @@ impl Cloudflare {
             Some(id) => self.registry.update_mapping(scope, id, mapping).await?,
         };
         Ok(Reply::of(consumer(&put)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn batches_are_waited_for_as_long_as_is_said() {
+        for (asked, queue, is_new, expected) in [
+            (None, "jobs", true, Some(WINDOW_S)),
+            (None, "jobs.fifo", true, None),
+            (None, "jobs", false, None),
+            (Some(0), "jobs", true, Some(0)),
+            (Some(1), "jobs", true, Some(1)),
+            (Some(1_001), "jobs", false, Some(2)),
+            (Some(30_000), "jobs", true, Some(30)),
+            (Some(i64::MIN), "jobs", true, Some(i64::MIN)),
+        ] {
+            assert_eq!(window_s(asked, queue, is_new), expected, "{asked:?}");
+        }
     }
 }

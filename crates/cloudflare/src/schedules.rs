@@ -3,12 +3,13 @@
 use hearth_registry::Scope;
 use hearth_schedules::error::Kind;
 use hearth_schedules::{Call, Place, ScheduleError};
+use hearth_types::ErrorKind;
 use hearth_types::arn::FunctionArn;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use crate::answer::{Failure, Reply, code};
+use crate::answer::{Failure, Reply, code, quoted};
 use crate::api::{Cloudflare, Request};
 use crate::worker::{DEPLOYED, function, role};
 
@@ -39,9 +40,9 @@ impl From<ScheduleError> for Failure {
 pub(crate) fn expression(cron: &str) -> Result<String, Failure> {
     let fields: Vec<&str> = cron.split_ascii_whitespace().collect();
     let [minutes, hours, days, months, weekdays] = fields.as_slice() else {
-        let shown: String = cron.chars().take(80).collect();
         return Err(Failure::invalid(format!(
-            "The cron '{shown}' must have five fields: minutes, hours, days, months, days of the week."
+            "The cron {} must have five fields: minutes, hours, days, months, days of the week.",
+            quoted(cron)
         )));
     };
     let (days, weekdays) = match (*days, *weekdays) {
@@ -62,6 +63,12 @@ pub(crate) fn expression(cron: &str) -> Result<String, Failure> {
 /// The beginning of the names of a script's schedules: a dot is in no script's name.
 fn prefix(name: &str) -> String {
     format!("{name}.")
+}
+
+/// The name of a script's schedule: another for another target, so that one that fires elsewhere is replaced.
+fn named(name: &str, target: &str, cron: &str) -> String {
+    let digest = Sha256::digest(format!("{target} {cron}"));
+    format!("{}{}", prefix(name), hex::encode(&digest[..4]))
 }
 
 /// What a schedule gives its worker: the form of an event without an input, and the cron.
@@ -176,14 +183,23 @@ impl Cloudflare {
                 "A worker with crons has a name of up to {NAME_CHARACTERS} characters."
             )));
         }
+        let function = function(name)?;
+        let has_alias = match self.registry.get_alias(scope, &function, DEPLOYED) {
+            Ok(_) => true,
+            Err(error) if error.kind == ErrorKind::ResourceNotFound => false,
+            Err(error) => return Err(error.into()),
+        };
+        let key = scope.key(&function)?;
+        let target = FunctionArn {
+            key: &key,
+            // A function that was made by other means has no alias.
+            qualifier: DEPLOYED.parse().ok().filter(|_| has_alias),
+        };
+        let target = target.to_string();
         // All are read before the first is changed.
         let wanted = crons
             .iter()
-            .map(|cron| {
-                let digest = hex::encode(&Sha256::digest(cron)[..4]);
-                let named = format!("{}{digest}", prefix(name));
-                Ok((named, cron, expression(cron)?))
-            })
+            .map(|cron| Ok((named(name, &target, cron), cron, expression(cron)?)))
             .collect::<Result<Vec<_>, Failure>>()?;
         let known = self.schedules_of(scope, name).await?;
         let new: Vec<_> = wanted
@@ -200,21 +216,13 @@ impl Cloudflare {
                 Err(error) => return Err(error.into()),
             }
         }
-        let is_deployed = !self.deployed(scope, name)?.is_empty();
-        let function = function(name)?;
-        let key = scope.key(&function)?;
-        let target = FunctionArn {
-            key: &key,
-            // A function that was made by other means has no alias.
-            qualifier: DEPLOYED.parse().ok().filter(|_| is_deployed),
-        };
         for (named, cron, expression) in new {
             let body = json!({
                 "GroupName": GROUP,
                 "ScheduleExpression": expression,
                 "FlexibleTimeWindow": { "Mode": "OFF" },
                 "Target": {
-                    "Arn": target.to_string(),
+                    "Arn": target,
                     "RoleArn": role(scope),
                     "Input": input(cron),
                     // A cron is not fired again: so it is with Cloudflare.
@@ -238,6 +246,15 @@ impl Cloudflare {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_schedule_is_of_its_target_and_cron() {
+        let first = named("a", "arn:a", "* * * * *");
+        assert!(first.starts_with("a.") && first.len() == 10, "{first}");
+        assert_eq!(first, named("a", "arn:a", "* * * * *"));
+        assert_ne!(first, named("a", "arn:a:production", "* * * * *"));
+        assert_ne!(first, named("a", "arn:a", "0 * * * *"));
+    }
 
     #[test]
     fn crons_are_expressions_of_schedules() {

@@ -107,7 +107,13 @@ impl Cloudflare {
             assets: config,
             is_upload: true,
         };
-        let zip = upload.package(configuration, &note, assets)?;
+        let packed = tokio::task::spawn_blocking(move || {
+            let zip = upload.package(configuration, &note, assets)?;
+            Ok::<_, Failure>((zip, note))
+        });
+        let (zip, note) = packed
+            .await
+            .map_err(|_| Failure::internal("The upload can't be packed. Try again."))??;
         match before {
             None => self.create(scope, name, zip, wanted).await?,
             Some(_) => {
@@ -341,7 +347,7 @@ impl Cloudflare {
             observability: asked.observability.or(known.observability),
         };
         let key = settings_key(scope, name);
-        self.write_note(scope, key, &settings, None).await?;
+        self.write_note(scope, key, &settings).await?;
         Ok(Reply::of(json!(settings)))
     }
 }

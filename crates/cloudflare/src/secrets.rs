@@ -4,10 +4,10 @@ use hearth_registry::Scope;
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::answer::{Failure, Reply, code};
+use crate::answer::{Failure, Reply, code, quoted};
 use crate::api::{Cloudflare, Request};
 use crate::bindings::SECRET;
-use crate::deployments::Deploying;
+use crate::deployments::{Deploying, is_same};
 use crate::worker::{Secrets, number, secrets_of};
 
 impl Cloudflare {
@@ -33,13 +33,6 @@ impl Cloudflare {
         }
         let asked: Asked = request.json()?;
         let found = self.script_named(scope, name)?;
-        let note = self.note_of(&found.code).await?;
-        if note.bindings.iter().any(|known| known.name == asked.name) {
-            return Err(Failure::invalid(format!(
-                "The worker has a binding {} already. Take that out of Wrangler's configuration, and deploy, before.",
-                asked.name
-            )));
-        }
         let mut secrets = secrets_of(&found.configuration);
         secrets.insert(asked.name.clone(), asked.text);
         let message = format!("Secret {} set", asked.name);
@@ -57,11 +50,10 @@ impl Cloudflare {
         let found = self.script_named(scope, name)?;
         let mut secrets = secrets_of(&found.configuration);
         if secrets.remove(secret).is_none() {
-            let shown: String = secret.chars().take(80).collect();
             return Err(Failure::new(
                 404,
                 code::NO_BINDING,
-                format!("The worker has no secret {shown}."),
+                format!("The worker has no secret {}.", quoted(secret)),
             ));
         }
         let message = format!("Secret {secret} deleted");
@@ -72,7 +64,7 @@ impl Cloudflare {
     /// Makes a version with other secrets, and deploys it.
     ///
     /// # Errors
-    /// Also if the newest version is not deployed: it would be, by that.
+    /// Also if what was uploaded last is not deployed, be it a version or what could not be made one: it would be, by that.
     pub(crate) async fn set_secrets(
         &self,
         scope: &Scope,
@@ -80,15 +72,33 @@ impl Cloudflare {
         secrets: Secrets,
         message: &str,
     ) -> Result<(), Failure> {
-        let newest = self.published(scope, name)?.first().and_then(number);
+        let latest = self.script_named(scope, name)?;
+        let published = self.published(scope, name)?;
         let deployed = self.deployed(scope, name)?;
-        let is_newest = |number| deployed.as_slice() == [(number, 100.0)];
-        if !deployed.is_empty() && !newest.is_some_and(is_newest) {
+        let is_deployed = published.first().is_some_and(|newest| {
+            newest.code_sha256 == latest.configuration.code_sha256
+                && matches!(deployed.as_slice(), [(at, share)]
+                    if number(newest) == Some(*at) && is_same(*share, 100.0))
+        });
+        if !deployed.is_empty() && !is_deployed {
             return Err(Failure::new(
                 400,
                 code::NOT_DEPLOYED,
-                "The newest version of the worker is not deployed, and would be by this. Deploy it first.",
+                "What was uploaded last is not what is deployed, and would be by this. Deploy first.",
             ));
+        }
+        let note = self.note_of(&latest.code).await?;
+        let before = secrets_of(&latest.configuration);
+        let mut changed = secrets
+            .iter()
+            .filter(|(name, text)| before.get(*name) != Some(*text));
+        if let Some((taken, _)) =
+            changed.find(|(name, _)| note.bindings.iter().any(|known| known.name == **name))
+        {
+            return Err(Failure::invalid(format!(
+                "The worker has a binding {} already. Take that out of Wrangler's configuration, and deploy, before.",
+                quoted(taken)
+            )));
         }
         self.update(scope, name, None, Some(secrets)).await?;
         let number = self.publish(scope, name, message).await?;

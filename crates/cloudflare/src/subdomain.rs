@@ -16,6 +16,9 @@ use crate::worker::{DEPLOYED, function};
 /// the address that Wrangler shows leads to nobody, rather than to somebody else.
 const SUBDOMAIN: &str = "in_hearth";
 
+/// Who a URL lets in: everyone.
+const EVERYONE: &str = "NONE";
+
 /// The statements that let everyone in, as `hearth url create --public` makes them: name and action.
 const PUBLIC: [(&str, &str); 2] = [
     ("hearth-url-public", "lambda:InvokeFunctionUrl"),
@@ -37,14 +40,15 @@ impl Cloudflare {
         Ok(Reply::of(json!({ "subdomain": SUBDOMAIN })))
     }
 
-    fn has_url(&self, scope: &Scope, name: &str) -> Result<bool, Failure> {
+    /// Who the URL of what is deployed lets in, `NONE` or `AWS_IAM`; `None` if there is no URL.
+    fn url_auth(&self, scope: &Scope, name: &str) -> Result<Option<String>, Failure> {
         let (function, qualifier) = (function(name)?, deployed()?);
         match self
             .registry
             .get_function_url(scope, &function, Some(&qualifier))
         {
-            Ok(_) => Ok(true),
-            Err(error) if error.kind == ErrorKind::ResourceNotFound => Ok(false),
+            Ok(found) => Ok(Some(found.into_response(String::new()).auth_type)),
+            Err(error) if error.kind == ErrorKind::ResourceNotFound => Ok(None),
             Err(error) => Err(error.into()),
         }
     }
@@ -52,7 +56,7 @@ impl Cloudflare {
     /// `GET scripts/<name>/subdomain`.
     pub(crate) fn script_subdomain(&self, scope: &Scope, name: &str) -> Result<Reply, Failure> {
         self.script_named(scope, name)?;
-        let enabled = self.has_url(scope, name)?;
+        let enabled = self.url_auth(scope, name)?.is_some();
         Ok(Reply::of(
             json!({ "enabled": enabled, "previews_enabled": false }),
         ))
@@ -72,17 +76,20 @@ impl Cloudflare {
         let asked: Asked = request.json()?;
         self.script_named(scope, name)?;
         let (function, qualifier) = (function(name)?, deployed()?);
-        let has_url = self.has_url(scope, name)?;
-        if asked.enabled && !has_url {
+        let auth = self.url_auth(scope, name)?;
+        if asked.enabled && auth.is_none() {
             let url = FunctionUrlConfigRequest {
-                auth_type: Some("NONE".to_owned()),
+                auth_type: Some(EVERYONE.to_owned()),
                 ..FunctionUrlConfigRequest::default()
             };
             self.registry
                 .create_function_url(scope, &function, Some(&qualifier), url)
                 .await?;
+        }
+        // Also if a URL was there: a call before may have ended between the two.
+        if asked.enabled && auth.as_deref().is_none_or(|auth| auth == EVERYONE) {
             self.let_everyone_in(scope, &function, &qualifier).await?;
-        } else if !asked.enabled && has_url {
+        } else if !asked.enabled && auth.is_some() {
             self.registry
                 .delete_function_url(scope, &function, Some(&qualifier))
                 .await?;
@@ -105,7 +112,7 @@ impl Cloudflare {
                 action: Some(action.to_owned()),
                 principal: Some("*".to_owned()),
                 // What is allowed at the URL is allowed nowhere else.
-                function_url_auth_type: by_url.then(|| "NONE".to_owned()),
+                function_url_auth_type: by_url.then(|| EVERYONE.to_owned()),
                 invoked_via_function_url: (!by_url).then_some(true),
                 ..AddPermissionRequest::default()
             };

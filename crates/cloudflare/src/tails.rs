@@ -2,13 +2,12 @@
 
 use hearth_registry::Scope;
 use hearth_telemetry::tails::{self, TailFilter};
-use hearth_types::time::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::answer::{Failure, Reply};
 use crate::api::{Caller, Cloudflare, PREFIX, Request};
-use crate::notes::now;
+use crate::notes::after;
 use crate::worker::function;
 
 /// Filters of a tail. Wrangler has seven.
@@ -80,13 +79,11 @@ impl Cloudflare {
                 "There are as many tails as there may be. End some.",
             ));
         }
-        let life = i64::try_from(tails::LIFE.as_millis()).unwrap_or(i64::MAX);
-        let expires = Timestamp::from_millis(now().as_millis().saturating_add(life));
         let base = caller.base.replacen("http", "ws", 1);
         Ok(Reply::of(json!({
             "id": id,
             "url": format!("{base}{PREFIX}/tails/{id}"),
-            "expires_at": expires.to_iso_string(),
+            "expires_at": after(tails::LIFE).to_iso_string(),
         })))
     }
 

@@ -4,7 +4,7 @@ use hearth_registry::{FunctionDescription, Scope};
 use hearth_types::wire::lambda::FunctionConfiguration;
 use serde_json::{Map, Value, json};
 
-use crate::answer::{Failure, Reply, code};
+use crate::answer::{Failure, Reply, code, quoted};
 use crate::api::{Cloudflare, Request};
 use crate::package::Note;
 use crate::scripts::{etag, shown};
@@ -13,12 +13,11 @@ use crate::worker::{date, number, secrets_of, version_id, version_number};
 /// Versions that a list has (API reference: the ten that can be deployed).
 const LISTED: usize = 10;
 
-fn no_version(id: &str) -> Failure {
-    let shown: String = id.chars().take(80).collect();
+pub(crate) fn no_version(id: &str) -> Failure {
     Failure::new(
         404,
         code::NO_VERSION,
-        format!("The worker has no version {shown}."),
+        format!("The worker has no version {}.", quoted(id)),
     )
 }
 

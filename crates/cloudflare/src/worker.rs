@@ -15,7 +15,7 @@ use hearth_types::wire::lambda::{
 };
 use tokio::time::Instant;
 
-use crate::answer::{Failure, code};
+use crate::answer::{Failure, code, quoted};
 use crate::api::Cloudflare;
 
 /// The runtime of scripts.
@@ -38,9 +38,9 @@ pub(crate) type Secrets = BTreeMap<String, String>;
 /// If no function can be called so.
 pub(crate) fn function(name: &str) -> Result<FunctionRef, Failure> {
     let name = name.parse().map_err(|_| {
-        let shown: String = name.chars().take(80).collect();
         Failure::invalid(format!(
-            "'{shown}' is no name of a worker: use up to 64 letters, digits, '-' and '_'."
+            "{} is no name of a worker: use up to 64 letters, digits, '-' and '_'.",
+            quoted(name)
         ))
     })?;
     Ok(FunctionRef {

@@ -75,26 +75,26 @@ pub(crate) async fn answer(
 
 fn refusal(unread: Unread, limit: usize) -> Failure {
     match unread {
-        Unread::TooLarge => Failure::body(
+        Unread::TooLarge => Failure::request(
             413,
             format!("The request must be smaller than {limit} bytes."),
         ),
-        Unread::NoRoom => Failure::body(
+        Unread::NoRoom => Failure::request(
             503,
             "Too many large requests are arriving at once. Try again.",
         ),
-        Unread::Stalled => Failure::body(
+        Unread::Stalled => Failure::request(
             408,
             "The body of the request did not arrive in time. Send it again.",
         ),
-        Unread::Broken => Failure::body(
+        Unread::Broken => Failure::request(
             400,
             "The body of the request ended early or is not framed as HTTP asks.",
         ),
     }
 }
 
-fn written(reply: Reply, request_id: RequestId) -> Answer {
+pub(crate) fn written(reply: Reply, request_id: RequestId) -> Answer {
     match reply {
         Reply::Json(status, body) => {
             error_response::json(status, Protocol::RestJson, &body, request_id)

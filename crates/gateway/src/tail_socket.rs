@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{SinkExt as _, StreamExt as _};
-use hearth_cloudflare::PREFIX;
+use hearth_cloudflare::{Failure, PREFIX};
+use hearth_telemetry::tails::LIFE;
 use hearth_types::invoke::RequestId;
 use http::header::{
     CONNECTION, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
@@ -16,12 +17,14 @@ use http::request::Parts;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::time::{Instant, timeout_at};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
-use crate::error_response::{self, Answer, Protocol};
+use crate::cloudflare_api::written;
+use crate::error_response::{self, Answer};
 use crate::gateway::Parted;
 
 /// The protocol.
@@ -89,11 +92,12 @@ async fn tell<S>(mut socket: WebSocketStream<S>, mut traces: mpsc::Receiver<Arc<
 where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
 {
+    let end = Instant::now() + LIFE;
     loop {
         let message = tokio::select! {
-            trace = traces.recv() => match trace {
-                Some(trace) => Message::text(&*trace),
-                None => {
+            trace = timeout_at(end, traces.recv()) => match trace {
+                Ok(Some(trace)) => Message::text(&*trace),
+                _ => {
                     let _ = tokio::time::timeout(PATIENCE, socket.close(None)).await;
                     return;
                 }
@@ -113,9 +117,7 @@ where
 }
 
 fn refused(status: u16, why: &str, request_id: RequestId) -> Answer {
-    let body =
-        serde_json::json!({ "success": false, "errors": [{ "code": 10_000, "message": why }] });
-    error_response::json(status, Protocol::RestJson, &body, request_id)
+    written(Failure::request(status, why).into(), request_id)
 }
 
 #[cfg(test)]

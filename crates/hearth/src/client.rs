@@ -12,6 +12,7 @@ use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, si
 use aws_sigv4::sign::v4;
 use bytes::Bytes;
 use clap::Args;
+use hearth_cloudflare::PREFIX;
 use hearth_gateway::auth::api_token;
 use http_body::{Body, Frame, SizeHint};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -325,7 +326,7 @@ impl Client {
         let (id, secret) = self.key();
         let token = api_token(id, secret, &self.region);
         let account = self.account().await?;
-        let url = format!("{}/client/v4/accounts/{account}/{path}", self.endpoint);
+        let url = format!("{}{PREFIX}/accounts/{account}/{path}", self.endpoint);
         let request = self.http.request(method, url).bearer_auth(token);
         let response = request.body(body.to_string()).send().await;
         let answer = self

@@ -24,7 +24,12 @@ const ATTENDED_WITHIN: Duration = Duration::from_secs(60);
 const MOST: usize = 200;
 const MOST_OF_FUNCTION: usize = 10;
 /// Traces that wait for a reader; more are dropped.
-const WAITING: usize = 64;
+const WAITING: usize = 16;
+/// Bytes of a trace as JSON: a worker may write far more for one request, and what waits is in memory.
+/// (Cloudflare's has 256 KB of lines, too.)
+const TRACE_BYTES: usize = 256 << 10;
+/// About what a line takes in JSON besides its text, bytes.
+const LINE_BYTES: usize = 64;
 
 /// A random number from 0 to 1, good enough to take samples by: the keys of a new hash are random.
 fn fraction() -> f64 {
@@ -51,6 +56,43 @@ pub struct TailItem {
     pub exceptions: Vec<TailException>,
     /// Messages that were published to it by others; there are none.
     pub diagnostics_channel_events: [(); 0],
+}
+
+impl TailItem {
+    /// The trace as JSON. One that is too large has one line that says so instead of what was written; `None` if that is
+    /// too large as well.
+    fn written(&self) -> Option<Arc<str>> {
+        let fitting = |item: &Self| {
+            let text = serde_json::to_string(item).ok();
+            text.filter(|text| text.len() <= TRACE_BYTES)
+        };
+        let lines = self.logs.iter();
+        let size: usize = lines
+            .map(|line| line.message[0].len().saturating_add(LINE_BYTES))
+            .sum();
+        let whole = (size <= TRACE_BYTES).then(|| fitting(self)).flatten();
+        let text = whole.or_else(|| {
+            let says = format!(
+                "{} lines are left out: a trace has up to {} KiB.",
+                self.logs.len(),
+                TRACE_BYTES >> 10
+            );
+            fitting(&Self {
+                script_name: self.script_name.clone(),
+                outcome: self.outcome,
+                event_timestamp: self.event_timestamp,
+                event: self.event.clone(),
+                logs: vec![TailLine {
+                    message: [says],
+                    level: "warn".to_owned(),
+                    timestamp: self.event_timestamp,
+                }],
+                exceptions: self.exceptions.clone(),
+                diagnostics_channel_events: [],
+            })
+        });
+        text.map(Arc::from)
+    }
 }
 
 /// A line that a worker wrote.
@@ -122,7 +164,7 @@ impl TailFilter {
 #[derive(Debug)]
 struct Tail {
     function: FunctionKey,
-    filter: TailFilter,
+    filter: Arc<TailFilter>,
     /// To its reader.
     sender: mpsc::Sender<Arc<str>>,
     /// Until there is one.
@@ -153,19 +195,17 @@ impl Tails {
     /// Begins a tail under a name that nobody can guess. `false` if there are too many.
     #[must_use]
     pub fn begin(&self, id: &str, function: FunctionKey, filter: TailFilter) -> bool {
-        let now = Instant::now();
-        let mut tails = self.lock();
-        tails.retain(|_, tail| !tail.is_over(now));
+        let mut tails = self.living();
         let of_function = tails.values().filter(|tail| tail.function == function);
         let fits = tails.len() < MOST && of_function.count() < MOST_OF_FUNCTION;
         if fits {
             let (sender, reader) = mpsc::channel(WAITING);
             let tail = Tail {
                 function,
-                filter,
+                filter: Arc::new(filter),
                 sender,
                 reader: Some(reader),
-                begun: now,
+                begun: Instant::now(),
             };
             tails.insert(id.to_owned(), tail);
         }
@@ -200,30 +240,41 @@ impl Tails {
     /// Whether somebody watches a function.
     pub fn is_watched(&self, function: &FunctionKey) -> bool {
         self.count.load(Ordering::Relaxed) > 0
-            && self.lock().values().any(|tail| tail.function == *function)
+            && self
+                .living()
+                .values()
+                .any(|tail| tail.function == *function)
+    }
+
+    /// All tails but those that are over, which end by this.
+    fn living(&self) -> MutexGuard<'_, HashMap<String, Tail>> {
+        let now = Instant::now();
+        let mut tails = self.lock();
+        tails.retain(|_, tail| !tail.is_over(now));
+        self.count.store(tails.len(), Ordering::Relaxed);
+        tails
     }
 
     /// Tells all who watch the function.
     pub fn tell(&self, function: &FunctionKey, item: &TailItem) {
         let fraction = fraction();
-        let now = Instant::now();
-        let mut tails = self.lock();
-        tails.retain(|_, tail| !tail.is_over(now));
-        self.count.store(tails.len(), Ordering::Relaxed);
-        let meant: Vec<&Tail> = tails
+        let mut meant: Vec<_> = self
+            .living()
             .values()
-            .filter(|tail| tail.function == *function && tail.filter.means(item, fraction))
+            .filter(|tail| tail.function == *function)
+            .map(|tail| (tail.sender.clone(), Arc::clone(&tail.filter)))
             .collect();
+        // Nobody waits for what follows: traces may be large.
+        meant.retain(|(_, filter)| filter.means(item, fraction));
         if meant.is_empty() {
             return;
         }
-        let Ok(text) = serde_json::to_string(item) else {
+        let Some(text) = item.written() else {
             return;
         };
-        let text: Arc<str> = text.into();
-        for tail in meant {
+        for (sender, _) in meant {
             // One that is full misses it.
-            let _ = tail.sender.try_send(Arc::clone(&text));
+            let _ = sender.try_send(Arc::clone(&text));
         }
     }
 
@@ -298,8 +349,37 @@ mod tests {
         tails.tell(&key("a"), &item("ok"));
         assert_eq!(tails.lock().len(), 1);
         drop(reader);
-        tails.tell(&key("a"), &item("ok"));
+        assert!(!tails.is_watched(&key("a")));
         assert_eq!(tails.lock().len(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_trace_that_is_too_large_says_so() {
+        let tails = Tails::default();
+        assert!(tails.begin("x", key("a"), TailFilter::default()));
+        let mut reader = tails.attend("x").unwrap();
+        let line = |text: String| TailLine {
+            message: [text],
+            level: "log".to_owned(),
+            timestamp: 1,
+        };
+        // Many bytes, many lines, and bytes that are many in JSON.
+        for logs in [
+            vec![line("x".repeat(TRACE_BYTES))],
+            vec![line(String::new()); TRACE_BYTES / LINE_BYTES + 1],
+            vec![line("\u{1}".repeat(TRACE_BYTES / 2))],
+        ] {
+            let large = TailItem { logs, ..item("ok") };
+            tails.tell(&key("a"), &large);
+            let told = reader.try_recv().unwrap();
+            assert!(told.len() < 1_000 && told.contains("left out"), "{told}");
+        }
+        let hopeless = TailItem {
+            event: json!("x".repeat(TRACE_BYTES)),
+            ..item("ok")
+        };
+        tails.tell(&key("a"), &hopeless);
+        assert!(reader.try_recv().is_err());
     }
 
     #[tokio::test(start_paused = true)]

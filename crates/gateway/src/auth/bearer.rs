@@ -3,6 +3,8 @@
 //!
 //! `<access key id>.<region>.<64 hexadecimal digits>`: the digits authenticate the region with the secret.
 
+use std::fmt;
+
 use hearth_types::name::{AccountId, Region};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use http::HeaderMap;
@@ -19,7 +21,7 @@ const SESSION: char = '~';
 const LONGEST: usize = 512;
 
 /// Who a token is of.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Bearer {
     pub(crate) account: AccountId,
     pub(crate) region: Region,
@@ -27,6 +29,15 @@ pub(crate) struct Bearer {
     pub(crate) token: String,
     /// What the API has put after it.
     pub(crate) session: Option<String>,
+}
+
+impl fmt::Debug for Bearer {
+    /// Without the token.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Bearer");
+        let shown = shown.field("account", &self.account);
+        shown.field("region", &self.region).finish_non_exhaustive()
+    }
 }
 
 fn mac(secret: &str, region: &str) -> Option<Hmac<Sha256>> {
@@ -58,7 +69,7 @@ impl Keys {
             Some((token, session)) => (token, Some(session.to_owned())),
             None => (rest, None),
         };
-        let mut parts = token.split('.');
+        let mut parts = token.splitn(3, '.');
         let (id, region, digits) = (parts.next()?, parts.next()?, parts.next()?);
         let key = self.roots.get(id)?;
         let digits = hex::decode(digits).ok()?;
@@ -120,6 +131,7 @@ mod tests {
             format!("Bearer {}", good.replace("eu-west-1", "us-east-1")),
             format!("Bearer {}", &good[..good.len() - 2]),
             format!("Bearer {good}00"),
+            format!("Bearer {good}.more"),
             "Bearer AKIDEXAMPLE:secret".to_owned(),
             format!("Bearer {}", "x".repeat(600)),
         ] {

@@ -1,14 +1,12 @@
 //! `hearth wrangler-env`: what Wrangler must find in its environment to deploy to this node.
 
 use clap::Args;
+use hearth_cloudflare::PREFIX;
 use hearth_gateway::auth::api_token;
 use serde_json::json;
 
 use super::{Done, output};
 use crate::client::{CallError, Client, Connection};
-
-/// Where Cloudflare's API is on a node.
-const PREFIX: &str = "/client/v4";
 
 #[derive(Args, Debug)]
 pub(super) struct WranglerEnvArgs {}
