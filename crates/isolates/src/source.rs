@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use bytes::Bytes;
 use hearth_types::arn::FunctionRef;
 use hearth_types::walls::{WorkerGrants, is_date};
 use serde::Serialize;
@@ -241,14 +240,6 @@ impl Source {
             kind,
         });
         Ok(())
-    }
-
-    /// As the dispatcher reads it.
-    pub fn to_json(&self) -> Bytes {
-        // Strings, lists and maps with strings for keys always have a JSON form.
-        serde_json::to_vec(self)
-            .map(Bytes::from)
-            .unwrap_or_default()
     }
 }
 
@@ -533,7 +524,7 @@ mod tests {
             source.compatibility_flags,
             ["rpc", "fetcher_no_get_put_delete"]
         );
-        let json: Value = serde_json::from_slice(&source.to_json()).unwrap();
+        let json = serde_json::to_value(&source).unwrap();
         assert_eq!(
             json["bindings"],
             serde_json::json!([{ "name": "KV", "kind": "KeyValue" }])
@@ -638,7 +629,7 @@ mod tests {
             ("c.bin", b"\xff"),
             ("README.md", b""),
         ];
-        let source: Value = serde_json::from_slice(&read(&files, "").unwrap().to_json()).unwrap();
+        let source = serde_json::to_value(read(&files, "").unwrap()).unwrap();
         assert_eq!(source["modules"]["a.txt"]["text"], "t");
         assert_eq!(source["modules"]["b.json"]["json"][0], 1);
         assert_eq!(source["modules"]["c.bin"]["data"], "/w==");

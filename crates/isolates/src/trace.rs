@@ -7,12 +7,14 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::os::fd::OwnedFd;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use hearth_types::invoke::RequestId;
 use tokio::net::unix::pipe::Receiver;
 use tokio::sync::oneshot;
+
+use crate::account::lock;
 
 /// What begins a line that is told by a worker's isolate.
 const MARK: u8 = 1;
@@ -249,6 +251,11 @@ pub struct Expected {
 }
 
 impl Expected {
+    /// Takes in what was written until now. [`Expected::is_done`] and [`Expected::done`] do so by themselves.
+    pub fn hear(&self) {
+        self.traces.catch_up();
+    }
+
     /// Whether all is said, as far as is known now. If not, [`Expected::done`] waits.
     pub fn is_done(&self) -> bool {
         self.traces.catch_up();
@@ -266,12 +273,13 @@ impl Expected {
             Some(heard) if heard.open.is_some() => heard.done = Some(sender),
             _ => return,
         }
-        let _ = tokio::time::timeout(bound, done).await;
+        if tokio::time::timeout(bound, done).await.is_err() {
+            self.traces.catch_up();
+        }
     }
 
-    /// What was written until now, in order, and was not taken before.
+    /// What was taken in until now, in order, and was not taken from here before.
     pub fn take(&self) -> Vec<Line> {
-        self.traces.catch_up();
         let mut requests = lock(&self.traces.0.requests);
         let heard = requests.get_mut(&self.request);
         heard
@@ -284,11 +292,6 @@ impl Drop for Expected {
     fn drop(&mut self) {
         lock(&self.traces.0.requests).remove(&self.request);
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Every change is whole.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -319,6 +322,7 @@ mod tests {
         writer.write_all(&last[..9]).unwrap();
         assert!(first.is_done() && !second.is_done());
         writer.write_all(&last[9..]).unwrap();
+        first.hear();
         let lines = first.take();
         let texts: Vec<_> = lines.iter().map(|line| line.text.as_str()).collect();
         assert_eq!(texts, ["a", "b\nc"]);

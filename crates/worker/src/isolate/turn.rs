@@ -103,6 +103,8 @@ impl Turn {
         let report = self.report();
         if fault.is_none() {
             self.wait().await;
+        } else {
+            self.expected.hear();
         }
         self.conclude(report, fault)
     }
