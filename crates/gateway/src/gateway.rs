@@ -18,7 +18,6 @@ use hearth_rules::Rules;
 use hearth_schedules::Schedules;
 use hearth_storage::Storage;
 use hearth_telemetry::logs::LogStore;
-use hearth_telemetry::tails::Tails;
 use hearth_types::invoke::{Invoker, RequestId};
 use hearth_types::time::Timestamp;
 use hearth_types::{ApiError, ErrorKind};
@@ -99,7 +98,6 @@ pub(crate) struct Parted {
     pub(crate) rules: Rules,
     pub(crate) logs: LogStore,
     pub(crate) cloudflare: Cloudflare,
-    pub(crate) tails: Tails,
     pub(crate) packages: Packages,
     pub(crate) links: PackageLinks,
     pub(crate) url_domain: UrlDomain,
@@ -198,7 +196,6 @@ impl Gateway {
             storage,
             rules,
             logs,
-            tails: cloudflare.tails.clone(),
             cloudflare,
             packages,
             links: PackageLinks::new(&options.node_secret),

@@ -55,7 +55,7 @@ pub(crate) fn answer(
     let (Some(key), Some(client)) = (key, client) else {
         return refused(400, "A tail is read by a WebSocket.", request_id);
     };
-    let Some(traces) = gateway.tails.attend(id) else {
+    let Some(traces) = gateway.cloudflare.tails.attend(id) else {
         return refused(
             404,
             "There is no such tail, or it has its reader.",

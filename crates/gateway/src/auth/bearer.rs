@@ -6,12 +6,13 @@
 use std::fmt;
 
 use hearth_types::name::{AccountId, Region};
-use hmac::{Hmac, KeyInit as _, Mac as _};
+use hmac::{Hmac, Mac as _};
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use sha2::Sha256;
 
 use super::Keys;
+use super::session::keyed;
 
 /// What is authenticated besides the region: a token is good for nothing else.
 const PURPOSE: &str = "hearth cloudflare api token";
@@ -40,19 +41,17 @@ impl fmt::Debug for Bearer {
     }
 }
 
-fn mac(secret: &str, region: &str) -> Option<Hmac<Sha256>> {
-    // A key may have any length.
-    let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).ok()?;
+fn mac(secret: &str, region: &str) -> Hmac<Sha256> {
+    let mut mac = keyed(secret.as_bytes());
     mac.update(PURPOSE.as_bytes());
     mac.update(b"\n");
     mac.update(region.as_bytes());
-    Some(mac)
+    mac
 }
 
 /// The token of an access key for a region.
 pub fn api_token(access_key_id: &str, secret_access_key: &str, region: &str) -> String {
-    let mac = mac(secret_access_key, region).map(|mac| mac.finalize().into_bytes());
-    let mac = mac.map(hex::encode).unwrap_or_default();
+    let mac = hex::encode(mac(secret_access_key, region).finalize().into_bytes());
     format!("{access_key_id}.{region}.{mac}")
 }
 
@@ -74,7 +73,7 @@ impl Keys {
         let key = self.roots.get(id)?;
         let digits = hex::decode(digits).ok()?;
         // In constant time.
-        mac(&key.secret_access_key, region)?
+        mac(&key.secret_access_key, region)
             .verify_slice(&digits)
             .ok()?;
         Some(Bearer {
