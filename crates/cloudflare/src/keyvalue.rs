@@ -17,7 +17,7 @@ use serde_json::{Map, Value as Json, json};
 use crate::answer::{Failure, Reply, code, quoted};
 use crate::api::{Caller, Cloudflare, Request, no_route};
 use crate::form;
-use crate::notes::now;
+use crate::notes::{after, now};
 
 /// Notes about namespaces: their titles.
 const NOTES: &str = "namespace/";
@@ -70,10 +70,12 @@ fn bucket(scope: &Scope, id: &str) -> Result<BucketId, Failure> {
 
 /// When a value is there no more.
 fn expires(ttl: Option<u64>, at: Option<u64>) -> Result<Option<Timestamp>, Failure> {
-    let now = u64::try_from(now().as_millis()).unwrap_or_default();
     let seconds = match (ttl, at) {
         (Some(ttl), _) => ttl,
-        (None, Some(at)) => at.saturating_sub(now / 1_000),
+        (None, Some(at)) => {
+            let now = u64::try_from(now().as_millis() / 1_000).unwrap_or_default();
+            at.saturating_sub(now)
+        }
         (None, None) => return Ok(None),
     };
     if seconds < LEAST_TTL {
@@ -81,9 +83,7 @@ fn expires(ttl: Option<u64>, at: Option<u64>) -> Result<Option<Timestamp>, Failu
             "A value lives at least {LEAST_TTL} seconds."
         )));
     }
-    let life = Duration::from_secs(seconds).as_millis();
-    let at = i64::try_from(u128::from(now).saturating_add(life)).unwrap_or(i64::MAX);
-    Ok(Some(Timestamp::from_millis(at)))
+    Ok(Some(after(Duration::from_secs(seconds))))
 }
 
 fn seconds(request: &Request<'_>, name: &str) -> Result<Option<u64>, Failure> {
