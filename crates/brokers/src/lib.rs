@@ -16,6 +16,10 @@
 
 mod connection;
 mod error;
+mod kafka;
+mod kafka_client;
+mod kafka_ledger;
+mod kafka_session;
 mod mqtt;
 mod mqtt_ledger;
 mod mqtt_packets;
@@ -36,6 +40,7 @@ mod tls;
 
 pub use connection::{Delivery, End, Tag};
 pub use error::BrokerError;
+pub use kafka_ledger::Hold;
 pub use server::{Brokers, Password, Server, Tls};
 pub use shelf::Claim;
 pub use subscription::{Subscription, Taken};

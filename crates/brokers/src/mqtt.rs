@@ -79,6 +79,7 @@ impl Mqtt {
         Delivery {
             id: id.clone(),
             bytes: message.bytes(),
+            group: None,
             tag: Tag::Number(number),
             record: BrokerRecord::Cloud(Box::new(CloudEvent {
                 specversion: "1.0".to_owned(),
@@ -160,7 +161,7 @@ impl Connection for Mqtt {
     async fn settle(&self, tags: Vec<Tag>, end: End) -> Result<(), BrokerError> {
         let numbers = tags.iter().filter_map(|tag| match tag {
             Tag::Number(number) => Some(*number),
-            Tag::Entry(_) => None,
+            Tag::Entry(_) | Tag::Record(_) => None,
         });
         let due = self.ledger.settle(numbers, end);
         if due.is_empty() {

@@ -132,6 +132,7 @@ impl Nats {
         Ok(Delivery {
             id: sequence.clone(),
             bytes: message.length,
+            group: None,
             tag: Tag::Number(tag),
             record: BrokerRecord::Cloud(Box::new(CloudEvent {
                 specversion: "1.0".to_owned(),
@@ -229,7 +230,7 @@ impl Connection for Nats {
     async fn settle(&self, tags: Vec<Tag>, end: End) -> Result<(), BrokerError> {
         let tags = tags.iter().filter_map(|tag| match tag {
             Tag::Number(tag) => Some(*tag),
-            Tag::Entry(_) => None,
+            Tag::Entry(_) | Tag::Record(_) => None,
         });
         let settled = async {
             for tag in tags {

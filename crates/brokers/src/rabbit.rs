@@ -171,7 +171,7 @@ impl Connection for Rabbit {
     async fn settle(&self, tags: Vec<Tag>, end: End) -> Result<(), BrokerError> {
         let tags = tags.into_iter().filter_map(|tag| match tag {
             Tag::Number(tag) => Some(tag),
-            Tag::Entry(_) => None,
+            Tag::Entry(_) | Tag::Record(_) => None,
         });
         let settled = tags.map(|tag| async move {
             match end {
@@ -221,6 +221,7 @@ fn delivery(message: lapin::message::Delivery) -> Delivery {
             delivery_tag: id.clone(),
         })),
         id,
+        group: None,
         tag: Tag::Number(tag),
     }
 }

@@ -217,6 +217,7 @@ impl Redis {
         Some(Delivery {
             id: id.to_string(),
             bytes,
+            group: None,
             tag: Tag::Entry(self.shelf.take(id)),
             record: BrokerRecord::Cloud(Box::new(CloudEvent {
                 specversion: "1.0".to_owned(),
@@ -288,7 +289,7 @@ impl Connection for Redis {
         }
         let ids = tags.iter().filter_map(|tag| match tag {
             Tag::Entry(claim) => Some(claim.id),
-            Tag::Number(_) => None,
+            Tag::Number(_) | Tag::Record(_) => None,
         });
         let ids: Vec<_> = ids.collect();
         let mut acknowledge = cmd("XACK");

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use hearth_types::name::BrokerName;
-use hearth_types::source::{BrokerKind, BrokerSource};
+use hearth_types::source::{BrokerKind, BrokerSource, KAFKA_PORT, KnownBroker};
 use url::Url;
 
 use crate::error::BrokerError;
@@ -26,6 +26,8 @@ pub struct Server {
     pub name: BrokerName,
     /// Where it is; the scheme says of which kind, and whether it speaks TLS.
     pub url: Url,
+    /// More servers of the same cluster, each as `host:port`; of Kafka alone.
+    pub more: Vec<String>,
     /// Who asks.
     pub username: Option<String>,
     /// How it is shown.
@@ -78,12 +80,14 @@ impl Brokers {
         }
     }
 
-    /// Of which kind each is.
-    pub fn kinds(&self) -> BTreeMap<BrokerName, BrokerKind> {
-        let kinds = self.servers.iter().filter_map(|(name, server)| {
-            BrokerKind::of_scheme(server.url.scheme()).map(|kind| (name.clone(), kind))
+    /// Of which kind each is, and where.
+    pub fn known(&self) -> BTreeMap<BrokerName, KnownBroker> {
+        let known = self.servers.iter().filter_map(|(name, server)| {
+            let kind = BrokerKind::of_scheme(server.url.scheme())?;
+            let servers = server.servers();
+            Some((name.clone(), KnownBroker { kind, servers }))
         });
-        kinds.collect()
+        known.collect()
     }
 
     /// A share of what `source` names, for the mapping `mapping`. Nothing is connected yet.
@@ -113,6 +117,15 @@ impl Server {
     pub(crate) fn host(&self) -> &str {
         let host = self.url.host_str().unwrap_or_default();
         host.trim_start_matches('[').trim_end_matches(']')
+    }
+
+    /// All of its servers, each as `host:port`.
+    pub(crate) fn servers(&self) -> Vec<String> {
+        let port = self.url.port_or_known_default().unwrap_or(KAFKA_PORT);
+        let first = format!("{}:{port}", self.url.host_str().unwrap_or_default());
+        std::iter::once(first)
+            .chain(self.more.iter().cloned())
+            .collect()
     }
 
     /// The password, if there is one.

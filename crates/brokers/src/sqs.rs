@@ -109,6 +109,7 @@ impl Sqs {
         Delivery {
             id: record.message_id.clone(),
             bytes: record.body.len(),
+            group: None,
             tag: Tag::Number(tag),
             record: BrokerRecord::Sqs(Box::new(record)),
         }
@@ -184,7 +185,7 @@ impl Connection for Sqs {
     async fn settle(&self, tags: Vec<Tag>, end: End) -> Result<(), BrokerError> {
         let numbers = tags.iter().filter_map(|tag| match tag {
             Tag::Number(number) => Some(*number),
-            Tag::Entry(_) => None,
+            Tag::Entry(_) | Tag::Record(_) => None,
         });
         let numbers: Vec<_> = numbers.collect();
         if end == End::Again {

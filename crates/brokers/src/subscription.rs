@@ -130,7 +130,7 @@ impl Subscription {
     pub async fn forget(&self) -> Result<(), BrokerError> {
         match self.source.origin {
             Origin::RabbitMq { .. } | Origin::Sqs { .. } => Ok(()),
-            Origin::Redis { .. } | Origin::Nats { .. } | Origin::Mqtt { .. } => {
+            Origin::Redis { .. } | Origin::Nats { .. } | Origin::Mqtt { .. } | Origin::Kafka(_) => {
                 self.connected().await?.forget().await
             }
         }

@@ -19,12 +19,13 @@ async fn share() -> (TcpListener, Subscription) {
     let server = Server {
         name: "hall".parse().unwrap(),
         url: format!("mqtt://127.0.0.1:{port}").parse().unwrap(),
+        more: Vec::new(),
         username: None,
         password: None,
         tls: Tls::default(),
     };
     let source = BrokerSource {
-        arn: "arn:aws:mqtt:eu-west-1:123456789012:topic:hall/t".to_owned(),
+        arn: Some("arn:aws:mqtt:eu-west-1:123456789012:topic:hall/t".to_owned()),
         broker: "hall".parse().unwrap(),
         origin: Origin::Mqtt {
             filter: "t".to_owned(),

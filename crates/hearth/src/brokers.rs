@@ -14,6 +14,8 @@ use url::Url;
 #[serde(try_from = "BrokerFile", into = "BrokerFile")]
 pub(crate) struct Broker {
     url: Url,
+    /// More of the same cluster, each as `host:port`.
+    servers: Vec<String>,
     username: Option<String>,
     password: Option<Password>,
     ca: Option<PathBuf>,
@@ -24,6 +26,8 @@ pub(crate) struct Broker {
 #[serde(deny_unknown_fields)]
 struct BrokerFile {
     url: String,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    servers: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     username: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -48,7 +52,8 @@ impl TryFrom<BrokerFile> for Broker {
             .map_err(|error| format!("the url can't be read: {error}"))?;
         let kind = BrokerKind::of_scheme(url.scheme()).ok_or_else(|| {
             format!(
-                "the url's scheme '{}' is none of amqp, amqps, redis, rediss, nats, tls, mqtt, mqtts, http and https",
+                "the url's scheme '{}' is none of amqp, amqps, redis, rediss, nats, tls, mqtt, mqtts, http, https, kafka and \
+                 kafkas",
                 url.scheme()
             )
         })?;
@@ -69,6 +74,16 @@ impl TryFrom<BrokerFile> for Broker {
                     .to_owned(),
             );
         }
+        if kind != BrokerKind::Kafka && !file.servers.is_empty() {
+            return Err("servers are of Kafka alone: another broker has its url".to_owned());
+        }
+        let is_server = |server: &String| {
+            let port = server.rsplit_once(':').map(|(_, port)| port.parse::<u16>());
+            matches!(port, Some(Ok(_))) && !server.starts_with(':')
+        };
+        if let Some(bad) = file.servers.iter().find(|server| !is_server(server)) {
+            return Err(format!("'{bad}' of servers is no host:port"));
+        }
         let password = match (file.password, file.password_file) {
             (None, None) => None,
             (Some(text), None) => Some(Password::Text(text)),
@@ -84,6 +99,7 @@ impl TryFrom<BrokerFile> for Broker {
         };
         Ok(Self {
             url,
+            servers: file.servers,
             username: file.username,
             password,
             ca: file.ca,
@@ -103,6 +119,7 @@ impl From<Broker> for BrokerFile {
         let (certificate, key) = broker.own.unzip();
         Self {
             url: broker.url.into(),
+            servers: broker.servers,
             username: broker.username,
             password,
             password_file,
@@ -120,6 +137,7 @@ pub(crate) fn of(configured: &BTreeMap<BrokerName, Broker>) -> Brokers {
         Server {
             name: name.clone(),
             url: broker.url,
+            more: broker.servers,
             username: broker.username,
             password: broker.password,
             tls: Tls {
@@ -147,6 +165,13 @@ mod tests {
         assert!(!shown.contains("secret"), "{shown}");
         read(&shown).unwrap();
         read("url = 'redis://localhost/2'\npassword_file = '/run/secrets/redis'").unwrap();
+        let kafka =
+            read("url = 'kafkas://k1.example.com'\nservers = ['k2.example.com:9092']").unwrap();
+        assert!(
+            toml::to_string(&kafka)
+                .unwrap()
+                .contains("k2.example.com:9092")
+        );
     }
 
     #[test]
@@ -164,6 +189,11 @@ mod tests {
             ),
             ("url = 'amqp://localhost'\nkey = 'a'", "together"),
             ("url = 'amqp://localhost'\nuser = 'a'", "unknown field"),
+            (
+                "url = 'amqp://localhost'\nservers = ['a:1']",
+                "of Kafka alone",
+            ),
+            ("url = 'kafka://localhost'\nservers = ['a']", "no host:port"),
             ("username = 'a'", "url"),
         ] {
             let error = read(bad).unwrap_err().to_string();

@@ -198,7 +198,7 @@ impl Node {
             hearth_registry::Options {
                 buckets: config.destinations.buckets.keys().cloned().collect(),
                 folders,
-                brokers: brokers.kinds(),
+                brokers: brokers.known(),
                 loopback_webhooks: config.destinations.loopback_webhooks,
                 queues: Some(queue_store),
                 ..hearth_registry::Options::default()

@@ -49,7 +49,7 @@ pub(crate) fn run(args: UpArgs) -> anyhow::Result<Done> {
 /// Libraries that speak with brokers log each lost connection, in words of their own: the node says it once.
 fn without_clients(mut filter: EnvFilter) -> anyhow::Result<EnvFilter> {
     if std::env::var_os("HEARTH_LOG").is_none() {
-        for quiet in ["lapin=off", "async_nats=off"] {
+        for quiet in ["lapin=off", "async_nats=off", "krafka=off"] {
             filter = filter.add_directive(quiet.parse()?);
         }
     }

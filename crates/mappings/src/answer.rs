@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use hearth_types::wire::broker_event::KafkaRecord;
 use serde_json::Value;
 
 use crate::batch::Record;
@@ -9,8 +10,8 @@ use crate::batch::Record;
 /// Which messages of a batch have failed, by their places in it.
 ///
 /// A function that says nothing (no answer, no list, an empty one) has taken all. One that names a message that is not
-/// there, or none where it should, has failed as a whole, for nobody can know which it means. In a FIFO queue those behind
-/// a failed one of the same group have failed with it: given again, they must come after it.
+/// there, or none where it should, has failed as a whole, for nobody can know which it means. In a FIFO queue and in a
+/// partition of Kafka those behind a failed one of the same group have failed with it: given again, they must come after it.
 pub(crate) fn failed(answer: &[u8], records: &[Record]) -> HashSet<usize> {
     let all = || (0..records.len()).collect();
     let Some(names) = names(answer) else {
@@ -53,6 +54,11 @@ fn names(answer: &[u8]) -> Option<Vec<String>> {
     };
     let name = |failure: Value| match failure.get("itemIdentifier") {
         Some(Value::String(name)) if !name.is_empty() => Some(name.clone()),
+        // Of Kafka (developer guide, "Configuring error handling controls for Kafka event sources").
+        Some(Value::Object(place)) => {
+            let (partition, offset) = (place.get("partition")?, place.get("offset")?);
+            Some(KafkaRecord::id(partition.as_str()?, offset.as_i64()?))
+        }
         _ => None,
     };
     failures.into_iter().map(name).collect()
@@ -137,5 +143,23 @@ mod tests {
         let mut failed: Vec<_> = failed(answer.as_bytes(), &records).into_iter().collect();
         failed.sort_unstable();
         assert_eq!(failed, [2, 4]);
+    }
+
+    #[test]
+    fn a_record_of_kafka_is_named_by_its_partition_and_offset() {
+        let records = ["t-0-5", "t-0-6", "t-1-5"].map(|id| record(id, Some(&id[..3])));
+        for (name, expected) in [
+            (r#"{"partition":"t-0","offset":5}"#, &[0, 1][..]),
+            (r#"{"partition":"t-1","offset":5}"#, &[2]),
+            (r#""t-0-6""#, &[1]),
+            (r#"{"partition":"t-0","offset":7}"#, &[0, 1, 2]),
+            (r#"{"partition":"t-0"}"#, &[0, 1, 2]),
+            (r#"{"partition":0,"offset":5}"#, &[0, 1, 2]),
+        ] {
+            let answer = format!(r#"{{"batchItemFailures":[{{"itemIdentifier":{name}}}]}}"#);
+            let mut failed: Vec<_> = failed(answer.as_bytes(), &records).into_iter().collect();
+            failed.sort_unstable();
+            assert_eq!(failed, expected, "{name}");
+        }
     }
 }

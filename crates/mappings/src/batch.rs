@@ -19,7 +19,7 @@ pub(crate) struct Record {
     /// The message's identifier.
     pub(crate) id: String,
     pub(crate) handle: Handle,
-    /// The message group, in a FIFO queue.
+    /// What it is in one order with: the message group of a FIFO queue, the partition of Kafka.
     pub(crate) group: Option<String>,
     /// JSON.
     pub(crate) text: Vec<u8>,
@@ -92,13 +92,17 @@ pub(crate) fn looked_into(text: &str) -> Option<Value> {
 }
 
 /// Parts of a batch that each fit into an event, in order.
-pub(crate) fn parts(records: Vec<Record>, around: &Around) -> Vec<Vec<Record>> {
+pub(crate) fn parts(mut records: Vec<Record>, around: &Around) -> Vec<Vec<Record>> {
+    if around.in_groups {
+        // Those of a group stay in their order.
+        records.sort_by(|one, other| one.group.cmp(&other.group));
+    }
     let most = REQUEST_PAYLOAD_BYTES.saturating_sub(around.before.len() + around.after.len());
     let mut parts: Vec<Vec<Record>> = Vec::new();
     let mut bytes = 0;
     for record in records {
-        // A comma with each.
-        let added = record.text.len() + 1;
+        // A comma with each, and its group, as if it were the first of it.
+        let added = record.text.len() + 1 + list(&record, around).map_or(0, |list| list.len() + 1);
         match parts.last_mut() {
             Some(part) if bytes + added <= most => {
                 bytes += added;
@@ -113,17 +117,36 @@ pub(crate) fn parts(records: Vec<Record>, around: &Around) -> Vec<Vec<Record>> {
     parts
 }
 
+/// How the list of a record's group begins, if there are lists by groups.
+pub(crate) fn list(record: &Record, around: &Around) -> Option<String> {
+    let group = around.in_groups.then(|| record.group.as_deref());
+    let group = group.map(|group| Value::from(group.unwrap_or_default()));
+    group.map(|group| format!("{group}:["))
+}
+
 /// The event of a part.
 pub(crate) fn event(records: &[Record], around: &Around) -> Vec<u8> {
-    let Around { before, after } = around;
+    let Around { before, after, .. } = around;
     let bytes: usize = records.iter().map(|record| record.text.len() + 1).sum();
     let mut event = Vec::with_capacity(before.len() + bytes + after.len());
     event.extend_from_slice(before);
-    for (at, record) in records.iter().enumerate() {
-        if at > 0 {
-            event.push(b',');
+    let mut last: Option<&Record> = None;
+    for record in records {
+        let is_same = last.is_some_and(|last| last.group == record.group);
+        match (last, list(record, around)) {
+            (Some(_), Some(list)) if !is_same => {
+                event.extend_from_slice(b"],");
+                event.extend_from_slice(list.as_bytes());
+            }
+            (None, Some(list)) => event.extend_from_slice(list.as_bytes()),
+            (Some(_), _) => event.push(b','),
+            (None, None) => {}
         }
         event.extend_from_slice(&record.text);
+        last = Some(record);
+    }
+    if around.in_groups && last.is_some() {
+        event.push(b']');
     }
     event.extend_from_slice(after);
     event
@@ -218,5 +241,42 @@ mod tests {
                 "awsRegion": "eu-west-1",
             }]})
         );
+    }
+
+    #[test]
+    fn records_of_partitions_are_in_lists_and_in_order() {
+        let record = |group: &str, text: &str| Record {
+            id: text.to_owned(),
+            handle: Handle::Receipt(String::new()),
+            group: Some(group.to_owned()),
+            text: text.as_bytes().to_vec(),
+        };
+        let around = Around::kafka_records(&["a:1".to_owned()]).unwrap();
+        let records = vec![record("t-1", "1"), record("t-0", "2"), record("t-1", "3")];
+        let parts = parts(records, &around);
+        let read = |event: Vec<u8>| serde_json::from_slice::<Value>(&event).unwrap();
+        assert_eq!(parts.len(), 1);
+        assert_eq!(
+            read(event(&parts[0], &around)),
+            json!({
+                "eventSource": "SelfManagedKafka",
+                "bootstrapServers": "a:1",
+                "records": {"t-0": [2], "t-1": [1, 3]},
+            })
+        );
+        assert_eq!(read(event(&[], &around))["records"], json!({}));
+        // However many partitions there are, and however little of each: an event is not too large.
+        let text = format!("\"{}\"", "x".repeat(20_000));
+        let many = (0..1_000).map(|n| record(&format!("topic-{n}"), &text));
+        let parts = super::parts(many.collect(), &around);
+        for part in &parts {
+            let event = event(part, &around);
+            assert!(event.len() <= REQUEST_PAYLOAD_BYTES);
+            assert_eq!(
+                read(event)["records"].as_object().unwrap().len(),
+                part.len()
+            );
+        }
+        assert_eq!(parts.iter().map(Vec::len).sum::<usize>(), 1_000);
     }
 }

@@ -13,7 +13,7 @@ use hearth_types::wire::broker_event::{Around, BrokerRecord, CloudEvent};
 use serde_json::Value;
 use tokio::time::Instant;
 
-use crate::batch::{Record, looked_into};
+use crate::batch::{Record, list, looked_into};
 use crate::source::{Batch, Handle, Problem};
 use crate::work::Rules;
 
@@ -105,31 +105,43 @@ fn record(
             return Ok(None);
         }
     }
-    let text = serde_json::to_vec(&delivery.record).map_err(|error| error.to_string())?;
-    let bytes = around.before.len() + text.len() + around.after.len();
+    let record = Record {
+        text: serde_json::to_vec(&delivery.record).map_err(|error| error.to_string())?,
+        id: delivery.id,
+        handle: Handle::Tag(delivery.tag),
+        group: delivery.group,
+    };
+    let list = list(&record, around).map_or(0, |list| list.len() + "]".len());
+    let bytes = around.before.len() + list + record.text.len() + around.after.len();
     if bytes > REQUEST_PAYLOAD_BYTES {
         return Err(format!(
             "as an event it has {bytes} bytes, and functions are given {REQUEST_PAYLOAD_BYTES}"
         ));
     }
-    Ok(Some(Record {
-        id: delivery.id,
-        handle: Handle::Tag(delivery.tag),
-        group: None,
-        text,
-    }))
+    Ok(Some(record))
 }
 
 /// A record as filters see it: the body of RabbitMQ's message as the JSON or the text that it is (developer guide,
-/// "Filter events from an Amazon MQ event source"), and so the body of SQS's and the values of a Redis entry.
+/// "Filter events from an Amazon MQ event source"), and so key and value of Kafka's, the body of SQS's and the values of a Redis
+/// entry.
 fn event(record: &BrokerRecord) -> Result<Value, serde_json::Error> {
     let mut event = serde_json::to_value(record)?;
-    if let BrokerRecord::Rabbit(record) = record
-        && let Ok(body) = STANDARD.decode(&record.data)
-    {
+    let mut decode = |member: &str, base64: &str| {
         // What is no text stays base64.
-        if let Ok(text) = String::from_utf8(body) {
-            event["data"] = looked_into(&text).unwrap_or(Value::String(text));
+        if let Ok(bytes) = STANDARD.decode(base64)
+            && let Ok(text) = String::from_utf8(bytes)
+        {
+            event[member] = looked_into(&text).unwrap_or(Value::String(text));
+        }
+    };
+    if let BrokerRecord::Rabbit(record) = record {
+        decode("data", &record.data);
+    }
+    if let BrokerRecord::Kafka(record) = record {
+        for (member, base64) in [("key", &record.key), ("value", &record.value)] {
+            if let Some(base64) = base64 {
+                decode(member, base64);
+            }
         }
     }
     if let BrokerRecord::Sqs(record) = record
@@ -159,6 +171,7 @@ mod tests {
     fn delivery(body: &[u8]) -> Delivery {
         Delivery {
             id: "7".to_owned(),
+            group: None,
             bytes: body.len(),
             tag: Tag::Number(7),
             record: BrokerRecord::Rabbit(Box::new(RabbitRecord {

@@ -217,8 +217,10 @@ fn around(mapping: &Mapping) -> Result<Around, serde_json::Error> {
         named::Source::Queue(_) => Ok(Around::queue_records()),
         named::Source::Broker(broker) => match &broker.origin {
             Origin::RabbitMq { queue, access } => {
-                Around::rabbit_records(&broker.arn, queue, virtual_host(access))
+                let arn = broker.arn.as_deref().unwrap_or_default();
+                Around::rabbit_records(arn, queue, virtual_host(access))
             }
+            Origin::Kafka(kafka) => Around::kafka_records(&kafka.servers),
             Origin::Sqs { .. } => Ok(Around::queue_records()),
             Origin::Redis { .. } | Origin::Nats { .. } | Origin::Mqtt { .. } => {
                 Ok(Around::cloud_events())

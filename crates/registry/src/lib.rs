@@ -41,6 +41,7 @@ mod function_url;
 mod layer;
 mod layer_use;
 mod mapping;
+mod mapping_kafka;
 mod mapping_rules;
 mod mapping_source;
 mod options;

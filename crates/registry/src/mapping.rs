@@ -11,10 +11,11 @@ use hearth_types::arn::FunctionArn;
 use hearth_types::error::ErrorKind;
 use hearth_types::mapping::{MAPPINGS, Mapping, MappingId, MappingState, MappingUuid};
 use hearth_types::name::{FunctionKey, Qualifier};
-use hearth_types::source::{Origin, Source, virtual_host};
+use hearth_types::source::{Begin, BrokerSource, Origin, Source, virtual_host};
 use hearth_types::wire::lambda::{
     EventSourceMappingConfiguration, EventSourceMappingRequest, Filter, FilterCriteria,
-    ListEventSourceMappingsResponse, ScalingConfig, SourceAccessConfiguration,
+    ListEventSourceMappingsResponse, ScalingConfig, SelfManagedEventSource,
+    SelfManagedKafkaEventSourceConfig, SourceAccessConfiguration,
 };
 use tokio::sync::watch;
 use uuid::Uuid;
@@ -222,7 +223,7 @@ impl Registry {
                 qualifier,
                 ..
             } = &record.mapping;
-            source.is_none_or(|source| source == own.arn())
+            source.is_none_or(|source| own.arn().as_deref() == Some(source))
                 && function.as_ref().is_none_or(|(key, wanted)| {
                     key == of && (wanted.is_none() || wanted == qualifier)
                 })
@@ -390,10 +391,21 @@ impl Registry {
                     (Some(vec![queue.clone()]), Some(access.as_slice()), None)
                 }
                 Origin::Redis { start, .. } | Origin::Nats { start, .. } => {
-                    (None, None, Some(start.as_str().to_owned()))
+                    (None, None, Some(start.as_str()))
                 }
                 Origin::Mqtt { .. } | Origin::Sqs { .. } => (None, None, None),
+                Origin::Kafka(kafka) => {
+                    let access = Some(kafka.access.as_slice());
+                    (None, access, Some(kafka.begin.as_str()))
+                }
             },
+        };
+        let kafka = match source {
+            Source::Broker(BrokerSource {
+                origin: Origin::Kafka(kafka),
+                ..
+            }) => Some(kafka),
+            _ => None,
         };
         let access = access.map(|access| {
             let shown = access.iter().map(|one| SourceAccessConfiguration {
@@ -430,7 +442,24 @@ impl Registry {
             },
             queues,
             source_access_configurations: access,
-            starting_position: start,
+            starting_position: start.map(str::to_owned),
+            starting_position_timestamp: kafka.and_then(|kafka| match kafka.begin {
+                Begin::At(millis) => Some(millis as f64 / 1e3),
+                Begin::From(_) => None,
+            }),
+            topics: kafka.map(|kafka| vec![kafka.topic.clone()]),
+            self_managed_event_source: kafka.map(|kafka| {
+                let name = SelfManagedEventSource::BOOTSTRAP_SERVERS.to_owned();
+                SelfManagedEventSource {
+                    endpoints: Some([(name, kafka.servers.clone())].into()),
+                }
+            }),
+            self_managed_kafka_event_source_config: kafka.map(|kafka| {
+                SelfManagedKafkaEventSourceConfig {
+                    consumer_group_id: Some(kafka.consumer_group(record.id.uuid.as_str())),
+                    schema_registry_config: None,
+                }
+            }),
             lag,
             last_modified: record.modified.as_millis() as f64 / 1e3,
             last_processing_result: result.unwrap_or("No records processed".to_owned()),
@@ -525,6 +554,11 @@ fn must_fit(snapshot: &Snapshot, id: &MappingId, mapping: &Mapping) -> Result<()
                 Origin::RabbitMq { queue, access } => {
                     Some((queue.clone(), virtual_host(access).to_owned()))
                 }
+                // Groups have what they consume to themselves.
+                Origin::Kafka(kafka) => Some((
+                    format!("{} {}", broker.broker, kafka.topic),
+                    kafka.group.clone().unwrap_or_default(),
+                )),
                 // The ARN says it all.
                 _ => None,
             },
@@ -542,7 +576,11 @@ fn must_fit(snapshot: &Snapshot, id: &MappingId, mapping: &Mapping) -> Result<()
                     Source::Queue(_) => "SQS",
                     Source::Broker(_) => "broker",
                 },
-                mapping.source.arn(),
+                match &mapping.source {
+                    Source::Broker(broker) if broker.arn.is_none() =>
+                        broker.origin.name().to_owned(),
+                    source => source.arn().unwrap_or_default(),
+                },
                 mapping.function.name,
                 other.id.uuid
             ),

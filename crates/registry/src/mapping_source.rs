@@ -5,12 +5,13 @@ use hearth_types::destination::Destination;
 use hearth_types::mapping::{DEFAULT_BATCH_SIZE, DEFAULT_BROKER_BATCH_SIZE, Mapping};
 use hearth_types::name::FunctionKey;
 use hearth_types::source::{
-    AMQP_NAME, ARNS, AccessKind, BROKER_QUEUE, BrokerArn, BrokerKind, BrokerSource, Origin,
-    SOURCE_ACCESS, SOURCE_ACCESS_URI, Source, SourceAccess, Start,
+    AMQP_NAME, ARNS, AccessKind, BROKER_QUEUE, BrokerArn, BrokerKind, BrokerSource, KafkaTopic,
+    Origin, SOURCE_ACCESS, SOURCE_ACCESS_URI, Source, SourceAccess, Start,
 };
 use hearth_types::wire::lambda::{DestinationConfig, EventSourceMappingRequest};
 
 use crate::constraints::Constraints;
+use crate::mapping_kafka;
 use crate::{Options, Scope};
 
 /// Breaches of the service model.
@@ -32,6 +33,7 @@ pub(crate) fn check_shape(request: &EventSourceMappingRequest, constraints: &mut
             break;
         }
     }
+    mapping_kafka::check_shape(request, constraints);
 }
 
 /// The access configurations of a request, if it has a list of them. One of a kind that no source has is found by
@@ -48,25 +50,14 @@ pub(crate) fn access(request: &EventSourceMappingRequest) -> Option<Vec<SourceAc
 }
 
 /// The source with other access configurations, if it has any and some were given.
-pub(crate) fn with_access(source: Source, access: Option<&[SourceAccess]>) -> Source {
-    match (source, access) {
-        (
-            Source::Broker(BrokerSource {
-                arn,
-                broker,
-                origin: Origin::RabbitMq { queue, .. },
-            }),
-            Some(access),
-        ) => Source::Broker(BrokerSource {
-            arn,
-            broker,
-            origin: Origin::RabbitMq {
-                queue,
-                access: access.to_vec(),
-            },
-        }),
-        (source, _) => source,
+pub(crate) fn with_access(mut source: Source, access: Option<&[SourceAccess]>) -> Source {
+    if let (Source::Broker(broker), Some(given)) = (&mut source, access)
+        && let Origin::RabbitMq { access, .. } | Origin::Kafka(KafkaTopic { access, .. }) =
+            &mut broker.origin
+    {
+        *access = given.to_vec();
     }
+    source
 }
 
 /// The source that a request for a new mapping names.
@@ -78,6 +69,11 @@ pub(crate) fn read(
     options: &Options,
     request: &EventSourceMappingRequest,
 ) -> Result<Source, ApiError> {
+    if mapping_kafka::is_named(request) {
+        let access = access(request).unwrap_or_default();
+        let source = mapping_kafka::read(&options.brokers, request, access)?;
+        return Ok(Source::Broker(source));
+    }
     let arn = request.event_source_arn.as_deref().unwrap_or_default();
     const FAR: &str = "The event source must be a queue of the function's account and region, or a broker's \
          with these in its ARN.";
@@ -99,10 +95,10 @@ pub(crate) fn read(
                 read.broker, read.broker
             )));
         }
-        Some(kind) if *kind != read.kind => {
+        Some(known) if known.kind != read.kind => {
             return Err(ApiError::invalid(format!(
-                "The broker '{}' of the node's configuration speaks the protocol of {kind}, and the event source is of {}.",
-                read.broker, read.kind
+                "The broker '{}' of the node's configuration speaks the protocol of {}, and the event source is of {}.",
+                read.broker, known.kind, read.kind
             )));
         }
         Some(_) => {}
@@ -132,9 +128,11 @@ pub(crate) fn read(
             filter: read.stream,
         },
         BrokerKind::Sqs => Origin::Sqs { queue: read.stream },
+        // It has no ARN.
+        BrokerKind::Kafka => return Err(unrecognized()),
     };
     Ok(Source::Broker(BrokerSource {
-        arn: arn.to_owned(),
+        arn: Some(arn.to_owned()),
         broker: read.broker,
         origin,
     }))
@@ -156,7 +154,8 @@ pub(crate) fn check_arn(arn: &str) -> Result<(), ApiError> {
 fn unrecognized() -> ApiError {
     ApiError::invalid(format!(
         "Unrecognized event source. EventSourceArn must be the ARN of a queue of this node, as \
-         arn:aws:sqs:region:123456789012:name, or of what a broker of its configuration has: {ARNS}."
+         arn:aws:sqs:region:123456789012:name, or of what a broker of its configuration has: {ARNS}. A topic of Kafka is \
+         named by SelfManagedEventSource and Topics instead."
     ))
 }
 
@@ -196,30 +195,51 @@ pub(crate) fn defaults(source: Source, function: FunctionKey) -> Mapping {
 /// # Errors
 /// [`hearth_types::ErrorKind::InvalidParameterValue`].
 pub(crate) fn check(request: &EventSourceMappingRequest, source: &Source) -> Result<(), ApiError> {
-    let (sort, is_rabbit, is_stream) = match source {
-        Source::Queue(_) => ("queues", false, false),
-        Source::Broker(broker) => match broker.origin {
-            Origin::RabbitMq { .. } => ("queues of RabbitMQ", true, false),
-            Origin::Redis { .. } => ("streams of Redis", false, true),
-            Origin::Nats { .. } => ("streams of NATS", false, true),
-            Origin::Mqtt { .. } => ("topics of MQTT", false, false),
-            Origin::Sqs { .. } => ("queues of an SQS endpoint", false, false),
-        },
+    let (sort, kind, begins) = match source {
+        Source::Queue(_) => ("queues", None, false),
+        Source::Broker(broker) => {
+            let (sort, begins) = match broker.origin {
+                Origin::RabbitMq { .. } => ("queues of RabbitMQ", false),
+                Origin::Redis { .. } => ("streams of Redis", true),
+                Origin::Nats { .. } => ("streams of NATS", true),
+                Origin::Mqtt { .. } => ("topics of MQTT", false),
+                Origin::Sqs { .. } => ("queues of an SQS endpoint", false),
+                Origin::Kafka(_) => ("topics of Kafka", true),
+            };
+            (sort, Some(broker.origin.kind()), begins)
+        }
     };
+    let (is_rabbit, is_kafka) = (
+        kind == Some(BrokerKind::RabbitMq),
+        kind == Some(BrokerKind::Kafka),
+    );
     let access = request.source_access_configurations.as_deref();
     let access = access.unwrap_or_default();
-    let foreign = [
+    let of_others = [
         (
-            !is_stream && request.starting_position.is_some(),
+            !begins && request.starting_position.is_some(),
             "StartingPosition",
         ),
         (!is_rabbit && request.queues.is_some(), "Queues"),
         (
-            !is_rabbit && !access.is_empty(),
+            !is_rabbit && !is_kafka && !access.is_empty(),
             "SourceAccessConfigurations",
         ),
+        (
+            !is_kafka && request.starting_position_timestamp.is_some(),
+            "StartingPositionTimestamp",
+        ),
+        (!is_kafka && request.topics.is_some(), "Topics"),
+        (
+            !is_kafka && request.self_managed_event_source.is_some(),
+            "SelfManagedEventSource",
+        ),
+        (
+            !is_kafka && request.self_managed_kafka_event_source_config.is_some(),
+            "SelfManagedKafkaEventSourceConfig",
+        ),
     ];
-    for (is_there, member) in foreign.into_iter().chain(of_no_source(request, source)) {
+    for (is_there, member) in of_others.into_iter().chain(of_no_source(request, source)) {
         if is_there {
             return Err(ApiError::invalid(format!(
                 "Unsupported parameter for event sources that are {sort}: {member}. Leave it out."
@@ -238,13 +258,25 @@ pub(crate) fn check(request: &EventSourceMappingRequest, source: &Source) -> Res
         )));
     }
     for one in access {
-        let kind = one.kind.as_deref().unwrap_or_default();
-        if AccessKind::of(kind).is_none() {
+        let said = one.kind.as_deref().unwrap_or_default();
+        let is_of = |said: AccessKind| kind.is_some_and(|kind| said.is_of(kind));
+        if AccessKind::of(said).is_none_or(|said| !is_of(said)) {
+            let others = if is_kafka {
+                "BASIC_AUTH, SASL_SCRAM_256_AUTH or SASL_SCRAM_512_AUTH for how user name and password are shown, and \
+                 SERVER_ROOT_CA_CERTIFICATE and CLIENT_CERTIFICATE_TLS_AUTH where a client insists on them"
+            } else {
+                "VIRTUAL_HOST, and BASIC_AUTH where a client insists on it"
+            };
             return Err(ApiError::invalid(format!(
-                "Unsupported source access configuration '{kind}'. Use VIRTUAL_HOST, and BASIC_AUTH where a client insists on \
-                 it; user names, passwords and certificates are in the node's configuration."
+                "Unsupported source access configuration '{said}'. Use {others}; user names, passwords and certificates are \
+                 in the node's configuration."
             )));
         }
+    }
+    if let Source::Broker(broker) = source
+        && let Origin::Kafka(kafka) = &broker.origin
+    {
+        mapping_kafka::check(request, kafka)?;
     }
     for (is_there, member) in of_no_node(request) {
         if is_there {
@@ -266,10 +298,6 @@ fn of_no_source(request: &EventSourceMappingRequest, source: &Source) -> Vec<(bo
     };
     vec![
         (
-            request.starting_position_timestamp.is_some(),
-            "StartingPositionTimestamp",
-        ),
-        (
             request.parallelization_factor.is_some_and(|n| n != 1),
             "ParallelizationFactor",
         ),
@@ -289,18 +317,9 @@ fn of_no_source(request: &EventSourceMappingRequest, source: &Source) -> Vec<(bo
             request.tumbling_window_in_seconds.is_some_and(|n| n != 0),
             "TumblingWindowInSeconds",
         ),
-        (request.topics.is_some(), "Topics"),
-        (
-            request.self_managed_event_source.is_some(),
-            "SelfManagedEventSource",
-        ),
         (
             request.amazon_managed_kafka_event_source_config.is_some(),
             "AmazonManagedKafkaEventSourceConfig",
-        ),
-        (
-            request.self_managed_kafka_event_source_config.is_some(),
-            "SelfManagedKafkaEventSourceConfig",
         ),
         (
             request.document_db_event_source_config.is_some(),

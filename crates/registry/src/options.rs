@@ -9,7 +9,7 @@ use hearth_types::folder::Folders;
 use hearth_types::function::{Architecture, Runtime};
 use hearth_types::limits::ACCOUNT_CONCURRENCY;
 use hearth_types::name::{BrokerName, BucketName};
-use hearth_types::source::BrokerKind;
+use hearth_types::source::KnownBroker;
 use hearth_types::time::Timestamp;
 
 /// Tells the time. The registry reads no clock of its own.
@@ -29,7 +29,7 @@ pub struct Options {
     /// Folders that functions may have.
     pub folders: Arc<Folders>,
     /// Brokers that event source mappings may name.
-    pub brokers: BTreeMap<BrokerName, BrokerKind>,
+    pub brokers: BTreeMap<BrokerName, KnownBroker>,
     /// Where queues are, if there are any.
     pub queues: Option<Arc<SqliteQueueStore>>,
     /// Whether webhooks may be on loopback addresses of the node.

@@ -16,6 +16,18 @@ pub const SOURCE_ACCESS_URI: std::ops::RangeInclusive<usize> = 1..=200;
 pub const BROKER_QUEUE: std::ops::RangeInclusive<usize> = 1..=1_000;
 /// Bytes of a name of RabbitMQ (AMQP 0-9-1, section 4.2.5.3: short strings).
 pub const AMQP_NAME: usize = 255;
+/// Topics of a mapping of Kafka (service model, `Topics`).
+pub const TOPICS: usize = 1;
+/// Characters of a topic's name (service model, `Topic`).
+pub const TOPIC: std::ops::RangeInclusive<usize> = 1..=249;
+/// Bootstrap servers of a mapping of Kafka (service model, `EndpointLists`).
+pub const ENDPOINTS: std::ops::RangeInclusive<usize> = 1..=10;
+/// Characters of a bootstrap server (service model, `Endpoint`).
+pub const ENDPOINT: std::ops::RangeInclusive<usize> = 1..=300;
+/// Characters of `ConsumerGroupId` (service model, `URI`).
+pub const CONSUMER_GROUP: std::ops::RangeInclusive<usize> = 1..=200;
+/// The port of Kafka, where a URL has none: what its own documentation and its packages say.
+pub const KAFKA_PORT: u16 = 9092;
 /// The virtual host of RabbitMQ if none was named: its own default.
 const DEFAULT_VIRTUAL_HOST: &str = "/";
 
@@ -30,10 +42,10 @@ pub enum Source {
 }
 
 impl Source {
-    /// `EventSourceArn`.
-    pub fn arn(&self) -> String {
+    /// `EventSourceArn`, which Kafka does not have.
+    pub fn arn(&self) -> Option<String> {
         match self {
-            Self::Queue(id) => Destination::Queue(id.clone()).to_string(),
+            Self::Queue(id) => Some(Destination::Queue(id.clone()).to_string()),
             Self::Broker(source) => source.arn.clone(),
         }
     }
@@ -42,8 +54,9 @@ impl Source {
 /// What a broker has, and which broker.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BrokerSource {
-    /// The ARN, as it was given.
-    pub arn: String,
+    /// The ARN, as it was given. A topic of Kafka has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub arn: Option<String>,
     /// The broker, by its name in the node's configuration.
     pub broker: BrokerName,
     /// What of it.
@@ -85,6 +98,57 @@ pub enum Origin {
         /// Its name.
         queue: String,
     },
+    /// A topic of Kafka.
+    Kafka(KafkaTopic),
+}
+
+/// A topic of Kafka, and how it is consumed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KafkaTopic {
+    /// Its name.
+    pub topic: String,
+    /// `KAFKA_BOOTSTRAP_SERVERS`, as they were given.
+    pub servers: Vec<String>,
+    /// `ConsumerGroupId`, if it was given; else the group is the mapping's own.
+    pub group: Option<String>,
+    /// Where a group that has consumed nothing begins.
+    pub begin: Begin,
+    /// `SourceAccessConfigurations`, as they were given.
+    pub access: Vec<SourceAccess>,
+}
+
+impl KafkaTopic {
+    /// What the name of a mapping's own consumer group begins with.
+    pub const OWN_GROUP: &str = "hearth-";
+
+    /// The consumer group: the one that was named, or one of the mapping's own.
+    pub fn consumer_group(&self, mapping: &str) -> String {
+        let own = || format!("{}{mapping}", Self::OWN_GROUP);
+        self.group.clone().unwrap_or_else(own)
+    }
+}
+
+/// Where a mapping of Kafka begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Begin {
+    /// As of other streams.
+    From(Start),
+    /// With the first record that is not older: milliseconds since the UNIX epoch.
+    At(i64),
+}
+
+impl Begin {
+    /// `StartingPosition`, as the API spells it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::From(start) => start.as_str(),
+            Self::At(_) => Self::AT_TIMESTAMP,
+        }
+    }
+
+    /// The position that has a time with it.
+    pub const AT_TIMESTAMP: &str = "AT_TIMESTAMP";
 }
 
 impl Origin {
@@ -96,6 +160,7 @@ impl Origin {
             Self::Nats { .. } => BrokerKind::Nats,
             Self::Mqtt { .. } => BrokerKind::Mqtt,
             Self::Sqs { .. } => BrokerKind::Sqs,
+            Self::Kafka(_) => BrokerKind::Kafka,
         }
     }
 
@@ -105,6 +170,7 @@ impl Origin {
             Self::RabbitMq { queue, .. } | Self::Sqs { queue } => queue,
             Self::Redis { stream, .. } | Self::Nats { stream, .. } => stream,
             Self::Mqtt { filter } => filter,
+            Self::Kafka(kafka) => &kafka.topic,
         }
     }
 }
@@ -125,6 +191,14 @@ pub enum AccessKind {
     BasicAuth,
     /// Which virtual host of RabbitMQ.
     VirtualHost,
+    /// That Kafka is shown user name and password by SCRAM-SHA-256.
+    SaslScram256Auth,
+    /// That Kafka is shown user name and password by SCRAM-SHA-512.
+    SaslScram512Auth,
+    /// Which authority Kafka's certificate is of. The node's configuration has it.
+    ServerRootCaCertificate,
+    /// Which certificate Kafka is shown. The node's configuration has it.
+    ClientCertificateTlsAuth,
 }
 
 impl AccessKind {
@@ -133,14 +207,42 @@ impl AccessKind {
         match self {
             Self::BasicAuth => "BASIC_AUTH",
             Self::VirtualHost => "VIRTUAL_HOST",
+            Self::SaslScram256Auth => "SASL_SCRAM_256_AUTH",
+            Self::SaslScram512Auth => "SASL_SCRAM_512_AUTH",
+            Self::ServerRootCaCertificate => "SERVER_ROOT_CA_CERTIFICATE",
+            Self::ClientCertificateTlsAuth => "CLIENT_CERTIFICATE_TLS_AUTH",
         }
     }
 
     /// Reads the API's spelling.
     pub fn of(text: &str) -> Option<Self> {
-        [Self::BasicAuth, Self::VirtualHost]
-            .into_iter()
-            .find(|kind| kind.as_str() == text)
+        Self::ALL.into_iter().find(|kind| kind.as_str() == text)
+    }
+
+    const ALL: [Self; 6] = [
+        Self::BasicAuth,
+        Self::VirtualHost,
+        Self::SaslScram256Auth,
+        Self::SaslScram512Auth,
+        Self::ServerRootCaCertificate,
+        Self::ClientCertificateTlsAuth,
+    ];
+
+    /// Whether a broker of a kind has it.
+    pub fn is_of(self, broker: BrokerKind) -> bool {
+        match self {
+            Self::BasicAuth => matches!(broker, BrokerKind::RabbitMq | BrokerKind::Kafka),
+            Self::VirtualHost => broker == BrokerKind::RabbitMq,
+            _ => broker == BrokerKind::Kafka,
+        }
+    }
+
+    /// Whether it says how user name and password are shown to Kafka.
+    pub const fn is_sasl(self) -> bool {
+        matches!(
+            self,
+            Self::BasicAuth | Self::SaslScram256Auth | Self::SaslScram512Auth
+        )
     }
 }
 
@@ -191,6 +293,8 @@ pub enum BrokerKind {
     Mqtt,
     /// What speaks the API of SQS.
     Sqs,
+    /// Kafka, and what else speaks its protocol.
+    Kafka,
 }
 
 impl BrokerKind {
@@ -202,6 +306,7 @@ impl BrokerKind {
             "nats" | "tls" => Some(Self::Nats),
             "mqtt" | "mqtts" => Some(Self::Mqtt),
             "http" | "https" => Some(Self::Sqs),
+            "kafka" | "kafkas" => Some(Self::Kafka),
             _ => None,
         }
     }
@@ -214,6 +319,7 @@ impl BrokerKind {
             Self::Nats => "NATS",
             Self::Mqtt => "MQTT",
             Self::Sqs => "SQS",
+            Self::Kafka => "Kafka",
         }
     }
 }
@@ -222,6 +328,15 @@ impl fmt::Display for BrokerKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
+}
+
+/// A broker that mappings may name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KnownBroker {
+    /// Of which kind it is.
+    pub kind: BrokerKind,
+    /// Where it is, each as `host:port`: what a mapping of Kafka names it by.
+    pub servers: Vec<String>,
 }
 
 /// The ARN of what a broker has: Amazon MQ's for RabbitMQ, and after its pattern for brokers that AWS has no ARN of.
@@ -345,7 +460,8 @@ mod tests {
     fn a_record_names_its_source_by_kind() {
         let queue = r#"{"queue":{"account":"123456789012","region":"eu-west-1","name":"q"}}"#;
         let broker = r#"{"broker":{"arn":"a","broker":"b","origin":{"rabbit_mq":{"queue":"q","access":[]}}}}"#;
-        for text in [queue, broker] {
+        let kafka = r#"{"broker":{"broker":"b","origin":{"kafka":{"topic":"t","servers":["k:9092"],"group":null,"begin":{"at":7},"access":[]}}}}"#;
+        for text in [queue, broker, kafka] {
             let source: Source = serde_json::from_str(text).unwrap();
             assert_eq!(serde_json::to_string(&source).unwrap(), text);
         }

@@ -178,6 +178,7 @@ mod tests {
         let server = Server {
             name: "cloud".parse().unwrap(),
             url: format!("http://127.0.0.1:{port}").parse().unwrap(),
+            more: Vec::new(),
             username: Some("id".to_owned()),
             password: Some(Password::Text("secret".to_owned())),
             tls: Tls::default(),

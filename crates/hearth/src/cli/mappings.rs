@@ -46,6 +46,10 @@ pub(super) async fn run(
 
 /// What tells sources apart: account and region are the same for all.
 fn source(mapping: &Value) -> String {
+    if let Some(topic) = mapping["Topics"][0].as_str() {
+        let servers = &mapping["SelfManagedEventSource"]["Endpoints"]["KAFKA_BOOTSTRAP_SERVERS"];
+        return format!("kafka {}/{topic}", servers[0].as_str().unwrap_or_default());
+    }
     let arn = output::member(mapping, "EventSourceArn");
     let mut parts = arn.splitn(6, ':');
     let service = parts.nth(2).unwrap_or_default();

@@ -284,7 +284,7 @@ pub fn mapping(n: u8, tag: u64) -> MappingRecord {
         mapping: Mapping {
             source: match tag % 4 {
                 0 => Source::Broker(BrokerSource {
-                    arn: "arn:aws:mq:us-east-1:000000000000:broker:b:1".to_owned(),
+                    arn: Some("arn:aws:mq:us-east-1:000000000000:broker:b:1".to_owned()),
                     broker: "b".parse().expect("a broker name"),
                     origin: Origin::RabbitMq {
                         queue: "work".to_owned(),

@@ -1,5 +1,6 @@
 //! What a function is given of a broker's messages: for RabbitMQ the event of the developer guide ("Using Lambda with Amazon
-//! MQ"), for SQS that of queues, for brokers of which AWS has none a batch of CloudEvents (CloudEvents 1.0, "JSON Batch Format").
+//! MQ"), for Kafka that of "Using Lambda with self-managed Apache Kafka", for SQS that of queues, for brokers of which AWS has
+//! none a batch of CloudEvents (CloudEvents 1.0, "JSON Batch Format").
 
 use std::collections::BTreeMap;
 
@@ -11,6 +12,8 @@ use crate::wire::queue_event::QueueRecord;
 
 /// `eventSource` of RabbitMQ.
 const RABBIT: &str = "aws:rmq";
+/// `eventSource` of Kafka.
+const KAFKA: &str = "SelfManagedKafka";
 
 /// A message of a broker.
 #[derive(Clone, Debug, Serialize)]
@@ -18,6 +21,8 @@ const RABBIT: &str = "aws:rmq";
 pub enum BrokerRecord {
     /// Of RabbitMQ.
     Rabbit(Box<RabbitRecord>),
+    /// Of Kafka.
+    Kafka(Box<KafkaRecord>),
     /// Of SQS.
     Sqs(Box<QueueRecord>),
     /// Of a broker that has no shape of its own.
@@ -31,6 +36,8 @@ pub struct Around {
     pub before: Vec<u8>,
     /// After the last.
     pub after: Vec<u8>,
+    /// Whether records are in lists by what they are in one order with, as members of an object.
+    pub in_groups: bool,
 }
 
 impl Around {
@@ -39,6 +46,7 @@ impl Around {
         Self {
             before: b"{\"Records\":[".to_vec(),
             after: b"]}".to_vec(),
+            in_groups: false,
         }
     }
 
@@ -47,6 +55,7 @@ impl Around {
         Self {
             before: b"[".to_vec(),
             after: b"]".to_vec(),
+            in_groups: false,
         }
     }
 
@@ -67,7 +76,72 @@ impl Around {
         })?;
         let after = b"]}}".to_vec();
         before.truncate(before.len() - after.len());
-        Ok(Self { before, after })
+        Ok(Self {
+            before,
+            after,
+            in_groups: false,
+        })
+    }
+
+    /// Of records of a topic of Kafka.
+    ///
+    /// # Errors
+    /// If it can't be written.
+    pub fn kafka_records(servers: &[String]) -> Result<Self, serde_json::Error> {
+        let mut before = serde_json::to_vec(&KafkaEvent {
+            event_source: KAFKA.to_owned(),
+            bootstrap_servers: servers.join(","),
+            records: BTreeMap::new(),
+        })?;
+        let after = b"}}".to_vec();
+        before.truncate(before.len() - after.len());
+        Ok(Self {
+            before,
+            after,
+            in_groups: true,
+        })
+    }
+}
+
+/// The event of Kafka.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[allow(missing_docs, reason = "the names are the event's own")]
+pub struct KafkaEvent {
+    /// `SelfManagedKafka`.
+    pub event_source: String,
+    /// With commas between them.
+    pub bootstrap_servers: String,
+    /// By `topic-partition`.
+    pub records: BTreeMap<String, Vec<KafkaRecord>>,
+}
+
+/// A record of Kafka.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[allow(missing_docs, reason = "the names are the event's own")]
+pub struct KafkaRecord {
+    pub topic: String,
+    pub partition: i32,
+    pub offset: i64,
+    /// Milliseconds since the UNIX epoch.
+    pub timestamp: i64,
+    /// `CREATE_TIME` or `LOG_APPEND_TIME`.
+    pub timestamp_type: String,
+    /// In base64; absent if there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// In base64; absent if there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub value: Option<String>,
+    /// One name each, with the bytes of its value.
+    pub headers: Vec<BTreeMap<String, Vec<u8>>>,
+}
+
+impl KafkaRecord {
+    /// What names a record: its `topic-partition`, and its offset.
+    pub fn id(group: &str, offset: i64) -> String {
+        format!("{group}-{offset}")
     }
 }
 
@@ -169,5 +243,15 @@ mod tests {
         let event: RabbitEvent = serde_json::from_slice(&text).unwrap();
         assert_eq!(event.event_source, "aws:rmq");
         assert!(event.rmq_messages_by_queue["a \"b\"::/"].is_empty());
+    }
+
+    #[test]
+    fn an_event_of_kafka_is_what_is_around_its_records() {
+        let around = Around::kafka_records(&["a:1".to_owned(), "b:2".to_owned()]).unwrap();
+        let text = [around.before, around.after].concat();
+        let event: KafkaEvent = serde_json::from_slice(&text).unwrap();
+        assert_eq!(event.event_source, "SelfManagedKafka");
+        assert_eq!(event.bootstrap_servers, "a:1,b:2");
+        assert!(event.records.is_empty());
     }
 }

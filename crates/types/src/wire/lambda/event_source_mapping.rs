@@ -42,6 +42,21 @@ pub struct EventSourceMappingRequest {
     pub source_access_configurations: Option<Vec<SourceAccessConfiguration>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub starting_position: Option<String>,
+    /// Seconds since the UNIX epoch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub starting_position_timestamp: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub topics: Option<Vec<String>>,
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "structure::optional"
+    )]
+    pub self_managed_event_source: Option<SelfManagedEventSource>,
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "structure::optional"
+    )]
+    pub self_managed_kafka_event_source_config: Option<SelfManagedKafkaEventSourceConfig>,
     // What belongs to sources that Hearth does not have, or is not to be had.
     #[serde(rename = "KMSKeyArn", skip_serializing_if = "Option::is_none")]
     pub kms_key_arn: Option<String>,
@@ -61,8 +76,6 @@ pub struct EventSourceMappingRequest {
     )]
     pub destination_config: Option<DestinationConfig>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub starting_position_timestamp: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub parallelization_factor: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub maximum_record_age_in_seconds: Option<i64>,
@@ -72,23 +85,11 @@ pub struct EventSourceMappingRequest {
     pub maximum_retry_attempts: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tumbling_window_in_seconds: Option<i64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub topics: Option<Vec<String>>,
-    #[serde(
-        skip_serializing_if = "Option::is_none",
-        deserialize_with = "structure::optional"
-    )]
-    pub self_managed_event_source: Option<Unexamined>,
     #[serde(
         skip_serializing_if = "Option::is_none",
         deserialize_with = "structure::optional"
     )]
     pub amazon_managed_kafka_event_source_config: Option<Unexamined>,
-    #[serde(
-        skip_serializing_if = "Option::is_none",
-        deserialize_with = "structure::optional"
-    )]
-    pub self_managed_kafka_event_source_config: Option<Unexamined>,
     #[serde(
         rename = "DocumentDBEventSourceConfig",
         skip_serializing_if = "Option::is_none",
@@ -132,6 +133,35 @@ pub struct SourceAccessConfiguration {
     pub uri: Option<String>,
 }
 
+/// `SelfManagedEventSource`: where a broker is that AWS does not run.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct SelfManagedEventSource {
+    /// By [`BOOTSTRAP_SERVERS`](Self::BOOTSTRAP_SERVERS).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub endpoints: Option<BTreeMap<String, Vec<String>>>,
+}
+
+impl SelfManagedEventSource {
+    /// The one name of `Endpoints`.
+    pub const BOOTSTRAP_SERVERS: &str = "KAFKA_BOOTSTRAP_SERVERS";
+}
+
+/// `SelfManagedKafkaEventSourceConfig`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct SelfManagedKafkaEventSourceConfig {
+    /// Who consumes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub consumer_group_id: Option<String>,
+    /// What Hearth does not have.
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "structure::optional"
+    )]
+    pub schema_registry_config: Option<Unexamined>,
+}
+
 /// `ScalingConfig`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
@@ -158,7 +188,8 @@ pub struct EventSourceMappingConfiguration {
     #[serde(rename = "UUID")]
     pub uuid: String,
     pub event_source_mapping_arn: String,
-    pub event_source_arn: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub event_source_arn: Option<String>,
     pub function_arn: String,
     pub batch_size: u32,
     pub maximum_batching_window_in_seconds: u32,
@@ -173,6 +204,15 @@ pub struct EventSourceMappingConfiguration {
     pub source_access_configurations: Option<Vec<SourceAccessConfiguration>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub starting_position: Option<String>,
+    /// Seconds since the UNIX epoch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub starting_position_timestamp: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub topics: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub self_managed_event_source: Option<SelfManagedEventSource>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub self_managed_kafka_event_source_config: Option<SelfManagedKafkaEventSourceConfig>,
     /// Hearth's own: messages that wait at the source, when it was last asked. The API has no member for it; clients
     /// leave out what they don't know.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -45,7 +45,8 @@ pub use event_invoke::{
 };
 pub use event_source_mapping::{
     EventSourceMappingConfiguration, EventSourceMappingRequest, Filter, FilterCriteria,
-    ListEventSourceMappingsResponse, MetricsConfig, ScalingConfig, SourceAccessConfiguration,
+    ListEventSourceMappingsResponse, MetricsConfig, ScalingConfig, SelfManagedEventSource,
+    SelfManagedKafkaEventSourceConfig, SourceAccessConfiguration,
 };
 pub use function::{
     CreateFunctionRequest, FunctionConfiguration, FunctionState, GetFunctionResponse,
