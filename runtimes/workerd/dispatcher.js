@@ -33,10 +33,11 @@ function failed(id, error) {
 
 export default {
   async fetch(request, env, ctx) {
-    const id = request.cf?.id;
+    const { id, load, event } = request.cf ?? {};
     if (!id) return new Response(null, { status: 204 });
     try {
-      return await isolate(id, env, ctx).getEntrypoint().fetch(request);
+      const entrypoint = load || event ? "hearthOrders" : undefined;
+      return await isolate(id, env, ctx).getEntrypoint(entrypoint).fetch(request);
     } catch (error) {
       return failed(id, error);
     }

@@ -14,28 +14,58 @@ if (handlers.length === 0) {
 // As it is now: the worker's own code may put another in its place.
 const OwnResponse = Response;
 
+// Calls a handler. Gives what that gives: a promise, mostly.
+function call(name, value, env, ctx) {
+  if (!handlers.includes(name)) throw new TypeError(`The worker has no handler ${name}.`);
+  return isClass ? new main(ctx, env)[name](value) : main[name](value, env, ctx);
+}
+
 export default {
   fetch(request, env, ctx) {
     watch(ctx);
-    return begin(request, answer, env, ctx);
+    return begin(request, () => answer(request, env, ctx));
   },
 };
 
-// Only the node's orders are in `cf`.
-async function answer(request, env, ctx) {
+// A request of somebody's. What every one of them passes: a response that is there at once has no promise made for it,
+// and neither `headers` nor `cf` is looked at, which would cost as much as all the rest here.
+function answer(request, env, ctx) {
   try {
-    const { load, event } = request.cf ?? {};
-    if (load) return OwnResponse.json(handlers);
-    const call = (name, value) => {
-      if (!handlers.includes(name)) throw new TypeError(`The worker has no handler ${name}.`);
-      return isClass ? new main(ctx, env)[name](value) : main[name](value, env, ctx);
-    };
-    if (event) return await handle(await request.json(), call);
-    const response = await call("fetch", request);
+    const response = call("fetch", request, env, ctx);
+    return response instanceof OwnResponse ? response : later(response);
+  } catch (error) {
+    return failed(error);
+  }
+}
+
+async function later(promise) {
+  try {
+    const response = await promise;
     if (!(response instanceof OwnResponse)) throw new TypeError("The handler fetch gave no Response.");
     return response;
   } catch (error) {
-    return OwnResponse.json(thrown(error), { headers: { "x-hearth-failed": CODE } });
+    return failed(error);
+  }
+}
+
+function failed(error) {
+  return OwnResponse.json(thrown(error), { headers: { "x-hearth-failed": CODE } });
+}
+
+// The node's orders, which are in `cf`: to say which handlers there are, or an event.
+export const hearthOrders = {
+  fetch(request, env, ctx) {
+    watch(ctx);
+    return begin(request, () => obey(request, env, ctx));
+  },
+};
+
+async function obey(request, env, ctx) {
+  try {
+    if (request.cf.load) return OwnResponse.json(handlers);
+    return await handle(await request.json(), (name, value) => call(name, value, env, ctx));
+  } catch (error) {
+    return failed(error);
   }
 }
 

@@ -22,8 +22,10 @@ const turns = new AsyncLocalStorage();
 // The one that began last, where the engine does not say which is being worked on.
 let latest;
 
+// The request's headers are looked at when there is something to say of it: that costs as much as a small worker does.
 function say(turn, what, words = "") {
-  write("\u0001" + stringify([CODE, turn.request, what, now(), words]));
+  turn.id ??= turn.request.headers.get("x-amzn-requestid");
+  write("\u0001" + stringify([CODE, turn.id, what, now(), words]));
 }
 
 for (const level of ["debug", "error", "info", "log", "warn"]) {
@@ -49,11 +51,11 @@ function text(value) {
   }
 }
 
-// Works on a request; `work` is called with the rest.
-export function begin(request, work, ...rest) {
-  const turn = { request: request.headers.get("x-amzn-requestid"), left: MOST, waits: 0 };
+// Works on a request.
+export function begin(request, work) {
+  const turn = { request, id: undefined, left: MOST, waits: 0 };
   latest = turn;
-  return turns.run(turn, work, request, ...rest);
+  return turns.run(turn, work);
 }
 
 // The engine does not carry over what is being worked on to listeners of a socket, nor to what a stream calls.

@@ -1,6 +1,7 @@
 //! `cargo xtask test`: formatting, lints, unit and crate tests, runtimes, then the whole system with real clients.
 
 use std::process::Command;
+use std::time::Instant;
 
 use clap::Args;
 
@@ -103,6 +104,7 @@ pub(crate) fn run(args: &TestArgs) -> anyhow::Result<()> {
     let mut failed = Vec::new();
     let count = steps.len();
     for (name, mut step) in steps {
+        let started = Instant::now();
         if let Err(error) = command::run(&mut step) {
             eprintln!("FAILED {name}: {error:#}");
             failed.push(name);
@@ -110,6 +112,8 @@ pub(crate) fn run(args: &TestArgs) -> anyhow::Result<()> {
                 break;
             }
         }
+        // CI's time is bounded: what takes it should not have to be guessed.
+        println!("{name}: {} s", started.elapsed().as_secs());
     }
     for line in &tools.skipped {
         println!("skipped {line}");

@@ -44,14 +44,19 @@ const DISPATCHER: [(&str, &str); 4] = [
     ),
 ];
 
-/// Writes the folder's files. `linked` are the workers that are parts of the configuration; the first has the port after
-/// the dispatcher's, and so on.
+/// The ports of workers that are parts of an engine's configuration, in their order: each has this one for requests, and
+/// the next one for the node's orders.
+pub(crate) fn linked_ports() -> impl Iterator<Item = u16> {
+    (PORT + 1..).step_by(2)
+}
+
+/// Writes the folder's files. `linked` are the workers that are parts of the configuration.
 ///
 /// # Errors
 /// If it can't be written.
 pub(crate) fn write(folder: &Path, linked: &[Linked]) -> io::Result<()> {
     let mut configuration = Parts::default();
-    for (worker, port) in linked.iter().zip(PORT + 1..) {
+    for (worker, port) in linked.iter().zip(linked_ports()) {
         worker.write(folder, port, &mut configuration)?;
     }
     for (name, text) in DISPATCHER
@@ -92,10 +97,10 @@ pub(crate) struct Parts {
     pub(crate) sockets: String,
 }
 
-/// A socket of the engine that leads to a service.
+/// A socket of the engine that leads to a service, as the configuration names it.
 pub(crate) fn socket(service: &str, port: u16) -> String {
     format!(
-        r#"(name = "{service}", address = "127.0.0.1:{port}", service = "{service}",
+        r#"(name = "p{port}", address = "127.0.0.1:{port}", service = {service},
       http = (cfBlobHeader = "{ORDER}", forwardedProtoHeader = "x-forwarded-proto")),
     "#
     )
@@ -107,7 +112,7 @@ fn text(parts: &Parts) -> String {
     let modules = modules.join(", ");
     let Parts { services, sockets } = parts;
     // The last one: when it listens, all do.
-    let dispatcher = socket("dispatcher", PORT);
+    let dispatcher = socket(r#""dispatcher""#, PORT);
     format!(
         r#"using Workerd = import "/workerd/workerd.capnp";
 const config :Workerd.Config = (

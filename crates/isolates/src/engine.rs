@@ -46,7 +46,7 @@ pub(crate) struct Engine {
     pub(crate) number: u64,
     pub(crate) sandbox: Sandbox,
     pub(crate) room: Arc<Room>,
-    /// The ports of workers that are parts of its configuration.
+    /// The ports of workers that are parts of its configuration: for requests; the next one is for orders.
     linked: HashMap<String, u16>,
     /// By port.
     idle: Mutex<HashMap<u16, Vec<SendRequest<Upload>>>>,
@@ -200,8 +200,11 @@ impl Engine {
         mut request: Request<Body>,
     ) -> Result<Response, Unsent> {
         let linked = self.linked.get(to.id).copied();
-        let port = linked.unwrap_or(PORT);
-        let order = (linked.is_none() || !to.plain).then_some(to.order);
+        let (port, order) = match linked {
+            Some(port) if to.plain => (port, None),
+            Some(port) => (port + 1, Some(to.order)),
+            None => (PORT, Some(to.order)),
+        };
         prepare(&mut request, order);
         let asks_to_switch = request.headers().contains_key(UPGRADE);
         let stay = Stay::new(self, to.worker);

@@ -27,7 +27,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::account::{Account, lock};
-use crate::config::{self, FILE, PORT};
+use crate::config::{self, FILE, PORT, linked_ports};
 use crate::door::Room;
 use crate::engine::{Engine, Response, To, Unsent, empty};
 use crate::equipment::equip;
@@ -424,7 +424,7 @@ impl Inner {
         let ports = linked
             .iter()
             .map(|linked| linked.id.clone())
-            .zip(PORT + 1..);
+            .zip(linked_ports());
         let engine = Engine::new(number, sandbox, Arc::clone(&room), ports.collect());
         room.open(door, engine.gone.clone())
             .map_err(|error| format!("open its door: {error}"))?;

@@ -42,7 +42,9 @@ struct Binding {
 }
 
 impl Linked {
-    /// Writes the worker's files below `folder`, and what of the configuration is its own.
+    /// Writes the worker's files below `folder`, and what of the configuration is its own; see [`linked_ports`] for `port`.
+    ///
+    /// [`linked_ports`]: crate::config::linked_ports
     ///
     /// # Errors
     /// If they can't be written.
@@ -101,7 +103,9 @@ impl Linked {
             flags.join(", "),
             self.entrypoint("Outside", None),
         );
-        parts.sockets += &socket(&service, port);
+        parts.sockets += &socket(&format!(r#""{service}""#), port);
+        let orders = format!(r#"(name = "{service}", entrypoint = "hearthOrders")"#);
+        parts.sockets += &socket(&orders, port + 1);
         Ok(())
     }
 
