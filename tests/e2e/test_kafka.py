@@ -7,13 +7,7 @@ import time
 
 import pytest
 from confluent_kafka import ConsumerGroupTopicPartitions, Producer
-from confluent_kafka.admin import (
-    AdminClient,
-    NewTopic,
-    ScramCredentialInfo,
-    ScramMechanism,
-    UserScramCredentialUpsertion,
-)
+from confluent_kafka.admin import AdminClient, NewTopic
 
 import servers
 from authority import Authority
@@ -49,7 +43,7 @@ class Topics:
     def __init__(self, server, **settings):
         self.server = server
         # Where a mapping says that it is.
-        self.endpoint = f"localhost:{server.port}"
+        self.endpoint = f"localhost:{server.reached}"
         self.settings = {"bootstrap.servers": self.endpoint, "socket.timeout.ms": 10_000, **settings}
         self.admin = AdminClient(self.settings)
 
@@ -105,28 +99,15 @@ def running(storage, tmp_path_factory):
     authority.issue("node")
     Authority(folder, "other")
     there = {
-        "plain": servers.Kafka(folder / "plain", storage, "plain"),
-        "tls": servers.Kafka(folder / "tls", storage, "tls", "tcp", authority),
-        "sasl": servers.Kafka(folder / "sasl", storage, "sasl"),
+        "plain": servers.Kafka(folder / "plain", storage),
+        "tls": servers.Kafka(folder / "tls", storage, authority),
+        "memory": servers.Kafka(folder / "memory"),
     }
     try:
         for server in there.values():
-            storage.bucket(server.bucket)
             server.start()
         for server in there.values():
             server.ready()
-        # Users are made by whoever asks, until they are asked who they are.
-        made = [
-            UserScramCredentialUpsertion("hearth", ScramCredentialInfo(mechanism, 4096), b"secret")
-            for mechanism in (ScramMechanism.SCRAM_SHA_256, ScramMechanism.SCRAM_SHA_512)
-        ]
-        admin = Topics(there["sasl"]).admin
-        for one in made:
-            for done in admin.alter_user_scram_credentials([one]).values():
-                done.result(20)
-        there["sasl"].kill()
-        there["sasl"].options.append("--authentication")
-        there["sasl"].start().ready()
         yield there
     finally:
         for server in there.values():
@@ -142,29 +123,26 @@ def topics(running):
 def kafka_node(running, tmp_path_factory):
     """A node whose configuration has the servers, and one that is not there."""
     data = tmp_path_factory.mktemp("kafka-node")
-    plain, tls, sasl = (running[name] for name in ("plain", "tls", "sasl"))
-    (data / "sasl-password").write_text("secret\n")
+    plain, tls, memory = (running[name] for name in ("plain", "tls", "memory"))
     (data / "hearth.toml").write_text(
         f"""
 [brokers.plain]
 url = "kafka://localhost:{plain.port}"
 servers = ["127.0.0.1:{plain.port}"]
 [brokers.secure]
-url = "kafkas://localhost:{tls.port}"
+url = "kafkas://localhost:{tls.reached}"
 ca = "{tls.folder.parent}/known-ca.pem"
 certificate = "{tls.folder.parent}/node.pem"
 key = "{tls.folder.parent}/node.key"
 [brokers.stranger]
-url = "kafkas://localhost:{tls.port}"
+url = "kafkas://localhost:{tls.reached}"
 ca = "{tls.folder.parent}/other-ca.pem"
-[brokers.known]
-url = "kafka://localhost:{sasl.port}"
+[brokers.memory]
+url = "kafka://localhost:{memory.port}"
+[brokers.named]
+url = "kafka://localhost:1"
 username = "hearth"
-password_file = "{data}/sasl-password"
-[brokers.forger]
-url = "kafka://localhost:{sasl.port}"
-username = "hearth"
-password = "wrong"
+password = "secret"
 [brokers.away]
 url = "kafka://localhost:1"
 [brokers.queue]
@@ -172,7 +150,7 @@ url = "amqp://localhost:1"
 """
     )
     expected = ["a message of a broker was given up", "messages of a broker can't be taken", "settle messages"]
-    expected.append(r"keeps of a mapping: Cannot \w+ to the broker '(away|stranger|forger)'")
+    expected.append("keeps of a mapping: .* the broker '(away|stranger|named)'")
     with Node(data, expected_log=expected) as node:
         yield node
 
@@ -183,7 +161,7 @@ def lam(kafka_node):
 
 
 @pytest.fixture
-def mapped(lam):
+def mapped(kafka_node, lam):
     """Makes mappings, and deletes them in the end."""
     made = []
 
@@ -194,6 +172,8 @@ def mapped(lam):
         return uuid
 
     yield make
+    # The test may have started the node again.
+    lam = kafka_node.client("lambda")
     there = {one["UUID"] for one in lam.list_event_source_mappings()["EventSourceMappings"]}
     for uuid in there.intersection(made):
         wait_until(lambda: lam.get_event_source_mapping(UUID=uuid)["State"] in ("Enabled", "Disabled"), "the mapping to settle")
@@ -385,7 +365,8 @@ def test_a_kill_of_the_server_loses_nothing(kafka_node, lam, topics, mapped, nam
     wait_until(lambda: result(lam, uuid) in ("OK", "No records processed"), "the result", 120)
 
 
-def test_mappings_begin_where_they_are_told_to_and_nowhere_else(kafka_node, lam, topics, mapped, name):
+def test_mappings_begin_where_they_are_told_to_and_nowhere_else(kafka_node, lam, running, mapped, name):
+    topics = Topics(running["memory"])
     topics.make(name)
     topics.send(name, ["old 1", "old 2", "old 3"], timestamp=1_700_000_000_000)
     topics.send(name, ["new 1", "new 2", "new 3"], timestamp=1_700_000_100_000)
@@ -411,7 +392,8 @@ def test_mappings_begin_where_they_are_told_to_and_nowhere_else(kafka_node, lam,
     topics.send(name, ["later 1", "later 2", "later 3"])
     turn(lam, latest, "Enabled")
     expected = {"later 1", "later 2", "later 3"}
-    for position, more in (("LATEST", []), ("AT_TIMESTAMP", ["new"]), ("TRIM_HORIZON", ["new", "old"])):
+    # This server does not look for times.
+    for position, more in (("LATEST", []), ("TRIM_HORIZON", ["new", "old"])):
         expected |= {f"{age} {n}" for age in more for n in (1, 2, 3)}
         own = f"{name}-{position}"
         wait_until(lambda: values(kafka_node, own) >= expected, position)
@@ -529,7 +511,8 @@ def test_what_can_not_be_meant_is_refused(lam, topics, name):
 def test_tls_is_spoken_with_servers_of_an_authority_that_is_known_and_with_no_other(kafka_node, lam, running, mapped, name):
     create(lam, name, HANDLER)
     server = running["tls"]
-    topics = Topics(server, **{"security.protocol": "SSL", "ssl.ca.location": str(server.ca)})
+    own = {"ssl.certificate.location": str(server.certificate), "ssl.key.location": str(server.key)}
+    topics = Topics(server, **{"security.protocol": "SSL", "ssl.ca.location": str(server.ca)}, **own)
     topics.make(name)
     topics.send(name, ["secret"], 0)
     secret = "arn:aws:secretsmanager:us-east-1:000000000000:secret:"
@@ -546,23 +529,10 @@ def test_tls_is_spoken_with_servers_of_an_authority_that_is_known_and_with_no_ot
             assert not got(kafka_node, name)
 
 
-@pytest.mark.parametrize("mechanism", ["SASL_SCRAM_256_AUTH", "SASL_SCRAM_512_AUTH"])
-def test_who_asks_is_shown_as_the_mapping_says(kafka_node, lam, running, mapped, name, mechanism):
+def test_a_mapping_has_to_say_how_a_user_is_shown(lam, running, mapped, name):
     create(lam, name, HANDLER)
-    sasl = {"sasl.username": "hearth", "sasl.password": "secret", "sasl.mechanism": "SCRAM-SHA-256"}
-    topics = Topics(running["sasl"], **{"security.protocol": "SASL_PLAINTEXT", **sasl})
-    topics.make(name)
-    topics.send(name, ["secret"], 0)
-    for broker, says in (("forger", "uthenticat"), ("known", None)):
-        access = [{"Type": mechanism, "URI": f"arn:aws:secretsmanager:us-east-1:000000000000:secret:{broker}"}]
-        config = {"ConsumerGroupId": f"{name}-{broker}"}
-        source = topics.source(name, SourceAccessConfigurations=access, SelfManagedKafkaEventSourceConfig=config)
-        uuid = mapped(name, source)
-        if says:
-            wait_until(lambda: says in result(lam, uuid), "the refusal")
-        else:
-            wait_until(lambda: values(kafka_node, name) == {"secret"}, "the record")
-    # One that does not say how is told so.
-    (missing,) = [{"Type": "SERVER_ROOT_CA_CERTIFICATE", "URI": "secret:known"}]
-    uuid = mapped(name, topics.source(name, SourceAccessConfigurations=[missing]))
+    topics = Topics(running["plain"])
+    topics.endpoint = "localhost:1"
+    access = [{"Type": "SERVER_ROOT_CA_CERTIFICATE", "URI": "arn:aws:secretsmanager:us-east-1:000000000000:secret:named"}]
+    uuid = mapped(name, topics.source(name, SourceAccessConfigurations=access))
     wait_until(lambda: "does not say how they are shown" in result(lam, uuid), "the reason")

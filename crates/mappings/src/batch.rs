@@ -119,7 +119,7 @@ pub(crate) fn parts(mut records: Vec<Record>, around: &Around) -> Vec<Vec<Record
 
 /// How the list of a record's group begins, if there are lists by groups.
 pub(crate) fn list(record: &Record, around: &Around) -> Option<String> {
-    let group = around.in_groups.then(|| record.group.as_deref());
+    let group = around.in_groups.then_some(record.group.as_deref());
     let group = group.map(|group| Value::from(group.unwrap_or_default()));
     group.map(|group| format!("{group}:["))
 }
