@@ -140,7 +140,7 @@ ca = "{tls.folder.parent}/other-ca.pem"
 [brokers.memory]
 url = "kafka://localhost:{memory.port}"
 [brokers.named]
-url = "kafka://localhost:1"
+url = "kafka://localhost:2"
 username = "hearth"
 password = "secret"
 [brokers.away]
@@ -532,7 +532,7 @@ def test_tls_is_spoken_with_servers_of_an_authority_that_is_known_and_with_no_ot
 def test_a_mapping_has_to_say_how_a_user_is_shown(lam, running, mapped, name):
     create(lam, name, HANDLER)
     topics = Topics(running["plain"])
-    topics.endpoint = "localhost:1"
+    topics.endpoint = "localhost:2"
     access = [{"Type": "SERVER_ROOT_CA_CERTIFICATE", "URI": "arn:aws:secretsmanager:us-east-1:000000000000:secret:named"}]
     uuid = mapped(name, topics.source(name, SourceAccessConfigurations=access))
     wait_until(lambda: "does not say how they are shown" in result(lam, uuid), "the reason")
