@@ -17,6 +17,8 @@ const write = console.log.bind(console);
 const { stringify } = JSON;
 const now = Date.now.bind(Date);
 const { getPrototypeOf } = Object;
+const { get } = Headers.prototype;
+const { apply } = Reflect;
 const turns = new AsyncLocalStorage();
 
 // The one that began last, where the engine does not say which is being worked on.
@@ -24,7 +26,10 @@ let latest;
 
 // The request's headers are looked at when there is something to say of it: that costs as much as a small worker does.
 function say(turn, what, words = "") {
-  turn.id ??= turn.request.headers.get("x-amzn-requestid");
+  if (turn.id === undefined) {
+    turn.id = apply(get, turn.request.headers, ["x-amzn-requestid"]);
+    turn.request = undefined;
+  }
   write("\u0001" + stringify([CODE, turn.id, what, now(), words]));
 }
 

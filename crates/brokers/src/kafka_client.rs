@@ -15,17 +15,18 @@ use crate::server::Server;
 
 /// Longest that one server may take to be connected to, so that there is time for another one within [`ANSWER`].
 const CONNECT: Duration = Duration::from_secs(5);
-/// How old what is known of the cluster may be: a partition that is added is found that much later.
+/// How old what is known of the cluster may be when it is asked for.
 const METADATA_AGE: Duration = Duration::from_secs(60);
 /// Most bytes of an answer. A server gives a batch of records whole however little is asked for, of up to its
 /// `message.max.bytes`: 1 MiB if nobody says otherwise, and no function can be given a record of more than 6 MB.
 const MOST_ANSWERED: usize = 16 << 20;
-/// Most bytes that a compressed batch may unpack to. What is repeated over and over packs to a hundredth.
-const MOST_UNPACKED: usize = 64 << 20;
+/// Most bytes that a compressed batch may unpack to. What is repeated over and over packs to a hundredth, and a record keeps
+/// the whole of its batch: together with [`RECORDS`] this bounds what a producer can have the node hold.
+const MOST_UNPACKED: usize = 16 << 20;
 /// Most bytes that are asked for of one partition: Kafka's own default.
 const PARTITION_BYTES: i32 = 1 << 20;
-/// Records that are handed over at a time.
-const RECORDS: i32 = 1_000;
+/// Records that are handed over at a time; as many again may be read ahead. Each may be of a batch of its own.
+const RECORDS: i32 = 25;
 /// After what time without a word a consumer is taken to be gone, so that others are given its partitions: the records of
 /// a killed node come again that much later.
 const SESSION: Duration = Duration::from_secs(15);

@@ -25,6 +25,9 @@ const AGAIN: Duration = Duration::from_millis(500);
 /// Longest that a partition that goes to somebody else waits for the batch that has its records: what is not done then is
 /// given to that one as well.
 const HAND_OVER: Duration = Duration::from_secs(20);
+/// How often it is looked where the topic's partitions are: the client asks only when a server says that it has moved, and
+/// one that has died says nothing.
+const LOOK: Duration = Duration::from_secs(15);
 /// How often offsets are committed again that could not be.
 const COMMIT_AGAIN: Duration = Duration::from_secs(5);
 /// What the protocol calls the first and the last offset, where it asks for one by time (`ListOffsets`).
@@ -49,16 +52,28 @@ pub(crate) struct Listener(pub(crate) Arc<OnceLock<Weak<Session>>>);
 impl Session {
     /// Joins the group and asks, until the connection has ended.
     pub(crate) async fn run(self: Arc<Self>) {
-        if let Err(error) = self.ask().await {
-            self.ledger.end(error.to_string());
+        if let Err(why) = self.ask().await {
+            self.ledger.end(why);
         }
     }
 
-    async fn ask(&self) -> Result<(), KrafkaError> {
-        self.consumer.subscribe([&self.topic]).await?;
+    /// Gives why it has ended.
+    async fn ask(&self) -> Result<(), String> {
+        let subscribed = self.consumer.subscribe([&self.topic]).await;
+        subscribed.map_err(|error| error.to_string())?;
         let mut answered = Instant::now();
         let mut committed = Instant::now();
+        let (mut looked, mut known) = (Instant::now(), None);
         while self.ledger.ended().is_none() {
+            if looked.elapsed() > LOOK {
+                looked = Instant::now();
+                let found = partitions(&self.server, &self.consumer, &self.topic).await;
+                let found = found.map_err(|error| error.to_string())?.len();
+                if *known.get_or_insert(found) != found {
+                    // They are divided when somebody joins: this member comes again.
+                    return Err("the topic has other partitions now".to_owned());
+                }
+            }
             self.open_and_shut().await;
             match self.consumer.poll(POLL).await {
                 Ok(records) => {
@@ -70,7 +85,7 @@ impl Session {
                 Err(error) if may_pass(&error) && answered.elapsed() < ANSWER => {
                     tokio::time::sleep(AGAIN).await;
                 }
-                Err(error) => return Err(error),
+                Err(error) => return Err(error.to_string()),
             }
             if committed.elapsed() > COMMIT_AGAIN {
                 committed = Instant::now();
@@ -182,9 +197,19 @@ impl Session {
             } else {
                 Begin::From(Start::TrimHorizon)
             };
-            let found = self.offsets(&missing, begin).await?;
-            let stored = self.store(found.iter().map(|(number, offset)| (*number, *offset)));
-            answered(&self.server, "commit offsets of", stored).await?;
+            let mut found = self.offsets(&missing, begin).await?;
+            // Another member may have begun with them, and gone on, in the meantime: that holds.
+            let committed = self.consumer.committed(&named);
+            let committed = answered(&self.server, "ask for the offsets of", committed).await?;
+            for ((_, number), position) in committed {
+                if found.remove(&number).is_some() {
+                    begun.insert(number, position.offset);
+                }
+            }
+            if !found.is_empty() {
+                let stored = self.store(found.iter().map(|(number, offset)| (*number, *offset)));
+                answered(&self.server, "commit offsets of", stored).await?;
+            }
             begun.extend(found);
         }
         for number in added {

@@ -98,7 +98,8 @@ pub(super) enum Passed {
     Broken,
 }
 
-/// Passes a body of at most `most` bytes on, as fast as it is taken. What nobody takes any more is thrown away.
+/// Passes a body of at most `most` bytes on, as fast as it is taken. What nobody takes any more is thrown away, and does not
+/// count: a function that writes fast would else be said to have written too much when its caller has left.
 pub(super) async fn pass_on(mut body: Incoming, most: u64, to: mpsc::Sender<Bytes>) -> Passed {
     let mut left = most;
     let mut trailers = None;
@@ -111,11 +112,17 @@ pub(super) async fn pass_on(mut body: Incoming, most: u64, to: mpsc::Sender<Byte
                 let within = usize::try_from(left).unwrap_or(usize::MAX);
                 let too_large = data.len() > within;
                 data.truncate(within);
-                left = left.saturating_sub(data.len() as u64);
-                if !data.is_empty() {
-                    // Nobody reads: the environment's task knows, and decides for how long this goes on.
-                    let _ = to.send(data).await;
+                let length = data.len() as u64;
+                let is_taken = if data.is_empty() {
+                    !to.is_closed()
+                } else {
+                    to.send(data).await.is_ok()
+                };
+                if !is_taken {
+                    // The environment's task knows, and decides for how long this goes on.
+                    continue;
                 }
+                left = left.saturating_sub(length);
                 if too_large {
                     return Passed::TooLarge(Rest { body, seen: 0 });
                 }
