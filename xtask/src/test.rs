@@ -8,6 +8,9 @@ use clap::Args;
 use crate::command::{self, cargo, command, root};
 use crate::tools;
 
+/// Processes of the whole-system tests: each has nodes and brokers running.
+const MOST_PROCESSES: usize = 8;
+
 /// What to leave out while working on one part. Without options, everything runs.
 #[derive(Args)]
 pub(crate) struct TestArgs {
@@ -80,7 +83,10 @@ pub(crate) fn run(args: &TestArgs) -> anyhow::Result<()> {
             "hearth-bench",
         ]),
     ));
-    // Tests mostly wait, for nodes, brokers and functions: as many files at a time as there are processors.
+    // Tests mostly wait, for nodes, brokers and functions: with one file at a time for each processor, half of the processors'
+    // time is left.
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    let processes = (processors + 1).min(MOST_PROCESSES).to_string();
     let mut system = run_python(
         &tools,
         &[
@@ -89,9 +95,7 @@ pub(crate) fn run(args: &TestArgs) -> anyhow::Result<()> {
             "-p",
             "no:cacheprovider",
             "--numprocesses",
-            "auto",
-            "--maxprocesses",
-            "8",
+            &processes,
             "--dist",
             "loadfile",
             "tests",
