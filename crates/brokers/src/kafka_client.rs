@@ -15,8 +15,9 @@ use crate::server::Server;
 
 /// Longest that one server may take to be connected to, so that there is time for another one within [`ANSWER`].
 const CONNECT: Duration = Duration::from_secs(5);
-/// How old what is known of the cluster may be when it is asked for.
-const METADATA_AGE: Duration = Duration::from_secs(60);
+/// How old what is known of the cluster may be when it is asked for: less than from one look at it to the next (`LOOK` of
+/// kafka_session.rs), which would else be shown what is known.
+const METADATA_AGE: Duration = Duration::from_secs(10);
 /// Most bytes of an answer. A server gives a batch of records whole however little is asked for, of up to its
 /// `message.max.bytes`: 1 MiB if nobody says otherwise, and no function can be given a record of more than 6 MB.
 const MOST_ANSWERED: usize = 16 << 20;
