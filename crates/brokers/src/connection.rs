@@ -48,6 +48,16 @@ pub enum Tag {
     Record(Arc<Hold>),
 }
 
+impl Tag {
+    /// The number, of a broker that has numbers.
+    pub(crate) fn number(&self) -> Option<u64> {
+        match self {
+            Self::Number(number) => Some(*number),
+            Self::Entry(_) | Self::Record(_) => None,
+        }
+    }
+}
+
 /// How a message is settled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {

@@ -53,10 +53,11 @@ impl Kafka {
         let listener = Listener::default();
         let builder = consumer(&client, group.clone()).rebalance_listener(listener.clone());
         let consumer = answered(server, "consume from", builder.build()).await?;
-        partitions(server, &consumer, &topic.topic).await?;
+        let partitions = partitions(server, &consumer, &topic.topic).await?.len();
         let session = Arc::new(Session {
             server: Arc::clone(server),
             topic: topic.topic.clone(),
+            partitions,
             begin: topic.begin,
             ledger: Arc::<Ledger>::default(),
             consumer,
@@ -174,7 +175,7 @@ impl Connection for Kafka {
         if positions.is_empty() {
             return Ok(None);
         }
-        let numbers: Vec<_> = positions.iter().map(|(number, _)| *number).collect();
+        let numbers = positions.iter().map(|(number, _)| *number).collect();
         let ends = self.session.offsets_at(&numbers, LAST).await?;
         let waiting = positions.iter().map(|(number, position)| {
             let end = ends.get(number).copied().unwrap_or_default();

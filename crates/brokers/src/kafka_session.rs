@@ -38,6 +38,8 @@ pub(crate) const LAST: i64 = -1;
 pub(crate) struct Session {
     pub(crate) server: Arc<Server>,
     pub(crate) topic: String,
+    /// How many partitions the topic had before the group was joined.
+    pub(crate) partitions: usize,
     pub(crate) begin: Begin,
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) consumer: Consumer,
@@ -63,13 +65,12 @@ impl Session {
         subscribed.map_err(|error| error.to_string())?;
         let mut answered = Instant::now();
         let mut committed = Instant::now();
-        let (mut looked, mut known) = (Instant::now(), None);
+        let mut looked = Instant::now();
         while self.ledger.ended().is_none() {
             if looked.elapsed() > LOOK {
                 looked = Instant::now();
                 let found = partitions(&self.server, &self.consumer, &self.topic).await;
-                let found = found.map_err(|error| error.to_string())?.len();
-                if *known.get_or_insert(found) != found {
+                if found.map_err(|error| error.to_string())?.len() != self.partitions {
                     // They are divided when somebody joins: this member comes again.
                     return Err("the topic has other partitions now".to_owned());
                 }
@@ -177,17 +178,8 @@ impl Session {
         let known = partitions(&self.server, &self.consumer, &self.topic).await?;
         // Another member may know of more.
         let all: BTreeSet<i32> = known.into_iter().chain(added.iter().copied()).collect();
-        let named: Vec<_> = all
-            .iter()
-            .map(|number| (self.topic.as_str(), *number))
-            .collect();
-        let committed = self.consumer.committed(&named);
-        let committed = answered(&self.server, "ask for the offsets of", committed).await?;
-        let mut begun: BTreeMap<i32, i64> = committed
-            .into_iter()
-            .map(|((_, number), position)| (number, position.offset))
-            .collect();
-        let missing: Vec<_> = all
+        let mut begun = self.committed(&all).await?;
+        let missing: BTreeSet<_> = all
             .into_iter()
             .filter(|number| !begun.contains_key(number))
             .collect();
@@ -199,13 +191,9 @@ impl Session {
             };
             let mut found = self.offsets(&missing, begin).await?;
             // Another member may have begun with them, and gone on, in the meantime: that holds.
-            let committed = self.consumer.committed(&named);
-            let committed = answered(&self.server, "ask for the offsets of", committed).await?;
-            for ((_, number), position) in committed {
-                if found.remove(&number).is_some() {
-                    begun.insert(number, position.offset);
-                }
-            }
+            let committed = self.committed(&missing).await?;
+            found.retain(|number, _| !committed.contains_key(number));
+            begun.extend(committed);
             if !found.is_empty() {
                 let stored = self.store(found.iter().map(|(number, offset)| (*number, *offset)));
                 answered(&self.server, "commit offsets of", stored).await?;
@@ -222,9 +210,27 @@ impl Session {
         Ok(())
     }
 
+    fn named<'a>(&'a self, numbers: impl IntoIterator<Item = &'a i32>) -> Vec<(&'a str, i32)> {
+        let numbers = numbers.into_iter();
+        numbers
+            .map(|number| (self.topic.as_str(), *number))
+            .collect()
+    }
+
+    /// What the group has stored, by partition.
+    async fn committed(&self, numbers: &BTreeSet<i32>) -> Result<BTreeMap<i32, i64>, BrokerError> {
+        let named = self.named(numbers);
+        let committed = self.consumer.committed(&named);
+        let committed = answered(&self.server, "ask for the offsets of", committed).await?;
+        let committed = committed.into_iter();
+        Ok(committed
+            .map(|((_, number), position)| (number, position.offset))
+            .collect())
+    }
+
     async fn offsets(
         &self,
-        numbers: &[i32],
+        numbers: &BTreeSet<i32>,
         begin: Begin,
     ) -> Result<BTreeMap<i32, i64>, BrokerError> {
         match begin {
@@ -234,7 +240,7 @@ impl Session {
                 let mut found = self.offsets_at(numbers, millis).await?;
                 // Nothing is as new as that.
                 let none = found.iter().filter(|(_, offset)| **offset < 0);
-                let none: Vec<_> = none.map(|(number, _)| *number).collect();
+                let none: BTreeSet<_> = none.map(|(number, _)| *number).collect();
                 if !none.is_empty() {
                     found.extend(self.offsets_at(&none, LAST).await?);
                 }
@@ -246,13 +252,10 @@ impl Session {
     /// The first offset of each partition that is not older.
     pub(crate) async fn offsets_at(
         &self,
-        numbers: &[i32],
+        numbers: &BTreeSet<i32>,
         time: i64,
     ) -> Result<BTreeMap<i32, i64>, BrokerError> {
-        let named: Vec<_> = numbers
-            .iter()
-            .map(|number| (self.topic.as_str(), *number))
-            .collect();
+        let named = self.named(numbers);
         let found = async {
             let found = self.consumer.offsets_for_times(&named, time).await;
             let found = found.into_iter();

@@ -159,10 +159,7 @@ impl Connection for Mqtt {
     }
 
     async fn settle(&self, tags: Vec<Tag>, end: End) -> Result<(), BrokerError> {
-        let numbers = tags.iter().filter_map(|tag| match tag {
-            Tag::Number(number) => Some(*number),
-            Tag::Entry(_) | Tag::Record(_) => None,
-        });
+        let numbers = tags.iter().filter_map(Tag::number);
         let due = self.ledger.settle(numbers, end);
         if due.is_empty() {
             return Ok(());

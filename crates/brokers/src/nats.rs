@@ -228,10 +228,7 @@ impl Connection for Nats {
     }
 
     async fn settle(&self, tags: Vec<Tag>, end: End) -> Result<(), BrokerError> {
-        let tags = tags.iter().filter_map(|tag| match tag {
-            Tag::Number(tag) => Some(*tag),
-            Tag::Entry(_) | Tag::Record(_) => None,
-        });
+        let tags = tags.iter().filter_map(Tag::number);
         let settled = async {
             for tag in tags {
                 let acker = self.state.open().remove(&tag);

@@ -169,10 +169,7 @@ impl Connection for Rabbit {
     }
 
     async fn settle(&self, tags: Vec<Tag>, end: End) -> Result<(), BrokerError> {
-        let tags = tags.into_iter().filter_map(|tag| match tag {
-            Tag::Number(tag) => Some(tag),
-            Tag::Entry(_) | Tag::Record(_) => None,
-        });
+        let tags = tags.iter().filter_map(Tag::number);
         let settled = tags.map(|tag| async move {
             match end {
                 End::Done => {

@@ -183,11 +183,7 @@ impl Connection for Sqs {
     }
 
     async fn settle(&self, tags: Vec<Tag>, end: End) -> Result<(), BrokerError> {
-        let numbers = tags.iter().filter_map(|tag| match tag {
-            Tag::Number(number) => Some(*number),
-            Tag::Entry(_) | Tag::Record(_) => None,
-        });
-        let numbers: Vec<_> = numbers.collect();
+        let numbers: Vec<_> = tags.iter().filter_map(Tag::number).collect();
         if end == End::Again {
             self.queue.leave(&numbers);
             return Ok(());

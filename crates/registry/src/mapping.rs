@@ -11,7 +11,7 @@ use hearth_types::arn::FunctionArn;
 use hearth_types::error::ErrorKind;
 use hearth_types::mapping::{MAPPINGS, Mapping, MappingId, MappingState, MappingUuid};
 use hearth_types::name::{FunctionKey, Qualifier};
-use hearth_types::source::{Begin, BrokerSource, Origin, Source, virtual_host};
+use hearth_types::source::{Begin, Origin, Source, virtual_host};
 use hearth_types::wire::lambda::{
     EventSourceMappingConfiguration, EventSourceMappingRequest, Filter, FilterCriteria,
     ListEventSourceMappingsResponse, ScalingConfig, SelfManagedEventSource,
@@ -400,13 +400,7 @@ impl Registry {
                 }
             },
         };
-        let kafka = match source {
-            Source::Broker(BrokerSource {
-                origin: Origin::Kafka(kafka),
-                ..
-            }) => Some(kafka),
-            _ => None,
-        };
+        let kafka = source.kafka();
         let access = access.map(|access| {
             let shown = access.iter().map(|one| SourceAccessConfiguration {
                 kind: Some(one.kind.as_str().to_owned()),
@@ -576,10 +570,9 @@ fn must_fit(snapshot: &Snapshot, id: &MappingId, mapping: &Mapping) -> Result<()
                     Source::Queue(_) => "SQS",
                     Source::Broker(_) => "broker",
                 },
-                match &mapping.source {
-                    Source::Broker(broker) if broker.arn.is_none() =>
-                        broker.origin.name().to_owned(),
-                    source => source.arn().unwrap_or_default(),
+                match mapping.source.kafka() {
+                    Some(kafka) => kafka.topic.clone(),
+                    None => mapping.source.arn().unwrap_or_default(),
                 },
                 mapping.function.name,
                 other.id.uuid

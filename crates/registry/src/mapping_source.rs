@@ -273,9 +273,7 @@ pub(crate) fn check(request: &EventSourceMappingRequest, source: &Source) -> Res
             )));
         }
     }
-    if let Source::Broker(broker) = source
-        && let Origin::Kafka(kafka) = &broker.origin
-    {
+    if let Some(kafka) = source.kafka() {
         mapping_kafka::check(request, kafka)?;
     }
     for (is_there, member) in of_no_node(request) {

@@ -49,6 +49,17 @@ impl Source {
             Self::Broker(source) => source.arn.clone(),
         }
     }
+
+    /// The topic, if it is one of Kafka.
+    pub fn kafka(&self) -> Option<&KafkaTopic> {
+        match self {
+            Self::Broker(BrokerSource {
+                origin: Origin::Kafka(kafka),
+                ..
+            }) => Some(kafka),
+            _ => None,
+        }
+    }
 }
 
 /// What a broker has, and which broker.
