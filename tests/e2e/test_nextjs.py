@@ -11,6 +11,7 @@ import urllib.parse
 
 import pytest
 
+import aside
 import npm
 from harness import NODE, ROOT, wait_until
 
@@ -90,15 +91,16 @@ def site(request, sites):
 
 
 @pytest.fixture(scope="module")
-def chromium():
-    """A headless browser that can speak to this machine only."""
+def chromium(node, tmp_path_factory):
+    """A headless browser that can speak to the node only."""
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     program = next(filter(None, map(shutil.which, BROWSERS)), None)
     if program is None:
         pytest.skip(f"no browser is installed: none of {', '.join(BROWSERS)}")
     nowhere_else = ["--no-proxy-server", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE *.localhost"]
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=program, args=nowhere_else)
+    port = urllib.parse.urlsplit(node.endpoint).port
+    with aside.program(program, port, tmp_path_factory.mktemp("browser")) as quiet, playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=quiet, args=nowhere_else)
         yield browser
         browser.close()
 

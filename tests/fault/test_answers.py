@@ -114,7 +114,8 @@ class Trace:
             if log in line and "pwrite64(" in line:
                 written = True
             elif log in line and re.search(r"\bf(data)?sync\(", line):
-                if "unfinished" in line:
+                # `detached`: the trace ended first.
+                if "unfinished" in line or "<detached" in line:
                     syncing.add((thread, written))
                 else:
                     assert line.endswith("= 0"), line
