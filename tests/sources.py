@@ -20,3 +20,35 @@ def lines(node, name, word):
 
 def result(node, uuid):
     return node.client("lambda").get_event_source_mapping(UUID=uuid)["LastProcessingResult"]
+
+
+class DeadLetters:
+    """A queue of the node that is told of what a mapping gives up."""
+
+    def __init__(self, node, name):
+        self.node = node
+        self.name = f"dead-{name}"[:80]
+        self.make()
+
+    @property
+    def config(self):
+        arn = f"arn:aws:sqs:us-east-1:000000000000:{self.name}"
+        return {"DestinationConfig": {"OnFailure": {"Destination": arn}}}
+
+    def make(self):
+        self.node.client("sqs").create_queue(QueueName=self.name)
+
+    def remove(self):
+        sqs = self.node.client("sqs")
+        sqs.delete_queue(QueueUrl=sqs.get_queue_url(QueueName=self.name)["QueueUrl"])
+
+    def received(self):
+        """What it was told, which is taken out of it."""
+        sqs = self.node.client("sqs")
+        url = sqs.get_queue_url(QueueName=self.name)["QueueUrl"]
+        told = []
+        while messages := sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
+            for message in messages:
+                told.append(json.loads(message["Body"]))
+                sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+        return told

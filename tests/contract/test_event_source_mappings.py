@@ -230,6 +230,69 @@ def test_a_mapping_of_a_broker_is_changed_and_listed(brokers):
         lam.delete_event_source_mapping(UUID=mapping["UUID"])
 
 
+STREAM = {"EventSourceArn": "arn:aws:redis:us-east-1:000000000000:stream:cache/s", "StartingPosition": "LATEST"}
+
+
+def on_failure(arn):
+    return {"DestinationConfig": {"OnFailure": {"Destination": arn}}}
+
+
+@pytest.mark.parametrize(
+    "bad, code, says",
+    [
+        ({"MaximumRetryAttempts": -2}, VALIDATION, "maximumRetryAttempts"),
+        ({"MaximumRetryAttempts": 10_001}, VALIDATION, "maximumRetryAttempts"),
+        ({"MaximumRecordAgeInSeconds": -2}, VALIDATION, "maximumRecordAgeInSeconds"),
+        ({"MaximumRecordAgeInSeconds": 604_801}, VALIDATION, "maximumRecordAgeInSeconds"),
+        ({"MaximumRecordAgeInSeconds": 0}, INVALID, "from 60 to 604800"),
+        ({"MaximumRecordAgeInSeconds": 59}, INVALID, "from 60 to 604800"),
+        ({"BisectBatchOnFunctionError": "yes"}, "SerializationException", "boolean"),
+        ({"DestinationConfig": {"OnSuccess": {"Destination": QUEUE.format("q")}}}, INVALID, "no DestinationConfig.OnSuccess"),
+        (on_failure(QUEUE.format("nobody")), INVALID, "no such queue"),
+        (on_failure(QUEUE.format("dead.fifo")), INVALID, "FIFO"),
+        (on_failure("arn:aws:s3:::nobody"), INVALID, "no such bucket"),
+        (on_failure("arn:aws:sns:us-east-1:000000000000:nobody"), INVALID, "no such topic"),
+        (on_failure("arn:aws:lambda:us-east-1:000000000000:function:f"), INVALID, "destination for itself"),
+        (on_failure("arn:aws:lambda:us-east-1:000000000000:function:nobody"), INVALID, "no such function"),
+        (on_failure("kafka://failed"), INVALID, "no topics of Kafka"),
+        (on_failure("queue"), VALIDATION, "destinationConfig.onFailure.destination"),
+        ({"EventSourceArn": RABBIT, "Queues": ["q"], "StartingPosition": None, "MaximumRetryAttempts": -1}, INVALID, "Unsupported"),
+    ],
+)
+def test_retries_that_can_not_be_had_are_refused(brokers, bad, code, says):
+    client = brokers.client("lambda", parameter_validation=False)
+    request = {**STREAM, "FunctionName": "f", **bad}
+    error = error_of(client.create_event_source_mapping, **{n: v for n, v in request.items() if v is not None})
+    assert error[0] == code and says in error[2], error
+
+
+def test_retries_of_a_stream_are_shown_changed_and_kept(brokers):
+    lam, sqs = brokers.client("lambda"), brokers.client("sqs")
+    sqs.create_queue(QueueName="dead")
+    said = {"MaximumRetryAttempts": 3, "MaximumRecordAgeInSeconds": 604_800, "BisectBatchOnFunctionError": True}
+    said.update(on_failure(QUEUE.format("dead")))
+    made = lam.create_event_source_mapping(**STREAM, FunctionName="f", Enabled=False, **said)
+    assert {member: made[member] for member in said} == said
+    state(lam, made, "Disabled")
+    # What is not spoken of stays, though its destination is gone.
+    sqs.delete_queue(QueueUrl=sqs.get_queue_url(QueueName="dead")["QueueUrl"])
+    lam.update_event_source_mapping(UUID=made["UUID"], MaximumRetryAttempts=0)
+    said["MaximumRetryAttempts"] = 0
+    brokers.kill()
+    brokers.start()
+    lam = brokers.client("lambda")
+    got = state(lam, made, "Disabled")
+    assert {member: got[member] for member in said} == said
+    assert error_of(lam.update_event_source_mapping, UUID=made["UUID"], **on_failure(QUEUE.format("dead")))[0] == INVALID
+    none = {"MaximumRetryAttempts": -1, "MaximumRecordAgeInSeconds": -1, "BisectBatchOnFunctionError": False}
+    lam.update_event_source_mapping(UUID=made["UUID"], **none, **on_failure(""))
+    got = state(lam, made, "Disabled")
+    assert {member: got[member] for member in none} == none and got["DestinationConfig"] == {"OnFailure": {}}
+    (listed,) = lam.list_event_source_mappings(EventSourceArn=STREAM["EventSourceArn"])["EventSourceMappings"]
+    assert listed == without(got)
+    lam.delete_event_source_mapping(UUID=made["UUID"])
+
+
 @pytest.fixture(scope="module")
 def brokers(tmp_path_factory):
     """A node whose configuration names brokers, which are not there, with a function."""
@@ -237,8 +300,10 @@ def brokers(tmp_path_factory):
     (data / "hearth.toml").write_text(
         '[brokers.orders]\nurl = "amqp://127.0.0.1:1"\n[brokers.cache]\nurl = "redis://127.0.0.1:1"\n'
     )
-    with Node(data) as node:
+    # The one whose mapping is deleted is asked to forget it.
+    with Node(data, expected_log=["keeps of a mapping: Cannot connect to the broker 'cache'"]) as node:
         create(node.client("lambda"), "f")
+        node.client("sqs").create_queue(QueueName="dead.fifo", Attributes={"FifoQueue": "true"})
         yield node
 
 

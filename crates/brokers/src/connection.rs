@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use hearth_types::source::{BrokerSource, Origin};
+use hearth_types::time::Timestamp;
 use hearth_types::wire::broker_event::BrokerRecord;
 
 use crate::error::BrokerError;
@@ -29,6 +30,8 @@ pub struct Delivery {
     pub id: String,
     /// What it is in one order with, if the broker has several: the partition.
     pub group: Option<String>,
+    /// When it came into being, if the broker says.
+    pub time: Option<Timestamp>,
     /// What the function is given.
     pub record: BrokerRecord,
     /// Bytes of what was sent.

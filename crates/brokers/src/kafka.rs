@@ -12,6 +12,7 @@ use async_trait::async_trait;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hearth_types::source::KafkaTopic;
+use hearth_types::time::Timestamp;
 use hearth_types::wire::broker_event::{BrokerRecord, KafkaRecord};
 use krafka::consumer::TimestampType;
 use krafka::{CloseOptions, Kafka as Client};
@@ -84,6 +85,8 @@ impl Kafka {
             id: KafkaRecord::id(&group, record.offset),
             group: Some(group),
             bytes,
+            // -1, where producers of an early version said nothing.
+            time: (record.timestamp >= 0).then(|| Timestamp::from_millis(record.timestamp)),
             tag: Tag::Record(hold),
             record: BrokerRecord::Kafka(Box::new(KafkaRecord {
                 topic: self.session.topic.clone(),

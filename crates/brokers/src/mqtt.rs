@@ -80,6 +80,8 @@ impl Mqtt {
             id: id.clone(),
             bytes: message.bytes(),
             group: None,
+            // Publishers don't say.
+            time: None,
             tag: Tag::Number(number),
             record: BrokerRecord::Cloud(Box::new(CloudEvent {
                 specversion: "1.0".to_owned(),
@@ -87,7 +89,6 @@ impl Mqtt {
                 source: self.arn.clone(),
                 kind: CloudEvent::MQTT.to_owned(),
                 subject: Some(message.topic),
-                // Publishers don't say.
                 time: None,
                 datacontenttype: kind.map(str::to_owned),
                 data,

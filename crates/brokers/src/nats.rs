@@ -16,6 +16,7 @@ use async_nats::{Client, ConnectOptions, Event};
 use async_trait::async_trait;
 use futures_util::StreamExt as _;
 use hearth_types::source::Start;
+use hearth_types::time::Timestamp;
 use hearth_types::wire::broker_event::{BrokerRecord, CloudEvent};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
@@ -133,6 +134,7 @@ impl Nats {
             id: sequence.clone(),
             bytes: message.length,
             group: None,
+            time: time.map(|time| Timestamp::from_millis(time.as_millisecond())),
             tag: Tag::Number(tag),
             record: BrokerRecord::Cloud(Box::new(CloudEvent {
                 specversion: "1.0".to_owned(),

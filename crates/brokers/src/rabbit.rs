@@ -219,6 +219,7 @@ fn delivery(message: lapin::message::Delivery) -> Delivery {
         })),
         id,
         group: None,
+        time: None,
         tag: Tag::Number(tag),
     }
 }

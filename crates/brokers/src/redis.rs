@@ -12,6 +12,7 @@ use async_trait::async_trait;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hearth_types::source::Start;
+use hearth_types::time::Timestamp;
 use hearth_types::wire::broker_event::{BrokerRecord, CloudEvent};
 use redis::aio::MultiplexedConnection;
 use redis::{
@@ -212,12 +213,13 @@ impl Redis {
                 (String::from_utf8_lossy(&pair[0]).into_owned(), value)
             })
             .collect();
-        let time = i64::try_from(id.millis).ok();
-        let time = time.and_then(|millis| jiff::Timestamp::from_millisecond(millis).ok());
+        let millis = i64::try_from(id.millis).ok();
+        let time = millis.and_then(|millis| jiff::Timestamp::from_millisecond(millis).ok());
         Some(Delivery {
             id: id.to_string(),
             bytes,
             group: None,
+            time: millis.map(Timestamp::from_millis),
             tag: Tag::Entry(self.shelf.take(id)),
             record: BrokerRecord::Cloud(Box::new(CloudEvent {
                 specversion: "1.0".to_owned(),

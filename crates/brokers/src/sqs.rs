@@ -110,6 +110,7 @@ impl Sqs {
             id: record.message_id.clone(),
             bytes: record.body.len(),
             group: None,
+            time: None,
             tag: Tag::Number(tag),
             record: BrokerRecord::Sqs(Box::new(record)),
         }

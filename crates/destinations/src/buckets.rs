@@ -15,7 +15,7 @@ const TIME: Duration = Duration::from_secs(180);
 ///
 /// # Errors
 /// If the store does not take it.
-pub(crate) async fn put(bucket: &dyn ObjectStore, message: &Message<'_>) -> Result<(), String> {
+pub(crate) async fn put(bucket: &dyn ObjectStore, message: &Message) -> Result<(), String> {
     let path = path(message);
     match tokio::time::timeout(TIME, bucket.put(&path, message.body.clone().into())).await {
         Ok(Ok(_)) => Ok(()),
@@ -29,15 +29,15 @@ pub(crate) async fn put(bucket: &dyn ObjectStore, message: &Message<'_>) -> Resu
 }
 
 /// The name of the object, by the convention of the guide ("Adding a destination", S3):
-/// `aws/lambda/async/<function>/YYYY/MM/DD/YYYY-MM-DDTHH.MM.SS-<UUID>`.
-fn path(message: &Message<'_>) -> Path {
-    let moment = message.end.at.to_iso_string();
+/// `aws/lambda/<folder>/YYYY/MM/DD/YYYY-MM-DDTHH.MM.SS-<UUID>`.
+fn path(message: &Message) -> Path {
+    let moment = message.at.to_iso_string();
     // 2026-01-02T03:04:05.678Z
     let (seconds, _) = moment.split_at(19);
     let (date, _) = moment.split_at(10);
     Path::from(format!(
-        "aws/lambda/async/{}/{}/{}-{}",
-        message.event.function.name,
+        "aws/lambda/{}/{}/{}-{}",
+        message.folder,
         date.replace('-', "/"),
         seconds.replace(':', "."),
         message.id

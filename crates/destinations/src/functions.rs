@@ -2,7 +2,6 @@
 
 use hearth_store::EventStore;
 use hearth_store::events::Event;
-use hearth_types::event_invoke::Condition;
 use hearth_types::lineage::{self, MOST_RUNS};
 use hearth_types::name::{FunctionKey, Qualifier};
 use hearth_types::time::Timestamp;
@@ -19,14 +18,12 @@ pub(crate) async fn invoke(
     events: &dyn EventStore,
     function: FunctionKey,
     qualifier: Option<Qualifier>,
-    message: &Message<'_>,
+    message: &Message,
     now: Timestamp,
 ) -> Result<(), String> {
-    let trace_id = lineage::with(&message.event.trace_id, &message.event.function);
-    let is_of_loop = message.end.condition == Condition::RecursiveInvocation
-        && lineage::runs(&trace_id, &function) >= MOST_RUNS;
+    let is_of_loop = message.ends_loop && lineage::runs(&message.trace, &function) >= MOST_RUNS;
     if is_of_loop {
-        tracing::warn!(%function, request_id = %message.event.id, "the end of a loop is not told to a function of it");
+        tracing::warn!(%function, id = %message.id, "the end of a loop is not told to a function of it");
         return Ok(());
     }
     let event = Event {
@@ -36,7 +33,7 @@ pub(crate) async fn invoke(
         qualifier,
         payload: message.body.clone(),
         client_context: None,
-        trace_id,
+        trace_id: message.trace.clone(),
         accepted: now,
         due: now,
     };

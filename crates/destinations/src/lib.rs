@@ -1,19 +1,19 @@
-//! Deliverers: how the end of an event reaches whoever is to be told.
+//! Deliverers: how the end of an event, and what an event source mapping gave up, reach whoever is to be told.
 //!
 //! ```text
-//! dispatcher ─▶ tell ─▶ message ─┬▶ function: an event of its own, accepted by the store
-//!                                ├▶ queue: a message
-//!                                ├▶ topic: a signed request to each webhook
-//!                                └▶ bucket: an object
+//! dispatcher, mapping ─▶ tell ─▶ message ─┬▶ function: an event of its own, accepted by the store
+//!                                         ├▶ queue: a message
+//!                                         ├▶ topic: a signed request to each webhook
+//!                                         └▶ bucket: an object
 //! ```
 //!
-//! - [`Deliverers`]: the handle, which the dispatcher knows as [`Destinations`]. It says when what was told is safe, and
-//!   leaves when to try again to whoever asks.
+//! - [`Deliverers`]: the handle, which the dispatcher of events knows as [`Destinations`], and mappings as
+//!   [`mappings::Destinations`]. It says when what was told is safe, and leaves when to try again to whoever asks.
 //! - `message`: what is told, and what tells it apart from everything else that is.
 //! - `functions`, `queues`, `webhooks`, `buckets`: one kind of destination each; `signature`: what receivers of webhooks verify.
 //! - `outside`: which addresses a webhook may be at. `memory`: who was told already.
 //!
-//! Nobody here decides who is told, or whether an event has ended.
+//! Nobody here decides who is told, or whether an event has ended or a message was given up.
 
 mod buckets;
 mod functions;
@@ -31,10 +31,12 @@ use std::sync::Arc;
 
 use hearth_events::Clock;
 use hearth_events::destinations::{Destinations, Told};
+use hearth_mappings as mappings;
 use hearth_queues::Queues;
 use hearth_registry::Registry;
 use hearth_store::EventStore;
 use hearth_types::destination::Destination;
+use hearth_types::event_invoke::DestinationArn;
 use hearth_types::invoke::BoxFuture;
 use hearth_types::name::BucketName;
 use object_store::ObjectStore;
@@ -87,9 +89,8 @@ impl Deliverers {
     }
 
     /// Delivers what was not delivered already: of several that are told of one end, the others may be in the way.
-    async fn deliver(&self, told: Told<'_>) -> Result<(), String> {
-        let message = Message::new(told)?;
-        let (id, whom) = (message.id.as_str(), told.destination.as_str());
+    async fn deliver(&self, whom: &DestinationArn, message: Message) -> Result<(), String> {
+        let (id, whom) = (message.id.as_str(), whom.as_str());
         if self.told.has(id, whom) {
             return Ok(());
         }
@@ -98,7 +99,7 @@ impl Deliverers {
         Ok(())
     }
 
-    async fn send(&self, whom: &str, message: &Message<'_>) -> Result<(), String> {
+    async fn send(&self, whom: &str, message: &Message) -> Result<(), String> {
         let destination = whom.parse::<Destination>();
         let destination = destination.map_err(|error| format!("{error}."))?;
         let now = (self.clock)();
@@ -123,6 +124,12 @@ impl Deliverers {
 
 impl Destinations for Deliverers {
     fn tell<'a>(&'a self, told: Told<'a>) -> BoxFuture<'a, Result<(), String>> {
-        Box::pin(self.deliver(told))
+        Box::pin(async move { self.deliver(told.destination, Message::of_end(told)?).await })
+    }
+}
+
+impl mappings::Destinations for Deliverers {
+    fn tell<'a>(&'a self, told: mappings::Told<'a>) -> BoxFuture<'a, Result<(), String>> {
+        Box::pin(self.deliver(told.destination, Message::of_batch(told)))
     }
 }

@@ -2,28 +2,37 @@
 
 use bytes::Bytes;
 use hearth_events::destinations::{Form, Told, record};
+use hearth_mappings as mappings;
 use hearth_store::events::{End, Event};
 use hearth_types::event_invoke::Condition;
 use hearth_types::invoke::RequestId;
+use hearth_types::lineage;
+use hearth_types::time::Timestamp;
 use sha2::{Digest as _, Sha256};
 
-/// One end in one form.
+/// One end in one form, or what a mapping gave up at once.
 #[derive(Debug)]
-pub(crate) struct Message<'a> {
-    /// The same however often this end is told in this form, and never that of anything else: a UUID.
+pub(crate) struct Message {
+    /// The same however often this is told in this form, and never that of anything else: a UUID.
     pub(crate) id: RequestId,
-    pub(crate) event: &'a Event,
-    pub(crate) end: &'a End,
+    /// Where it is among a bucket's.
+    pub(crate) folder: String,
+    /// When it came about.
+    pub(crate) at: Timestamp,
+    /// The trace, with the function in its chain.
+    pub(crate) trace: String,
+    /// Whether it tells that a chain has run a function too often.
+    pub(crate) ends_loop: bool,
     /// JSON.
     pub(crate) body: Bytes,
     /// What goes with a dead letter, as a queue's message has it (guide, "Dead-letter queues").
     pub(crate) attributes: Vec<(&'static str, String)>,
 }
 
-impl<'a> Message<'a> {
+impl Message {
     /// # Errors
     /// If the record can't be written.
-    pub(crate) fn new(told: Told<'a>) -> Result<Self, String> {
+    pub(crate) fn of_end(told: Told<'_>) -> Result<Self, String> {
         let Told {
             form, event, end, ..
         } = told;
@@ -38,11 +47,30 @@ impl<'a> Message<'a> {
         };
         Ok(Self {
             id: id(event, end, form),
-            event,
-            end,
+            folder: format!("async/{}", event.function.name),
+            at: end.at,
+            trace: lineage::with(&event.trace_id, &event.function),
+            ends_loop: end.condition == Condition::RecursiveInvocation,
             body,
             attributes,
         })
+    }
+
+    pub(crate) fn of_batch(told: mappings::Told<'_>) -> Self {
+        let uuid = told.mapping.uuid.as_str();
+        // It names the records and their last attempt: those of another mapping, or given up once more, are others.
+        let mut hash = Sha256::new();
+        hash.update(uuid);
+        hash.update(&told.body);
+        Self {
+            id: first_of(hash),
+            folder: uuid.to_owned(),
+            at: told.at,
+            trace: told.trace_id.to_owned(),
+            ends_loop: false,
+            body: told.body,
+            attributes: Vec::new(),
+        }
     }
 }
 
@@ -70,6 +98,10 @@ fn id(event: &Event, end: &End, form: Form) -> RequestId {
         Form::Record => 0,
         Form::DeadLetter => 1,
     }]);
+    first_of(hash)
+}
+
+fn first_of(hash: Sha256) -> RequestId {
     let hash: [u8; 32] = hash.finalize().into();
     let mut first = [0; 16];
     first.copy_from_slice(&hash[..16]);
@@ -83,7 +115,6 @@ pub(crate) mod tests {
     use hearth_types::event_invoke::DestinationArn;
     use hearth_types::invoke::FunctionError;
     use hearth_types::name::Version;
-    use hearth_types::time::Timestamp;
 
     use super::*;
 
@@ -112,10 +143,10 @@ pub(crate) mod tests {
         }
     }
 
-    pub(crate) fn message<'a>(event: &'a Event, end: &'a End, form: Form) -> Message<'a> {
+    pub(crate) fn message(event: &Event, end: &End, form: Form) -> Message {
         static ANY: LazyLock<DestinationArn> =
             LazyLock::new(|| "arn:aws:s3:::failed".parse().unwrap());
-        Message::new(Told {
+        Message::of_end(Told {
             destination: &ANY,
             form,
             event,
@@ -157,5 +188,24 @@ pub(crate) mod tests {
             ..end
         };
         assert_ne!(message(&event, &later, Form::Record).id, id);
+    }
+
+    #[test]
+    fn what_a_mapping_gave_up_is_known_by_what_is_said_of_it() {
+        let destination = "arn:aws:s3:::failed".parse().unwrap();
+        let message = |n, body: &'static [u8]| {
+            Message::of_batch(mappings::Told {
+                destination: &destination,
+                mapping: &hearth_store::conformance::samples::mapping_id(n),
+                at: Timestamp::from_millis(1_767_323_045_678),
+                trace_id: "Root=1",
+                body: Bytes::from_static(body),
+            })
+        };
+        let one = message(1, b"{}");
+        assert_eq!(one.id, message(1, b"{}").id);
+        assert_eq!(one.folder, "00000000-0000-4000-8000-000000000001");
+        assert_ne!(one.id, message(2, b"{}").id);
+        assert_ne!(one.id, message(1, b"{\"n\":1}").id);
     }
 }

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use hearth_queues::Queues;
 use hearth_queues::wire::{MessageAttribute, SendMessage};
-use hearth_types::lineage;
 use hearth_types::name::QueueId;
 
 use crate::message::Message;
@@ -14,20 +13,15 @@ use crate::message::Message;
 ///
 /// # Errors
 /// If the queue does not take it.
-pub(crate) async fn send(
-    queues: &Queues,
-    to: &QueueId,
-    message: &Message<'_>,
-) -> Result<(), String> {
+pub(crate) async fn send(queues: &Queues, to: &QueueId, message: &Message) -> Result<(), String> {
     let body = std::str::from_utf8(&message.body)
         .map_err(|_| "The event is not text, which messages are.".to_owned())?;
-    let trace = lineage::with(&message.event.trace_id, &message.event.function);
     let request = SendMessage {
         message_body: Some(escaped(body)),
         message_attributes: Some(attributes(message)),
         message_system_attributes: Some(BTreeMap::from([(
             "AWSTraceHeader".to_owned(),
-            attribute("String", &trace),
+            attribute("String", &message.trace),
         )])),
         ..SendMessage::default()
     };
@@ -42,7 +36,7 @@ fn escaped(json: &str) -> String {
 }
 
 /// What goes with a dead letter. An attribute can't be empty: one that is says nothing, and is left out.
-fn attributes(message: &Message<'_>) -> BTreeMap<String, MessageAttribute> {
+fn attributes(message: &Message) -> BTreeMap<String, MessageAttribute> {
     let given = message.attributes.iter();
     given
         .filter(|(_, value)| !value.is_empty())
@@ -77,6 +71,7 @@ mod tests {
     use hearth_events::destinations::Form;
     use hearth_store::{QueueBounds, SqliteQueueStore};
     use hearth_types::destination::Destination;
+    use hearth_types::lineage;
     use serde_json::{Value, json};
 
     use super::*;

@@ -62,7 +62,7 @@ impl Webhooks {
     pub(crate) async fn tell(
         &self,
         topic: &TopicRecord,
-        message: &Message<'_>,
+        message: &Message,
         now: Timestamp,
     ) -> Result<(), String> {
         let id = format!("msg_{}", message.id);
@@ -97,7 +97,7 @@ impl Webhooks {
         &self,
         webhook: &WebhookRecord,
         id: &str,
-        message: &Message<'_>,
+        message: &Message,
         now: Timestamp,
     ) -> Result<(), String> {
         let url = Url::parse(webhook.url.as_str()).map_err(|error| error.to_string())?;

@@ -31,7 +31,7 @@ pub(crate) fn clock() -> Clock {
     Arc::new(|| SystemTime::now().into())
 }
 
-/// Tells of the ends of events, by the configuration.
+/// Tells of the ends of events, and of what mappings gave up, by the configuration.
 pub(crate) fn deliverers(
     config: &Config,
     network: &NetworkOptions,
@@ -66,13 +66,13 @@ pub(crate) fn dispatcher(
     queue: Arc<dyn EventStore>,
     registry: Registry,
     invoker: Arc<dyn Invoker>,
-    destinations: Deliverers,
+    destinations: Arc<Deliverers>,
 ) -> Dispatcher {
     Dispatcher::new(
         DispatcherOptions::default(),
         queue,
         Arc::new(Functions::new(registry, invoker)),
-        Arc::new(destinations),
+        destinations,
         clock(),
     )
 }

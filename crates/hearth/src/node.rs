@@ -214,6 +214,7 @@ impl Node {
             Arc::clone(&queue),
             queues.clone(),
         )?;
+        let deliverers = Arc::new(deliverers);
 
         let storage = storage::open(config, registry.clone(), queues.clone()).await?;
 
@@ -266,7 +267,7 @@ impl Node {
             queue,
             registry.clone(),
             Arc::new(worker.clone()),
-            deliverers,
+            Arc::clone(&deliverers),
         );
         tasks.spawn(dispatcher.run(stop.clone()));
         let mappings = Mappings::new(
@@ -274,6 +275,7 @@ impl Node {
             Arc::new(worker.clone()),
             queues.clone(),
             brokers,
+            deliverers,
             events::clock(),
         );
         tasks.spawn(mappings.run(stop.clone()));

@@ -7,30 +7,57 @@ use serde_json::Value;
 
 use crate::batch::Record;
 
-/// Which messages of a batch have failed, by their places in it.
+/// Which messages of a batch come again, by their places in it.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Failed {
+    /// Those that the function failed for, as far as it says.
+    pub(crate) themselves: HashSet<usize>,
+    /// Those that are behind one of them in its group. The function may not have come to them, or have taken them.
+    pub(crate) behind: HashSet<usize>,
+}
+
+impl Failed {
+    /// All of so many.
+    pub(crate) fn all(messages: usize) -> Self {
+        Self {
+            themselves: (0..messages).collect(),
+            behind: HashSet::new(),
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.themselves.len() + self.behind.len()
+    }
+
+    pub(crate) fn contains(&self, at: usize) -> bool {
+        self.themselves.contains(&at) || self.behind.contains(&at)
+    }
+}
+
+/// Which messages of a batch have failed.
 ///
 /// A function that says nothing (no answer, no list, an empty one) has taken all. One that names a message that is not
 /// there, or none where it should, has failed as a whole, for nobody can know which it means. In a FIFO queue and in a
-/// partition of Kafka those behind a failed one of the same group have failed with it: given again, they must come after it.
-pub(crate) fn failed(answer: &[u8], records: &[Record]) -> HashSet<usize> {
-    let all = || (0..records.len()).collect();
+/// partition of Kafka those behind a failed one of the same group come again with it, after it.
+pub(crate) fn failed(answer: &[u8], records: &[Record]) -> Failed {
+    let all = || Failed::all(records.len());
     let Some(names) = names(answer) else {
         return all();
     };
-    let mut failed = HashSet::new();
+    let mut failed = Failed::default();
     for name in names {
         match records.iter().position(|record| record.id == name) {
-            Some(at) => failed.insert(at),
+            Some(at) => failed.themselves.insert(at),
             None => return all(),
         };
     }
     let mut stopped = HashSet::new();
     for (at, record) in records.iter().enumerate() {
         let Some(group) = &record.group else { continue };
-        if failed.contains(&at) {
+        if failed.themselves.contains(&at) {
             stopped.insert(group);
         } else if stopped.contains(group) {
-            failed.insert(at);
+            failed.behind.insert(at);
         }
     }
     failed
@@ -67,6 +94,7 @@ fn names(answer: &[u8]) -> Option<Vec<String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::batch::Place;
     use crate::source::Handle;
 
     fn record(id: &str, group: Option<&str>) -> Record {
@@ -74,15 +102,27 @@ mod tests {
             id: id.to_owned(),
             handle: Handle::Receipt(String::new()),
             group: group.map(str::to_owned),
+            place: Place::default(),
             text: Vec::new(),
         }
     }
 
     fn of_standard(answer: &str) -> Vec<usize> {
         let records = ["a", "b", "c"].map(|id| record(id, None));
-        let mut failed: Vec<_> = failed(answer.as_bytes(), &records).into_iter().collect();
-        failed.sort_unstable();
-        failed
+        let (themselves, behind) = of(answer, &records);
+        assert!(behind.is_empty());
+        themselves
+    }
+
+    /// Those that have failed themselves, and those that are behind them.
+    fn of(answer: &str, records: &[Record]) -> (Vec<usize>, Vec<usize>) {
+        let Failed { themselves, behind } = failed(answer.as_bytes(), records);
+        let sorted = |places: HashSet<usize>| {
+            let mut places: Vec<_> = places.into_iter().collect();
+            places.sort_unstable();
+            places
+        };
+        (sorted(themselves), sorted(behind))
     }
 
     #[test]
@@ -140,26 +180,23 @@ mod tests {
             record("e", Some("g")),
         ];
         let answer = r#"{"batchItemFailures":[{"itemIdentifier":"c"}]}"#;
-        let mut failed: Vec<_> = failed(answer.as_bytes(), &records).into_iter().collect();
-        failed.sort_unstable();
-        assert_eq!(failed, [2, 4]);
+        assert_eq!(of(answer, &records), (vec![2], vec![4]));
     }
 
     #[test]
     fn a_record_of_kafka_is_named_by_its_partition_and_offset() {
         let records = ["t-0-5", "t-0-6", "t-1-5"].map(|id| record(id, Some(&id[..3])));
-        for (name, expected) in [
-            (r#"{"partition":"t-0","offset":5}"#, &[0, 1][..]),
-            (r#"{"partition":"t-1","offset":5}"#, &[2]),
-            (r#""t-0-6""#, &[1]),
-            (r#"{"partition":"t-0","offset":7}"#, &[0, 1, 2]),
-            (r#"{"partition":"t-0"}"#, &[0, 1, 2]),
-            (r#"{"partition":0,"offset":5}"#, &[0, 1, 2]),
+        for (name, themselves, behind) in [
+            (r#"{"partition":"t-0","offset":5}"#, &[0][..], &[1][..]),
+            (r#"{"partition":"t-1","offset":5}"#, &[2], &[]),
+            (r#""t-0-6""#, &[1], &[]),
+            (r#"{"partition":"t-0","offset":7}"#, &[0, 1, 2], &[]),
+            (r#"{"partition":"t-0"}"#, &[0, 1, 2], &[]),
+            (r#"{"partition":0,"offset":5}"#, &[0, 1, 2], &[]),
         ] {
             let answer = format!(r#"{{"batchItemFailures":[{{"itemIdentifier":{name}}}]}}"#);
-            let mut failed: Vec<_> = failed(answer.as_bytes(), &records).into_iter().collect();
-            failed.sort_unstable();
-            assert_eq!(failed, expected, "{name}");
+            let expected = (themselves.to_vec(), behind.to_vec());
+            assert_eq!(of(&answer, &records), expected, "{name}");
         }
     }
 }

@@ -7,6 +7,7 @@ use hearth_queues::wire::Message;
 use hearth_types::destination::Destination;
 use hearth_types::limits::REQUEST_PAYLOAD_BYTES;
 use hearth_types::name::QueueId;
+use hearth_types::time::Timestamp;
 use hearth_types::wire::broker_event::Around;
 use hearth_types::wire::queue_event::{QueueRecord, QueueRecordAttribute};
 use serde_json::Value;
@@ -21,8 +22,18 @@ pub(crate) struct Record {
     pub(crate) handle: Handle,
     /// What it is in one order with: the message group of a FIFO queue, the partition of Kafka.
     pub(crate) group: Option<String>,
+    pub(crate) place: Place,
     /// JSON.
     pub(crate) text: Vec<u8>,
+}
+
+/// Where a record is in its stream, and since when. Of a queue nobody asks.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Place {
+    /// The offset in its partition, or the identifier in its stream.
+    pub(crate) position: String,
+    /// When it came into being, if that is known.
+    pub(crate) time: Option<Timestamp>,
 }
 
 /// Writes a queue's message down; `None` if no filter means it.
@@ -72,6 +83,7 @@ pub(crate) fn queue_record(
         id: record.message_id,
         handle: Handle::Receipt(record.receipt_handle),
         group: group.filter(|_| is_fifo),
+        place: Place::default(),
     }))
 }
 
@@ -249,6 +261,7 @@ mod tests {
             id: text.to_owned(),
             handle: Handle::Receipt(String::new()),
             group: Some(group.to_owned()),
+            place: Place::default(),
             text: text.as_bytes().to_vec(),
         };
         let around = Around::kafka_records(&["a:1".to_owned()]).unwrap();

@@ -13,7 +13,7 @@ use hearth_types::wire::broker_event::{Around, BrokerRecord, CloudEvent};
 use serde_json::Value;
 use tokio::time::Instant;
 
-use crate::batch::{Record, list, looked_into};
+use crate::batch::{Place, Record, list, looked_into};
 use crate::source::{Batch, Handle, Problem};
 use crate::work::Rules;
 
@@ -64,13 +64,13 @@ impl Broker {
             match record(delivery, &rules.around, &rules.filters) {
                 Ok(Some(record)) => batch.records.push(record),
                 Ok(None) => batch.meant_by_none.push(handle),
-                Err(why) => {
+                Err(Unfit { record, why }) => {
                     tracing::error!(
                         mapping = %rules.id.uuid,
                         bytes,
                         "a message of a broker was given up: {why}"
                     );
-                    batch.unfit.push(handle);
+                    batch.unfit.push(*record);
                 }
             }
         }
@@ -90,35 +90,68 @@ impl Broker {
     }
 }
 
+/// A message that no function can be given.
+struct Unfit {
+    /// Without its text, if it can't be written.
+    record: Box<Record>,
+    why: String,
+}
+
 /// Writes a message down; `None` if no filter means it.
-///
-/// # Errors
-/// If no function can be given it.
 fn record(
     delivery: Delivery,
     around: &Around,
     filters: &[Pattern],
-) -> Result<Option<Record>, String> {
+) -> Result<Option<Record>, Unfit> {
+    let position = match &delivery.record {
+        BrokerRecord::Kafka(record) => record.offset.to_string(),
+        _ => delivery.id.clone(),
+    };
+    let mut record = Record {
+        id: delivery.id,
+        handle: Handle::Tag(delivery.tag),
+        group: delivery.group,
+        place: Place {
+            position,
+            time: delivery.time,
+        },
+        text: Vec::new(),
+    };
+    match written(&delivery.record, filters) {
+        Ok(Some(text)) => record.text = text,
+        Ok(None) => return Ok(None),
+        Err(error) => {
+            return Err(Unfit {
+                record: Box::new(record),
+                why: error.to_string(),
+            });
+        }
+    }
+    let list = list(&record, around).map_or(0, |list| list.len() + "]".len());
+    let bytes = around.before.len() + list + record.text.len() + around.after.len();
+    if bytes > REQUEST_PAYLOAD_BYTES {
+        return Err(Unfit {
+            record: Box::new(record),
+            why: format!(
+                "as an event it has {bytes} bytes, and functions are given {REQUEST_PAYLOAD_BYTES}"
+            ),
+        });
+    }
+    Ok(Some(record))
+}
+
+/// The text of a message; `None` if no filter means it.
+fn written(
+    record: &BrokerRecord,
+    filters: &[Pattern],
+) -> Result<Option<Vec<u8>>, serde_json::Error> {
     if !filters.is_empty() {
-        let event = event(&delivery.record).map_err(|error| error.to_string())?;
+        let event = event(record)?;
         if !filters.iter().any(|filter| filter.matches(&event)) {
             return Ok(None);
         }
     }
-    let record = Record {
-        text: serde_json::to_vec(&delivery.record).map_err(|error| error.to_string())?,
-        id: delivery.id,
-        handle: Handle::Tag(delivery.tag),
-        group: delivery.group,
-    };
-    let list = list(&record, around).map_or(0, |list| list.len() + "]".len());
-    let bytes = around.before.len() + list + record.text.len() + around.after.len();
-    if bytes > REQUEST_PAYLOAD_BYTES {
-        return Err(format!(
-            "as an event it has {bytes} bytes, and functions are given {REQUEST_PAYLOAD_BYTES}"
-        ));
-    }
-    Ok(Some(record))
+    serde_json::to_vec(record).map(Some)
 }
 
 /// A record as filters see it: the body of RabbitMQ's message as the JSON or the text that it is (developer guide,
@@ -172,6 +205,7 @@ mod tests {
         Delivery {
             id: "7".to_owned(),
             group: None,
+            time: None,
             bytes: body.len(),
             tag: Tag::Number(7),
             record: BrokerRecord::Rabbit(Box::new(RabbitRecord {
@@ -186,7 +220,7 @@ mod tests {
     fn is_meant(body: &[u8], filter: &str) -> bool {
         let around = Around::rabbit_records("arn", "q", "/").unwrap();
         let filters = [filter.parse().unwrap()];
-        record(delivery(body), &around, &filters).unwrap().is_some()
+        matches!(record(delivery(body), &around, &filters), Ok(Some(_)))
     }
 
     #[test]
@@ -210,7 +244,8 @@ mod tests {
     fn what_is_larger_than_an_event_is_no_record() {
         let around = Around::rabbit_records("arn", "q", "/").unwrap();
         let body = vec![0; REQUEST_PAYLOAD_BYTES / 4 * 3];
-        assert!(record(delivery(&body), &around, &[]).is_err());
+        let unfit = record(delivery(&body), &around, &[]).err().unwrap();
+        assert!(unfit.record.text.len() > REQUEST_PAYLOAD_BYTES);
         assert!(record(delivery(&body[..body.len() - 1_000]), &around, &[]).is_ok());
     }
 }

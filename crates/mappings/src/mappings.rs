@@ -18,6 +18,8 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::attempts::Attempts;
+use crate::destinations::Destinations;
 use crate::pace::{Again, Places};
 use crate::poller::Poller;
 use crate::source::{Problem, Source};
@@ -47,17 +49,19 @@ pub struct Mappings {
 struct Polled {
     mapping: Mapping,
     places: Arc<Places>,
+    attempts: Arc<Attempts>,
     /// Set while it is enabled.
     poller: Option<JoinHandle<()>>,
 }
 
 impl Mappings {
-    /// Mappings of `registry`, from `queues` and `brokers` to what `invoker` runs.
+    /// Mappings of `registry`, from `queues` and `brokers` to what `invoker` runs; `destinations` are told of what is given up.
     pub fn new(
         registry: Registry,
         invoker: Arc<dyn Invoker>,
         queues: Queues,
         brokers: Brokers,
+        destinations: Arc<dyn Destinations>,
         clock: Arc<dyn Fn() -> Timestamp + Send + Sync>,
     ) -> Self {
         Self {
@@ -66,6 +70,7 @@ impl Mappings {
                 invoker,
                 queues,
                 brokers,
+                destinations,
                 clock,
             }),
             turns: Arc::new(Semaphore::new(BATCHES as usize)),
@@ -142,6 +147,7 @@ impl Mappings {
         let polled = polled.or_insert_with(|| Polled {
             mapping: mapping.clone(),
             places: Places::new(most, again),
+            attempts: Arc::default(),
             poller: None,
         });
         if polled.poller.is_some() == is_wanted && polled.mapping == *mapping {
@@ -151,10 +157,11 @@ impl Mappings {
         polled.mapping = mapping.clone();
         polled.places.set_most(most);
         let places = Arc::clone(&polled.places);
+        let attempts = Arc::clone(&polled.attempts);
         if !is_wanted {
             return;
         }
-        let rules = match self.rules(record) {
+        let rules = match self.rules(record, attempts) {
             Ok(rules) => rules,
             Err(Problem(problem)) => {
                 let result = format!("PROBLEM: {problem}");
@@ -178,7 +185,7 @@ impl Mappings {
     ///
     /// # Errors
     /// If the node has no such broker any more, or a later version stored what this one can't read.
-    fn rules(&self, record: &MappingRecord) -> Result<Rules, Problem> {
+    fn rules(&self, record: &MappingRecord, attempts: Arc<Attempts>) -> Result<Rules, Problem> {
         let mapping = &record.mapping;
         let filters = mapping.filters.iter().map(|text| text.parse());
         let filters = filters
@@ -193,12 +200,13 @@ impl Mappings {
             around: around(mapping).map_err(|error| Problem(error.to_string()))?,
             mapping: mapping.clone(),
             filters,
+            attempts,
         })
     }
 
     /// Removes what a broker keeps of a mapping that is deleted, while others go on. A broker that can't be reached keeps it.
     fn forget(&self, record: &MappingRecord) {
-        let (rules, id) = (self.rules(record), record.id.clone());
+        let (rules, id) = (self.rules(record, Arc::default()), record.id.clone());
         self.batches.spawn(async move {
             let forgotten = match rules {
                 Ok(rules) => rules.source.forget().await,

@@ -17,14 +17,20 @@ const LONGEST_REST: Duration = Duration::from_secs(60);
 pub(crate) enum Ending {
     /// There was nothing to run.
     Nothing,
+    /// What there was is given up already, and was passed over.
+    Passed,
     /// The function was run and took it.
     Good,
     /// The function took a part, and the rest comes again.
     Partly,
+    /// Something was given up, so that what is behind it is next.
+    GivenUp,
     /// The function failed.
     Failed,
     /// The platform did not run it.
     Refused,
+    /// A destination could not be told of what is to be given up.
+    Untold,
 }
 
 /// When a source gives again what has failed.
@@ -90,11 +96,18 @@ impl Pace {
                     Again::AtOnce => self.rest(now),
                 }
             }
-            Ending::Refused if self.running > 0 => self.allowed = self.running,
-            Ending::Refused => {
+            // The next one has no part in it.
+            Ending::GivenUp => {
+                self.allowed = (self.allowed / 2).max(1);
+                self.rests = 0;
+                self.rests_until = Some(now + FIRST_REST);
+            }
+            Ending::Refused | Ending::Untold if self.running > 0 => self.allowed = self.running,
+            Ending::Refused | Ending::Untold => {
                 self.allowed = 1;
                 self.rest(now);
             }
+            Ending::Passed => self.rests = 0,
             Ending::Nothing => {}
         }
     }
@@ -283,6 +296,10 @@ mod tests {
             Ending::Partly,
             Ending::Partly,
             Ending::Failed,
+            Ending::Failed,
+            Ending::GivenUp,
+            Ending::Failed,
+            Ending::Untold,
         ] {
             assert_eq!(pace.begin(now), Turn::Go);
             pace.end(ending, now);
@@ -292,9 +309,11 @@ mod tests {
             rests.push((until - now).as_secs());
             now = until;
         }
-        assert_eq!(rests, [1, 2, 4, 1, 1, 1]);
-        assert_eq!(pace.begin(now), Turn::Go);
-        pace.end(Ending::Good, now);
+        assert_eq!(rests, [1, 2, 4, 1, 1, 1, 2, 1, 1, 2]);
+        for ending in [Ending::Passed, Ending::Good] {
+            assert_eq!(pace.begin(now), Turn::Go);
+            pace.end(ending, now);
+        }
         assert_eq!(pace.begin(now), Turn::Go, "after a success it goes on");
     }
 }

@@ -53,7 +53,7 @@ pub(crate) struct Batch {
     /// Those that no filter means.
     pub(crate) meant_by_none: Vec<Handle>,
     /// Those that no function can be given.
-    pub(crate) unfit: Vec<Handle>,
+    pub(crate) unfit: Vec<Record>,
     /// The trace of the longest chain of invocations that one is of.
     pub(crate) trace: Option<String>,
     /// What a broker's are settled on.

@@ -1,6 +1,5 @@
 //! One batch: taken, filtered, handed over, and settled.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use hearth_brokers::{Brokers, End};
@@ -15,10 +14,13 @@ use hearth_types::time::Timestamp;
 use hearth_types::wire::broker_event::Around;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use crate::answer;
+use crate::answer::{self, Failed};
+use crate::attempts::{Attempt, Attempts, Ran};
 use crate::batch::{self, Record};
+use crate::course::{Course, Ended};
+use crate::destinations::Destinations;
 use crate::pace::{Ending, Place};
-use crate::source::{Batch, Handle, Problem, Source};
+use crate::source::{Batch, Problem, Source};
 
 /// What all batches are worked on with.
 pub(crate) struct Work {
@@ -26,6 +28,7 @@ pub(crate) struct Work {
     pub(crate) invoker: Arc<dyn Invoker>,
     pub(crate) queues: Queues,
     pub(crate) brokers: Brokers,
+    pub(crate) destinations: Arc<dyn Destinations>,
     pub(crate) clock: Arc<dyn Fn() -> Timestamp + Send + Sync>,
 }
 
@@ -36,6 +39,8 @@ pub(crate) struct Rules {
     pub(crate) source: Source,
     pub(crate) filters: Vec<Pattern>,
     pub(crate) around: Around,
+    /// Of the mapping, whatever it says now.
+    pub(crate) attempts: Arc<Attempts>,
 }
 
 /// All that a batch needs besides messages. It is given back from top to bottom: whoever waits for the place finds the
@@ -45,6 +50,14 @@ pub(crate) struct Ready {
     pub(crate) _turn: OwnedSemaphorePermit,
     pub(crate) resolved: Resolved,
     pub(crate) place: Place,
+}
+
+/// What became of records that were handed to the function.
+pub(crate) struct Went {
+    pub(crate) ending: Ending,
+    pub(crate) failed: Failed,
+    /// Of those that have failed; none, if the platform did not run them.
+    pub(crate) attempt: Option<Attempt>,
 }
 
 impl Work {
@@ -69,18 +82,25 @@ impl Work {
             return;
         }
         let is_fit = batch.unfit.is_empty();
-        let ending = self.handle(&rules, &ready.resolved, batch).await;
+        let Ended { ending, untold } = self.handle(&rules, &ready.resolved, batch).await;
+        let untold = untold.map(|why| {
+            format!("PROBLEM: Messages are to be given up, and their destination could not be told: {why}")
+        });
         let result = match ending {
+            Ending::Untold => untold.as_deref().unwrap_or("PROBLEM"),
             Ending::Failed => "PROBLEM: Function call failed",
             Ending::Refused => "PROBLEM: The platform could not run the function",
             _ if !is_fit => "PROBLEM: A message was given up: it is larger than a function's event",
+            Ending::GivenUp | Ending::Passed => {
+                "PROBLEM: Messages were given up: their retries are exhausted, or they are too old"
+            }
             Ending::Good | Ending::Partly | Ending::Nothing => "OK",
         };
         self.registry.note_processing(&rules.id, result);
         ready.place.set(ending);
     }
 
-    async fn handle(&self, rules: &Rules, resolved: &Resolved, batch: Batch) -> Ending {
+    async fn handle(&self, rules: &Rules, resolved: &Resolved, batch: Batch) -> Ended {
         let Batch {
             records,
             meant_by_none,
@@ -89,81 +109,61 @@ impl Work {
             taken,
             ..
         } = batch;
-        let settle = async |handles: Vec<Handle>, end| {
-            if handles.is_empty() {
-                return;
-            }
-            // What can't be settled now is given to the function again.
-            if let Err(Problem(problem)) = rules.source.settle(taken.as_ref(), handles, end).await {
-                tracing::error!(mapping = %rules.id.uuid, "settle messages: {problem}");
-            }
+        let course = Course {
+            work: self,
+            rules,
+            resolved,
+            trace,
+            taken,
         };
-        settle(meant_by_none, End::Done).await;
-        settle(unfit, End::Never).await;
-        let mut ending = Ending::Nothing;
-        let mut stopped = HashSet::new();
-        let mut parts = batch::parts(records, &rules.around).into_iter();
-        while let Some(mut part) = parts.next() {
-            // What comes after a failure of its group must not be run before it.
-            part.retain(|record| !record.group.as_ref().is_some_and(|g| stopped.contains(g)));
-            if part.is_empty() {
-                continue;
-            }
-            let (ended, failed) = self.invoke(rules, resolved, &part, trace.clone()).await;
-            stopped.extend(failed.iter().filter_map(|at| part.get(*at)?.group.clone()));
-            let (mut done, mut again) = (Vec::new(), Vec::new());
-            for (at, record) in part.into_iter().enumerate() {
-                if failed.contains(&at) {
-                    again.push(record.handle);
-                } else {
-                    done.push(record.handle);
-                }
-            }
-            settle(done, End::Done).await;
-            // What a broker has is in one order; a queue has groups for that.
-            let is_over = match rules.source {
-                Source::Queue(_) => ended == Ending::Refused,
-                Source::Broker(_) => ended >= Ending::Failed,
-            };
-            if is_over {
-                again.extend(parts.by_ref().flatten().map(|record| record.handle));
-            }
-            settle(again, End::Again).await;
-            ending = ending.max(ended);
-        }
-        ending
+        course.settle(meant_by_none, End::Done).await;
+        course.run(unfit, records).await
     }
 
-    /// Hands records to the function: how that ended, and which have failed.
-    async fn invoke(
+    /// Hands records to the function.
+    pub(crate) async fn invoke(
         &self,
         rules: &Rules,
         resolved: &Resolved,
         records: &[Record],
         trace: Option<String>,
-    ) -> (Ending, HashSet<usize>) {
-        let all = || (0..records.len()).collect();
-        let mut random = [0; 36];
-        if let Err(error) = getrandom::fill(&mut random) {
-            tracing::error!(%error, "read random bytes from the operating system");
-            return (Ending::Refused, all());
-        }
-        let (mut id, mut root) = ([0; 16], [0; 20]);
-        id.copy_from_slice(&random[..16]);
-        root.copy_from_slice(&random[16..]);
+    ) -> Went {
+        let refused = || Went {
+            ending: Ending::Refused,
+            failed: Failed::all(records.len()),
+            attempt: None,
+        };
         let sampled = resolved.deployment.configuration.tracing_active;
-        let trace = trace.unwrap_or_else(|| lineage::new_trace(sampled, (self.clock)(), root));
+        let Some((request_id, fresh)) = self.fresh(sampled) else {
+            return refused();
+        };
+        let trace = lineage::with(&trace.unwrap_or(fresh), &rules.mapping.function);
         let invocation = Invocation {
-            request_id: RequestId::from_random(id),
+            request_id,
             deployment: Arc::clone(&resolved.deployment),
             invoked_arn: resolved.invoked_arn(),
             payload: batch::event(records, &rules.around).into(),
             client_context: None,
-            trace_id: lineage::with(&trace, &rules.mapping.function),
+            trace_id: trace.clone(),
             log_tail: false,
         };
+        let attempt = |error| Attempt {
+            request: request_id,
+            at: (self.clock)(),
+            trace,
+            ran: Some(Ran {
+                version: resolved.executed_version,
+                error,
+            }),
+        };
         match self.invoker.invoke(invocation).await {
-            Ok(Outcome { error: Some(_), .. }) => (Ending::Failed, all()),
+            Ok(Outcome {
+                error: Some(error), ..
+            }) => Went {
+                ending: Ending::Failed,
+                failed: Failed::all(records.len()),
+                attempt: Some(attempt(Some(error))),
+            },
             Ok(Outcome { payload, .. })
                 if rules.mapping.reports_failures
                     || says_itself(&resolved.deployment, &payload) =>
@@ -174,14 +174,36 @@ impl Work {
                     all if all == records.len() => Ending::Failed,
                     _ => Ending::Partly,
                 };
-                (ending, failed)
+                Went {
+                    ending,
+                    failed,
+                    attempt: Some(attempt(None)),
+                }
             }
-            Ok(_) => (Ending::Good, HashSet::new()),
+            Ok(_) => Went {
+                ending: Ending::Good,
+                failed: Failed::default(),
+                attempt: None,
+            },
             Err(error) => {
                 tracing::info!(%error, function = %rules.mapping.function, "a batch of messages was not run");
-                (Ending::Refused, all())
+                refused()
             }
         }
+    }
+
+    /// A new request, and a trace of no chain.
+    pub(crate) fn fresh(&self, sampled: bool) -> Option<(RequestId, String)> {
+        let mut random = [0; 36];
+        if let Err(error) = getrandom::fill(&mut random) {
+            tracing::error!(%error, "read random bytes from the operating system");
+            return None;
+        }
+        let (mut id, mut root) = ([0; 16], [0; 20]);
+        id.copy_from_slice(&random[..16]);
+        root.copy_from_slice(&random[16..]);
+        let trace = lineage::new_trace(sampled, (self.clock)(), root);
+        Some((RequestId::from_random(id), trace))
     }
 }
 

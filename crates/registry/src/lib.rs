@@ -14,10 +14,10 @@
 //!   `topic`, `route`, `route_key`, `mapping`.
 //! - rules on what requests hold: `constraints` (the words), `settings`, `environment`, `runtimes`, `layer_use`,
 //!   `code_source`, `tag_rules`, `destination`, `mapping_rules`,
-//!   `mapping_source`; `page` for listings.
+//!   `mapping_source`, `mapping_retries`; `page` for listings.
 //! - `routing`: routes as requests meet them.
 //! - `policy`: what a resource policy allows, and how it is written.
-//! - `prepare`: `Pending` to `Active`, off the request's path. `present`: records as the API shows them.
+//! - `prepare`: `Pending` to `Active`, off the request's path. `present`, `mapping_shown`: records as the API shows them.
 //!
 //! The registry never invokes. It checks whose a function is, not who may do what with it: that is the front
 //! door's.
@@ -42,7 +42,9 @@ mod layer;
 mod layer_use;
 mod mapping;
 mod mapping_kafka;
+mod mapping_retries;
 mod mapping_rules;
+mod mapping_shown;
 mod mapping_source;
 mod options;
 mod page;

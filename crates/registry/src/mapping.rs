@@ -7,27 +7,25 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use hearth_store::contract::Change;
 use hearth_store::record::MappingRecord;
 use hearth_types::ApiError;
-use hearth_types::arn::FunctionArn;
 use hearth_types::error::ErrorKind;
+use hearth_types::event_invoke::DestinationArn;
 use hearth_types::mapping::{MAPPINGS, Mapping, MappingId, MappingState, MappingUuid};
 use hearth_types::name::{FunctionKey, Qualifier};
-use hearth_types::source::{Begin, Origin, Source, virtual_host};
+use hearth_types::source::{Origin, Source, virtual_host};
 use hearth_types::wire::lambda::{
-    EventSourceMappingConfiguration, EventSourceMappingRequest, Filter, FilterCriteria,
-    ListEventSourceMappingsResponse, ScalingConfig, SelfManagedEventSource,
-    SelfManagedKafkaEventSourceConfig, SourceAccessConfiguration,
+    EventSourceMappingConfiguration, EventSourceMappingRequest, ListEventSourceMappingsResponse,
 };
 use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::constraints::Constraints;
-use crate::mapping_rules::{self, Asked, REPORTS_FAILURES};
-use crate::mapping_source;
+use crate::destination::{self, Role};
+use crate::mapping_rules::{self, Asked};
 use crate::page::Listing;
 use crate::registry::{Subject, new_revision};
 use crate::scope::parse_function;
 use crate::snapshot::Snapshot;
-use crate::{PageRequest, Registry, Scope, present, tag_rules};
+use crate::{PageRequest, Registry, Scope, mapping_shown, mapping_source, present, tag_rules};
 
 /// Which mappings to list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -44,11 +42,11 @@ pub(crate) struct AllSeen(Mutex<HashMap<MappingId, Seen>>);
 
 /// What a poller has told.
 #[derive(Clone, Debug, Default)]
-struct Seen {
+pub(crate) struct Seen {
     /// How the last batch ended, or why there is none.
-    result: Option<String>,
+    pub(crate) result: Option<String>,
     /// Messages that wait.
-    lag: Option<u64>,
+    pub(crate) lag: Option<u64>,
 }
 
 impl AllSeen {
@@ -95,6 +93,7 @@ impl Registry {
                 mapping: mapping.clone(),
                 state: MappingState::Creating,
                 tags: tags.clone(),
+                names_destination: true,
             })
         })
         .await
@@ -117,6 +116,9 @@ impl Registry {
             None => None,
         };
         let id = id(scope, uuid)?;
+        // What was there once, and nobody speaks of, must not be in the way of a change.
+        let names_destination =
+            request.destination_config.is_some() || request.function_name.is_some();
         self.put_mapping(&id, |snapshot| {
             let current = settled(snapshot, &id, "update")?;
             mapping_source::check(&request, &current.mapping.source)?;
@@ -135,6 +137,7 @@ impl Registry {
                 mapping,
                 state,
                 tags,
+                names_destination,
             })
         })
         .await
@@ -147,10 +150,13 @@ impl Registry {
         decide: impl Fn(&Snapshot) -> Result<Put, ApiError>,
     ) -> Result<EventSourceMappingConfiguration, ApiError> {
         // A mapping keeps its queue, so that it is the same whenever this is decided.
-        let queue = match decide(&self.snapshot())?.mapping.source {
-            Source::Queue(id) => self.queue(&id).await?,
+        let first = decide(&self.snapshot())?;
+        let queue = match &first.mapping.source {
+            Source::Queue(id) => self.queue(id).await?,
             Source::Broker(_) => None,
         };
+        self.check_queue(&first.mapping.function, first.destination())
+            .await?;
         let (now, revision) = (self.now(), new_revision());
         self.change(&Subject::Mappings, |snapshot| {
             let put = decide(snapshot)?;
@@ -163,6 +169,10 @@ impl Registry {
             if let Source::Queue(_) = mapping.source {
                 let timeout_s = version.configuration.timeout_s;
                 mapping_rules::check(mapping, queue.as_ref(), timeout_s)?;
+            }
+            if let Some(arn) = put.destination() {
+                let buckets = &self.inner.options.buckets;
+                destination::check(snapshot, buckets, &mapping.function, Role::OnFailure, arn)?;
             }
             must_fit(snapshot, id, mapping)?;
             let record = MappingRecord {
@@ -371,95 +381,8 @@ impl Registry {
     }
 
     fn shown(&self, record: &MappingRecord) -> EventSourceMappingConfiguration {
-        let Mapping {
-            source,
-            function,
-            qualifier,
-            batch_size,
-            window_s,
-            filters,
-            reports_failures,
-            maximum_concurrency,
-            ..
-        } = &record.mapping;
         let seen = self.inner.seen.all().get(&record.id).cloned();
-        let Seen { result, lag } = seen.unwrap_or_default();
-        let (queues, access, start) = match source {
-            Source::Queue(_) => (None, None, None),
-            Source::Broker(broker) => match &broker.origin {
-                Origin::RabbitMq { queue, access } => {
-                    (Some(vec![queue.clone()]), Some(access.as_slice()), None)
-                }
-                Origin::Redis { start, .. } | Origin::Nats { start, .. } => {
-                    (None, None, Some(start.as_str()))
-                }
-                Origin::Mqtt { .. } | Origin::Sqs { .. } => (None, None, None),
-                Origin::Kafka(kafka) => {
-                    let access = Some(kafka.access.as_slice());
-                    (None, access, Some(kafka.begin.as_str()))
-                }
-            },
-        };
-        let kafka = source.kafka();
-        let access = access.map(|access| {
-            let shown = access.iter().map(|one| SourceAccessConfiguration {
-                kind: Some(one.kind.as_str().to_owned()),
-                uri: Some(one.uri.clone()),
-            });
-            shown.collect()
-        });
-        let filters = filters.iter().map(|pattern| Filter {
-            pattern: Some(pattern.clone()),
-        });
-        let filters: Vec<_> = filters.collect();
-        EventSourceMappingConfiguration {
-            uuid: record.id.uuid.to_string(),
-            event_source_mapping_arn: record.id.arn(),
-            event_source_arn: source.arn(),
-            function_arn: FunctionArn {
-                key: function,
-                qualifier: qualifier.clone(),
-            }
-            .to_string(),
-            batch_size: *batch_size,
-            maximum_batching_window_in_seconds: *window_s,
-            filter_criteria: (!filters.is_empty()).then_some(FilterCriteria {
-                filters: Some(filters),
-            }),
-            scaling_config: maximum_concurrency.map(|most| ScalingConfig {
-                maximum_concurrency: Some(most.into()),
-            }),
-            function_response_types: if *reports_failures {
-                vec![REPORTS_FAILURES.to_owned()]
-            } else {
-                Vec::new()
-            },
-            queues,
-            source_access_configurations: access,
-            starting_position: start.map(str::to_owned),
-            starting_position_timestamp: kafka.and_then(|kafka| match kafka.begin {
-                Begin::At(millis) => Some(millis as f64 / 1e3),
-                Begin::From(_) => None,
-            }),
-            topics: kafka.map(|kafka| vec![kafka.topic.clone()]),
-            self_managed_event_source: kafka.map(|kafka| {
-                let name = SelfManagedEventSource::BOOTSTRAP_SERVERS.to_owned();
-                SelfManagedEventSource {
-                    endpoints: Some([(name, kafka.servers.clone())].into()),
-                }
-            }),
-            self_managed_kafka_event_source_config: kafka.map(|kafka| {
-                SelfManagedKafkaEventSourceConfig {
-                    consumer_group_id: Some(kafka.consumer_group(record.id.uuid.as_str())),
-                    schema_registry_config: None,
-                }
-            }),
-            lag,
-            last_modified: record.modified.as_millis() as f64 / 1e3,
-            last_processing_result: result.unwrap_or("No records processed".to_owned()),
-            state: record.state.as_str().to_owned(),
-            state_transition_reason: "USER_INITIATED".to_owned(),
-        }
+        mapping_shown::shown(record, seen.unwrap_or_default())
     }
 }
 
@@ -468,6 +391,16 @@ struct Put {
     mapping: Mapping,
     state: MappingState,
     tags: BTreeMap<String, String>,
+    /// Whether the destination is one that the request speaks of, so that it has to be there.
+    names_destination: bool,
+}
+
+impl Put {
+    /// The destination that has to be there.
+    fn destination(&self) -> Option<&DestinationArn> {
+        let on_failure = self.mapping.retries.on_failure.as_ref();
+        on_failure.filter(|_| self.names_destination)
+    }
 }
 
 fn new_uuid() -> Result<MappingUuid, ApiError> {

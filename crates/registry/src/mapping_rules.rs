@@ -12,6 +12,7 @@ use hearth_types::source::SourceAccess;
 use hearth_types::wire::lambda::EventSourceMappingRequest;
 
 use crate::constraints::Constraints;
+use crate::mapping_retries::AskedRetries;
 use crate::mapping_source;
 
 /// The one thing that a function can say of a batch.
@@ -26,6 +27,7 @@ pub(crate) struct Asked {
     reports_failures: Option<bool>,
     maximum_concurrency: Option<Option<u32>>,
     access: Option<Vec<SourceAccess>>,
+    retries: AskedRetries,
 }
 
 impl Asked {
@@ -56,6 +58,7 @@ impl Asked {
                 MAXIMUM_CONCURRENCY,
             )
         });
+        let retries = AskedRetries::read(request, &mut constraints);
         mapping_source::check_shape(request, &mut constraints);
         let types = request.function_response_types.as_deref();
         for kind in types.unwrap_or_default() {
@@ -85,6 +88,7 @@ impl Asked {
             reports_failures: types.map(|types| !types.is_empty()),
             maximum_concurrency,
             access: mapping_source::access(request),
+            retries,
         })
     }
 
@@ -97,6 +101,7 @@ impl Asked {
             filters: self.filters.clone().unwrap_or(base.filters),
             reports_failures: self.reports_failures.unwrap_or(base.reports_failures),
             maximum_concurrency: self.maximum_concurrency.unwrap_or(base.maximum_concurrency),
+            retries: self.retries.over(base.retries),
             source: mapping_source::with_access(base.source, self.access.as_deref()),
             ..base
         }

@@ -2,17 +2,17 @@
 
 use hearth_types::ApiError;
 use hearth_types::destination::Destination;
-use hearth_types::mapping::{DEFAULT_BATCH_SIZE, DEFAULT_BROKER_BATCH_SIZE, Mapping};
+use hearth_types::mapping::{DEFAULT_BATCH_SIZE, DEFAULT_BROKER_BATCH_SIZE, Mapping, Retries};
 use hearth_types::name::FunctionKey;
 use hearth_types::source::{
     AMQP_NAME, ARNS, AccessKind, BROKER_QUEUE, BrokerArn, BrokerKind, BrokerSource, KafkaTopic,
     Origin, SOURCE_ACCESS, SOURCE_ACCESS_URI, Source, SourceAccess, Start,
 };
-use hearth_types::wire::lambda::{DestinationConfig, EventSourceMappingRequest};
+use hearth_types::wire::lambda::EventSourceMappingRequest;
 
 use crate::constraints::Constraints;
-use crate::mapping_kafka;
 use crate::{Options, Scope};
+use crate::{mapping_kafka, mapping_retries};
 
 /// Breaches of the service model.
 pub(crate) fn check_shape(request: &EventSourceMappingRequest, constraints: &mut Constraints) {
@@ -186,6 +186,7 @@ pub(crate) fn defaults(source: Source, function: FunctionKey) -> Mapping {
         filters: Vec::new(),
         reports_failures: false,
         maximum_concurrency: None,
+        retries: Retries::default(),
     }
 }
 
@@ -195,10 +196,10 @@ pub(crate) fn defaults(source: Source, function: FunctionKey) -> Mapping {
 /// # Errors
 /// [`hearth_types::ErrorKind::InvalidParameterValue`].
 pub(crate) fn check(request: &EventSourceMappingRequest, source: &Source) -> Result<(), ApiError> {
-    let (sort, kind, begins) = match source {
+    let (sort, kind, is_stream) = match source {
         Source::Queue(_) => ("queues", None, false),
         Source::Broker(broker) => {
-            let (sort, begins) = match broker.origin {
+            let (sort, is_stream) = match broker.origin {
                 Origin::RabbitMq { .. } => ("queues of RabbitMQ", false),
                 Origin::Redis { .. } => ("streams of Redis", true),
                 Origin::Nats { .. } => ("streams of NATS", true),
@@ -206,7 +207,7 @@ pub(crate) fn check(request: &EventSourceMappingRequest, source: &Source) -> Res
                 Origin::Sqs { .. } => ("queues of an SQS endpoint", false),
                 Origin::Kafka(_) => ("topics of Kafka", true),
             };
-            (sort, Some(broker.origin.kind()), begins)
+            (sort, Some(broker.origin.kind()), is_stream)
         }
     };
     let (is_rabbit, is_kafka) = (
@@ -217,7 +218,7 @@ pub(crate) fn check(request: &EventSourceMappingRequest, source: &Source) -> Res
     let access = access.unwrap_or_default();
     let of_others = [
         (
-            !begins && request.starting_position.is_some(),
+            !is_stream && request.starting_position.is_some(),
             "StartingPosition",
         ),
         (!is_rabbit && request.queues.is_some(), "Queues"),
@@ -239,8 +240,18 @@ pub(crate) fn check(request: &EventSourceMappingRequest, source: &Source) -> Res
             "SelfManagedKafkaEventSourceConfig",
         ),
     ];
-    for (is_there, member) in of_others.into_iter().chain(of_no_source(request, source)) {
+    let of_streams = mapping_retries::of_streams(request)
+        .into_iter()
+        .filter(|_| !is_stream);
+    let unsupported = of_others.into_iter().chain(of_streams);
+    for (is_there, member) in unsupported.chain(of_no_source(request)) {
         if is_there {
+            let member = match (member, source) {
+                ("DestinationConfig", Source::Queue(_)) => {
+                    "DestinationConfig: give the queue a RedrivePolicy instead"
+                }
+                _ => member,
+            };
             return Err(ApiError::invalid(format!(
                 "Unsupported parameter for event sources that are {sort}: {member}. Leave it out."
             )));
@@ -276,6 +287,9 @@ pub(crate) fn check(request: &EventSourceMappingRequest, source: &Source) -> Res
     if let Some(kafka) = source.kafka() {
         mapping_kafka::check(request, kafka)?;
     }
+    if is_stream {
+        mapping_retries::check(request)?;
+    }
     for (is_there, member) in of_no_node(request) {
         if is_there {
             return Err(ApiError::invalid(format!(
@@ -287,29 +301,11 @@ pub(crate) fn check(request: &EventSourceMappingRequest, source: &Source) -> Res
 }
 
 /// What belongs to sources that Hearth does not have.
-fn of_no_source(request: &EventSourceMappingRequest, source: &Source) -> Vec<(bool, &'static str)> {
-    let tells = |config: &DestinationConfig| {
-        let ends = [&config.on_success, &config.on_failure];
-        let told = ends.into_iter().flatten();
-        told.into_iter()
-            .any(|end| end.destination.as_ref().is_some_and(|arn| !arn.is_empty()))
-    };
-    vec![
+fn of_no_source(request: &EventSourceMappingRequest) -> [(bool, &'static str); 4] {
+    [
         (
             request.parallelization_factor.is_some_and(|n| n != 1),
             "ParallelizationFactor",
-        ),
-        (
-            request.maximum_record_age_in_seconds.is_some(),
-            "MaximumRecordAgeInSeconds",
-        ),
-        (
-            request.bisect_batch_on_function_error == Some(true),
-            "BisectBatchOnFunctionError",
-        ),
-        (
-            request.maximum_retry_attempts.is_some(),
-            "MaximumRetryAttempts",
         ),
         (
             request.tumbling_window_in_seconds.is_some_and(|n| n != 0),
@@ -322,13 +318,6 @@ fn of_no_source(request: &EventSourceMappingRequest, source: &Source) -> Vec<(bo
         (
             request.document_db_event_source_config.is_some(),
             "DocumentDBEventSourceConfig",
-        ),
-        (
-            request.destination_config.as_ref().is_some_and(tells),
-            match source {
-                Source::Queue(_) => "DestinationConfig: give the queue a RedrivePolicy instead",
-                Source::Broker(_) => "DestinationConfig",
-            },
         ),
     ]
 }

@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::event_invoke::DestinationArn;
 use crate::name::{AccountId, FunctionKey, Qualifier, Region};
 use crate::source::Source;
 use crate::text::as_text;
@@ -22,6 +23,12 @@ pub const WINDOW_S: RangeInclusive<u32> = 0..=300;
 pub const MAXIMUM_CONCURRENCY: RangeInclusive<u32> = 2..=1_000;
 /// Filters of a mapping (guide, "Control which events Lambda sends to your function").
 pub const FILTERS: usize = 5;
+/// Further attempts of a record of a stream (service model, `MaximumRetryAttempts`); [`NO_BOUND`] besides.
+pub const RECORD_RETRIES: RangeInclusive<u32> = 0..=10_000;
+/// Age of a record of a stream, seconds (service model, `MaximumRecordAgeInSeconds`); [`NO_BOUND`] besides.
+pub const RECORD_AGE_S: RangeInclusive<u32> = 60..=604_800;
+/// How the API says that there is no bound.
+pub const NO_BOUND: i64 = -1;
 /// Mappings of an account in a region (Hearth's own): each that is enabled has a task.
 pub const MAPPINGS: usize = 1_000;
 
@@ -130,6 +137,37 @@ pub struct Mapping {
     pub reports_failures: bool,
     /// Most batches at the same time, if that was said.
     pub maximum_concurrency: Option<u32>,
+    /// When a record of a stream is given up. Records that were stored before there was such a thing don't say.
+    #[serde(default, skip_serializing_if = "Retries::is_default")]
+    pub retries: Retries,
+}
+
+/// When a record that a function fails for is given up, and who is told.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Retries {
+    /// Attempts after the first ([`RECORD_RETRIES`]); without it there is no bound.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempts: Option<u32>,
+    /// Age at which it is not tried any more, seconds ([`RECORD_AGE_S`]); without it there is no bound.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub age_s: Option<u32>,
+    /// Whether a batch that failed is tried in halves.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub bisects: bool,
+    /// Who is told of what was given up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_failure: Option<DestinationArn>,
+}
+
+impl Retries {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Whether it matters how often a record was tried.
+    pub const fn counts(&self) -> bool {
+        self.attempts.is_some() || self.age_s.is_some() || self.bisects
+    }
 }
 
 /// Where a mapping is in its life.
@@ -174,6 +212,22 @@ impl MappingState {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_stored_before_there_were_retries_is_read() {
+        let old = r#"{"queue":{"account":"123456789012","region":"eu-west-1","name":"q"},"function":{"account":"123456789012","region":"eu-west-1","name":"f"},"qualifier":null,"enabled":true,"batch_size":10,"window_s":0,"filters":[],"reports_failures":false,"maximum_concurrency":null}"#;
+        let mut mapping: Mapping = serde_json::from_str(old).unwrap();
+        assert_eq!(mapping.retries, Retries::default());
+        assert_eq!(serde_json::to_string(&mapping).unwrap(), old);
+        mapping.retries = Retries {
+            attempts: Some(0),
+            age_s: Some(60),
+            bisects: true,
+            on_failure: Some("arn:aws:s3:::failed".parse().unwrap()),
+        };
+        let text = serde_json::to_string(&mapping).unwrap();
+        assert_eq!(serde_json::from_str::<Mapping>(&text).unwrap(), mapping);
+    }
 
     #[test]
     fn arns_read_back_and_others_do_not() {

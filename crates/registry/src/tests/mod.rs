@@ -8,6 +8,7 @@ mod failures;
 mod folders;
 mod functions;
 mod layers;
+mod mappings;
 mod memory;
 mod routes;
 mod tags;
@@ -28,6 +29,7 @@ use hearth_types::invoke::{
     Body, BoxFuture, HttpInvocation, Invocation, Invoker, Outcome, Served, Streamed,
 };
 use hearth_types::name::{FunctionKey, Qualifier, Version};
+use hearth_types::source::{BrokerKind, KnownBroker};
 use hearth_types::time::Timestamp;
 use hearth_types::wire::lambda::{
     Blob, CreateFunctionRequest, FunctionCode, FunctionConfiguration, FunctionState,
@@ -125,6 +127,12 @@ impl World {
         let options = Options {
             architecture: Architecture::X86_64,
             buckets: ["failed".parse().unwrap()].into(),
+            brokers: [("cache", BrokerKind::Redis), ("hall", BrokerKind::Mqtt)]
+                .map(|(name, kind)| {
+                    let servers = Vec::new();
+                    (name.parse().unwrap(), KnownBroker { kind, servers })
+                })
+                .into(),
             folders: Arc::new(folders::folders()),
             clock: Arc::new(move || {
                 Timestamp::from_millis(seconds.fetch_add(1, Ordering::Relaxed) * 1000)

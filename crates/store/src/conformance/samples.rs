@@ -12,7 +12,7 @@ use hearth_types::function::{
 };
 use hearth_types::function_url::cors::Cors;
 use hearth_types::function_url::{InvokeMode, UrlAuth, UrlId};
-use hearth_types::mapping::{Mapping, MappingId, MappingState};
+use hearth_types::mapping::{Mapping, MappingId, MappingState, Retries};
 use hearth_types::name::{FunctionKey, QueueId, RouteId, TopicId, Version};
 use hearth_types::source::{BrokerSource, Origin, Source};
 use hearth_types::time::Timestamp;
@@ -307,6 +307,14 @@ pub fn mapping(n: u8, tag: u64) -> MappingRecord {
             filters: vec![r#"{"body":["x"]}"#.to_owned(); (tag % 2) as usize],
             reports_failures: tag.is_multiple_of(2),
             maximum_concurrency: tag.is_multiple_of(2).then_some(2),
+            retries: Retries {
+                attempts: tag.is_multiple_of(2).then_some(3),
+                age_s: tag.is_multiple_of(3).then_some(60),
+                bisects: tag.is_multiple_of(2),
+                on_failure: tag
+                    .is_multiple_of(2)
+                    .then(|| "arn:aws:s3:::failed".parse().expect("an ARN")),
+            },
         },
         tags: [("tag".to_owned(), tag.to_string())].into(),
     }

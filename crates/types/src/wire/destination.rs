@@ -24,17 +24,17 @@ pub struct InvocationRecord {
     pub response_payload: Option<Box<RawValue>>,
 }
 
-/// Which event a record is of.
+/// Which event, or batch, a record is of.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RequestContext {
-    /// The request that was answered with 202.
+    /// The request that was answered with 202; of a batch, its last invocation.
     pub request_id: String,
     /// The function, with the qualifier that was asked for or `$LATEST`.
     pub function_arn: String,
     /// In what way it ended.
     pub condition: String,
-    /// Attempts, lost ones included.
+    /// Attempts; of an event lost ones included.
     pub approximate_invoke_count: u32,
 }
 

@@ -57,6 +57,18 @@ pub struct EventSourceMappingRequest {
         deserialize_with = "structure::optional"
     )]
     pub self_managed_kafka_event_source_config: Option<SelfManagedKafkaEventSourceConfig>,
+    // Of streams.
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "structure::optional"
+    )]
+    pub destination_config: Option<DestinationConfig>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub maximum_record_age_in_seconds: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bisect_batch_on_function_error: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub maximum_retry_attempts: Option<i64>,
     // What belongs to sources that Hearth does not have, or is not to be had.
     #[serde(rename = "KMSKeyArn", skip_serializing_if = "Option::is_none")]
     pub kms_key_arn: Option<String>,
@@ -70,19 +82,8 @@ pub struct EventSourceMappingRequest {
         deserialize_with = "structure::optional"
     )]
     pub logging_config: Option<Unexamined>,
-    #[serde(
-        skip_serializing_if = "Option::is_none",
-        deserialize_with = "structure::optional"
-    )]
-    pub destination_config: Option<DestinationConfig>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parallelization_factor: Option<i64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub maximum_record_age_in_seconds: Option<i64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub bisect_batch_on_function_error: Option<bool>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub maximum_retry_attempts: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tumbling_window_in_seconds: Option<i64>,
     #[serde(
@@ -213,6 +214,15 @@ pub struct EventSourceMappingConfiguration {
     pub self_managed_event_source: Option<SelfManagedEventSource>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub self_managed_kafka_event_source_config: Option<SelfManagedKafkaEventSourceConfig>,
+    // Of streams.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub destination_config: Option<DestinationConfig>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub maximum_record_age_in_seconds: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bisect_batch_on_function_error: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub maximum_retry_attempts: Option<i64>,
     /// Hearth's own: messages that wait at the source, when it was last asked. The API has no member for it; clients
     /// leave out what they don't know.
     #[serde(skip_serializing_if = "Option::is_none")]
