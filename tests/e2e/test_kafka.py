@@ -3,6 +3,7 @@
 import base64
 import collections
 import json
+import re
 import time
 
 import pytest
@@ -156,6 +157,7 @@ url = "file://{data}/failed"
     expected = ["a message of a broker was given up", "messages of a broker can't be taken", "settle messages"]
     expected.append("keeps of a mapping: .* the broker '(away|stranger|named)'")
     expected.append("tell of messages that are to be given up: The queue does not take it")
+    expected.append("messages were given up, and the mapping has no destination that is told")
     with Node(data, expected_log=expected) as node:
         yield node
 
@@ -319,6 +321,12 @@ def test_a_function_names_what_has_failed(kafka_node, lam, topics, mapped, name)
     assert counts["good 1"] == counts["good 2"] == counts["good 3"] == 1 and counts["behind"] >= 3
 
 
+def logged(node, uuid, text):
+    """What a node has said of a mapping."""
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", node.log())
+    return [line for line in plain.splitlines() if uuid in line and text in line]
+
+
 def all_values(node, name):
     return [value for _, _, value in got(node, name)]
 
@@ -422,6 +430,40 @@ def test_a_batch_that_fails_is_halved_until_what_fails_is_alone(kafka_node, lam,
     assert told["requestContext"]["approximateInvokeCount"] == 2
 
 
+def test_what_always_fails_in_a_partition_does_not_hold_the_others(kafka_node, lam, topics, mapped, name):
+    create(lam, name, HANDLER)
+    topics.make(name)
+    topics.send(name, ["explode", "behind"], 0)
+    topics.send(name, [f"good {n}" for n in range(5)], 1)
+    uuid = mapped(name, topics.source(name), BisectBatchOnFunctionError=True)
+    wait_until(lambda: topics.committed(f"hearth-{uuid}").get(1) == 5, "the other partition")
+    assert wait_until(lambda: all_values(kafka_node, name).count("explode") >= 3, "further attempts")
+    given = all_values(kafka_node, name)
+    assert topics.committed(f"hearth-{uuid}").get(0, 0) == 0 and given.count("good 4") < given.count("explode")
+    # Its bound holds at once, and without a destination the log tells.
+    lam.update_event_source_mapping(UUID=uuid, MaximumRetryAttempts=0)
+    wait_until(lambda: topics.committed(f"hearth-{uuid}").get(0) == 2, "the rest")
+    assert all_values(kafka_node, name)[-1] == "behind" and in_order(got(kafka_node, name))
+    (line,) = logged(kafka_node, uuid, "messages were given up")
+    assert "WARN" in line and "RetryAttemptsExhausted" in line and f'first="{name}-0-0" last="{name}-0-0"' in line
+
+
+def test_a_batch_in_which_all_fail_ends_when_the_mapping_is_disabled(kafka_node, lam, topics, mapped, name):
+    create(lam, name, HANDLER)
+    topics.make(name)
+    topics.send(name, ["explode"] * 200, 0)
+    options = {"BatchSize": 1_000, "BisectBatchOnFunctionError": True, "MaximumRetryAttempts": 0}
+    uuid = mapped(name, topics.source(name), **options)
+    wait_until(lambda: "given up" in result(kafka_node, uuid), "the first batch to end")
+    # It has ended long before all were tried, and what the mapping says now holds for the others.
+    turn(kafka_node, uuid, "Disabled")
+    assert 0 < topics.committed(f"hearth-{uuid}")[0] < 200
+    lam.update_function_code(FunctionName=name, ZipFile=python_zip(MENDED))
+    turn(kafka_node, uuid, "Enabled")
+    wait_until(lambda: topics.committed(f"hearth-{uuid}")[0] == 200, "all to be done")
+    assert 0 < len(logged(kafka_node, uuid, "messages were given up")) < 100
+
+
 def test_what_can_not_be_told_is_not_lost_and_not_tried_more_often(kafka_node, lam, topics, mapped, name):
     create(lam, name, HANDLER)
     topics.make(name)
@@ -431,7 +473,7 @@ def test_what_can_not_be_told_is_not_lost_and_not_tried_more_often(kafka_node, l
     topics.send(name, ["explode", "after"], 0)
     untold = "could not be told: The queue does not take it"
     wait_until(lambda: untold in result(kafka_node, uuid), "the reason")
-    time.sleep(3)
+    wait_until(lambda: len(logged(kafka_node, uuid, "tell of messages that are to be given up")) >= 2, "it to be told again")
     assert all_values(kafka_node, name) == ["explode", "explode"]
     # After a kill it is counted anew.
     kafka_node.kill()

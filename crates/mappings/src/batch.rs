@@ -36,6 +36,16 @@ pub(crate) struct Place {
     pub(crate) time: Option<Timestamp>,
 }
 
+/// A message that no function can be given. It is not kept.
+#[derive(Debug)]
+pub(crate) struct Unfit {
+    /// Without its text.
+    pub(crate) record: Box<Record>,
+    /// Of the event that it would be, or of the message if it can't be written.
+    pub(crate) bytes: usize,
+    pub(crate) why: String,
+}
+
 /// Writes a queue's message down; `None` if no filter means it.
 ///
 /// # Errors

@@ -13,7 +13,7 @@ use hearth_types::wire::broker_event::{Around, BrokerRecord, CloudEvent};
 use serde_json::Value;
 use tokio::time::Instant;
 
-use crate::batch::{Place, Record, list, looked_into};
+use crate::batch::{Place, Record, Unfit, list, looked_into};
 use crate::source::{Batch, Handle, Problem};
 use crate::work::Rules;
 
@@ -60,18 +60,10 @@ impl Broker {
         };
         for delivery in deliveries {
             let handle = Handle::Tag(delivery.tag.clone());
-            let bytes = delivery.bytes;
             match record(delivery, &rules.around, &rules.filters) {
                 Ok(Some(record)) => batch.records.push(record),
                 Ok(None) => batch.meant_by_none.push(handle),
-                Err(Unfit { record, why }) => {
-                    tracing::error!(
-                        mapping = %rules.id.uuid,
-                        bytes,
-                        "a message of a broker was given up: {why}"
-                    );
-                    batch.unfit.push(*record);
-                }
+                Err(unfit) => batch.unfit.push(unfit),
             }
         }
         Ok(batch)
@@ -90,13 +82,6 @@ impl Broker {
     }
 }
 
-/// A message that no function can be given.
-struct Unfit {
-    /// Without its text, if it can't be written.
-    record: Box<Record>,
-    why: String,
-}
-
 /// Writes a message down; `None` if no filter means it.
 fn record(
     delivery: Delivery,
@@ -107,6 +92,7 @@ fn record(
         BrokerRecord::Kafka(record) => record.offset.to_string(),
         _ => delivery.id.clone(),
     };
+    let sent = delivery.bytes;
     let mut record = Record {
         id: delivery.id,
         handle: Handle::Tag(delivery.tag),
@@ -117,26 +103,25 @@ fn record(
         },
         text: Vec::new(),
     };
-    match written(&delivery.record, filters) {
-        Ok(Some(text)) => record.text = text,
+    let unfit = |record, bytes, why| Unfit {
+        record: Box::new(record),
+        bytes,
+        why,
+    };
+    let text = match written(&delivery.record, filters) {
+        Ok(Some(text)) => text,
         Ok(None) => return Ok(None),
-        Err(error) => {
-            return Err(Unfit {
-                record: Box::new(record),
-                why: error.to_string(),
-            });
-        }
-    }
+        Err(error) => return Err(unfit(record, sent, error.to_string())),
+    };
     let list = list(&record, around).map_or(0, |list| list.len() + "]".len());
-    let bytes = around.before.len() + list + record.text.len() + around.after.len();
+    let bytes = around.before.len() + list + text.len() + around.after.len();
     if bytes > REQUEST_PAYLOAD_BYTES {
-        return Err(Unfit {
-            record: Box::new(record),
-            why: format!(
-                "as an event it has {bytes} bytes, and functions are given {REQUEST_PAYLOAD_BYTES}"
-            ),
-        });
+        let why = format!(
+            "as an event it has {bytes} bytes, and functions are given {REQUEST_PAYLOAD_BYTES}"
+        );
+        return Err(unfit(record, bytes, why));
     }
+    record.text = text;
     Ok(Some(record))
 }
 
@@ -245,7 +230,7 @@ mod tests {
         let around = Around::rabbit_records("arn", "q", "/").unwrap();
         let body = vec![0; REQUEST_PAYLOAD_BYTES / 4 * 3];
         let unfit = record(delivery(&body), &around, &[]).err().unwrap();
-        assert!(unfit.record.text.len() > REQUEST_PAYLOAD_BYTES);
+        assert!(unfit.bytes > REQUEST_PAYLOAD_BYTES && unfit.record.text.is_empty());
         assert!(record(delivery(&body[..body.len() - 1_000]), &around, &[]).is_ok());
     }
 }

@@ -24,7 +24,11 @@ pub(crate) fn failure(
     lost: &Lost,
     destination: &DestinationArn,
 ) -> BatchFailure {
-    let Lost { verdict, records } = lost;
+    let Lost {
+        verdict,
+        unwritten,
+        records,
+    } = lost;
     let event = batch::event(records, around);
     let arn = FunctionArn {
         key: &mapping.function,
@@ -45,9 +49,10 @@ pub(crate) fn failure(
         }),
         version: "1.0".to_owned(),
         timestamp: verdict.last.at.to_iso_string(),
-        info: info(mapping, records, event.len()),
+        info: info(mapping, records, unwritten.unwrap_or(event.len())),
         // Others get the place alone, as messages have less room than batches.
-        payload: is_bucket(destination).then(|| String::from_utf8_lossy(&event).into_owned()),
+        payload: (unwritten.is_none() && is_bucket(destination))
+            .then(|| String::from_utf8_lossy(&event).into_owned()),
     }
 }
 
@@ -162,6 +167,7 @@ mod tests {
                     ran,
                 }),
             },
+            unwritten: None,
             records,
         }
     }
@@ -227,12 +233,17 @@ mod tests {
         });
         let queue = "arn:aws:sqs:us-east-1:123456789012:q";
         assert_eq!(told(&mapping, &around, &lost, queue), expected);
-        // Buckets get the event as well.
+        // Buckets get the event as well, if there is one.
+        let bucket = "arn:aws:s3:::failed";
         expected["payload"] = event.into();
-        assert_eq!(
-            told(&mapping, &around, &lost, "arn:aws:s3:::failed"),
-            expected
-        );
+        assert_eq!(told(&mapping, &around, &lost, bucket), expected);
+        let unwritten = Lost {
+            unwritten: Some(7_000_000),
+            ..lost
+        };
+        let told = told(&mapping, &around, &unwritten, bucket);
+        assert_eq!(told["KafkaBatchInfo"]["payloadSize"], 7_000_000);
+        assert!(told.get("payload").is_none());
     }
 
     #[test]

@@ -15,7 +15,7 @@
 //! - `poller`: one mapping; it waits for the source to tell of itself, and costs nothing until then.
 //! - `source`: where messages come from: `queue`, of the node, or `broker`, outside.
 //! - [`Destinations`]: who is told of what was given up; `failure`: what they are told.
-//! - `pace`, `answer`, `attempts`, `batch`: rules alone, without waiting.
+//! - `pace`, `answer`, `attempts`, `batch`, `parts`: rules alone, without waiting.
 //!
 //! Messages are taken only when everything is there that they need, so that a function that is throttled, or not
 //! ready, doesn't use up their receive counts. What a node that was killed has taken is due again by the source's own
@@ -30,6 +30,7 @@ mod destinations;
 mod failure;
 mod mappings;
 mod pace;
+mod parts;
 mod poller;
 mod queue;
 mod source;

@@ -9,7 +9,7 @@ use hearth_queues::Queues;
 use hearth_registry::Registry;
 use hearth_store::record::MappingRecord;
 use hearth_types::invoke::Invoker;
-use hearth_types::mapping::{Mapping, MappingId, MappingState};
+use hearth_types::mapping::{Mapping, MappingId, MappingState, Retries};
 use hearth_types::source::{self as named, Origin, virtual_host};
 use hearth_types::time::Timestamp;
 use hearth_types::wire::broker_event::Around;
@@ -51,7 +51,14 @@ struct Polled {
     places: Arc<Places>,
     attempts: Arc<Attempts>,
     /// Set while it is enabled.
-    poller: Option<JoinHandle<()>>,
+    poller: Option<Polling>,
+}
+
+/// A poller that runs.
+struct Polling {
+    task: JoinHandle<()>,
+    /// Tells its batches that what is left of them is to be given back.
+    stop: CancellationToken,
 }
 
 impl Mappings {
@@ -79,7 +86,7 @@ impl Mappings {
         }
     }
 
-    /// Polls until `stop` is cancelled, and lets the batches that run end then.
+    /// Polls until `stop` is cancelled, and lets what functions have been handed end then.
     pub async fn run(mut self, stop: CancellationToken) {
         let mut changed = self.work.registry.mappings_changed();
         loop {
@@ -147,13 +154,18 @@ impl Mappings {
         let polled = polled.or_insert_with(|| Polled {
             mapping: mapping.clone(),
             places: Places::new(most, again),
-            attempts: Arc::default(),
+            attempts: Attempts::new(mapping.batch_size, most),
             poller: None,
         });
         if polled.poller.is_some() == is_wanted && polled.mapping == *mapping {
             return;
         }
         end(polled.poller.take()).await;
+        if is_counted_anew(&polled.mapping, mapping) {
+            polled.attempts = Attempts::new(mapping.batch_size, most);
+        } else {
+            polled.attempts.resize(mapping.batch_size, most);
+        }
         polled.mapping = mapping.clone();
         polled.places.set_most(most);
         let places = Arc::clone(&polled.places);
@@ -161,7 +173,8 @@ impl Mappings {
         if !is_wanted {
             return;
         }
-        let rules = match self.rules(record, attempts) {
+        let stop = CancellationToken::new();
+        let rules = match self.rules(record, attempts, stop.clone()) {
             Ok(rules) => rules,
             Err(Problem(problem)) => {
                 let result = format!("PROBLEM: {problem}");
@@ -177,7 +190,8 @@ impl Mappings {
             batches: self.batches.clone(),
         };
         if let Some(polled) = self.polled.get_mut(&record.id) {
-            polled.poller = Some(tokio::spawn(poller.run()));
+            let task = tokio::spawn(poller.run());
+            polled.poller = Some(Polling { task, stop });
         }
     }
 
@@ -185,7 +199,12 @@ impl Mappings {
     ///
     /// # Errors
     /// If the node has no such broker any more, or a later version stored what this one can't read.
-    fn rules(&self, record: &MappingRecord, attempts: Arc<Attempts>) -> Result<Rules, Problem> {
+    fn rules(
+        &self,
+        record: &MappingRecord,
+        attempts: Arc<Attempts>,
+        stop: CancellationToken,
+    ) -> Result<Rules, Problem> {
         let mapping = &record.mapping;
         let filters = mapping.filters.iter().map(|text| text.parse());
         let filters = filters
@@ -201,12 +220,15 @@ impl Mappings {
             mapping: mapping.clone(),
             filters,
             attempts,
+            stop,
         })
     }
 
     /// Removes what a broker keeps of a mapping that is deleted, while others go on. A broker that can't be reached keeps it.
     fn forget(&self, record: &MappingRecord) {
-        let (rules, id) = (self.rules(record, Arc::default()), record.id.clone());
+        let attempts = Attempts::new(record.mapping.batch_size, 0);
+        let rules = self.rules(record, attempts, CancellationToken::new());
+        let id = record.id.clone();
         self.batches.spawn(async move {
             let forgotten = match rules {
                 Ok(rules) => rules.source.forget().await,
@@ -237,10 +259,50 @@ fn around(mapping: &Mapping) -> Result<Around, serde_json::Error> {
     }
 }
 
-/// Ends a poller, and waits until it has.
-async fn end(poller: Option<JoinHandle<()>>) {
-    if let Some(poller) = poller {
-        poller.abort();
-        let _ = poller.await;
+/// Whether what has failed before says nothing of what a mapping says now. Who is told does not matter.
+fn is_counted_anew(before: &Mapping, now: &Mapping) -> bool {
+    let counted = |mapping: &Mapping| {
+        let retries = Retries {
+            on_failure: None,
+            ..mapping.retries.clone()
+        };
+        (mapping.function.clone(), mapping.qualifier.clone(), retries)
+    };
+    counted(before) != counted(now)
+}
+
+/// Ends a poller, and waits until it has. Its batches end soon.
+async fn end(poller: Option<Polling>) {
+    if let Some(Polling { task, stop }) = poller {
+        stop.cancel();
+        task.abort();
+        let _ = task.await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_function_and_other_bounds_are_counted_anew() {
+        let text = r#"{"queue":{"account":"123456789012","region":"eu-west-1","name":"q"},"function":{"account":"123456789012","region":"eu-west-1","name":"f"},"qualifier":null,"enabled":true,"batch_size":10,"window_s":0,"filters":[],"reports_failures":false,"maximum_concurrency":null}"#;
+        let before: Mapping = serde_json::from_str(text).unwrap();
+        let is_anew = |change: fn(&mut Mapping)| {
+            let mut now = before.clone();
+            change(&mut now);
+            is_counted_anew(&before, &now)
+        };
+        assert!(is_anew(|now| now.function.name = "g".parse().unwrap()));
+        assert!(is_anew(|now| now.qualifier = Some("2".parse().unwrap())));
+        assert!(is_anew(|now| now.retries.attempts = Some(1)));
+        assert!(is_anew(|now| now.retries.age_s = Some(60)));
+        assert!(is_anew(|now| now.retries.bisects = true));
+        let whom = |now: &mut Mapping| {
+            now.retries.on_failure = Some("arn:aws:s3:::failed".parse().unwrap());
+        };
+        assert!(!is_anew(whom), "what is to be told is not run again");
+        assert!(!is_anew(|now| now.enabled = false));
+        assert!(!is_anew(|now| now.batch_size = 100));
     }
 }

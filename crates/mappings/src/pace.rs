@@ -51,6 +51,8 @@ struct Pace {
     running: u32,
     /// Refusals and failures that came one after another and were followed by a rest.
     rests: u32,
+    /// Batches that could not be told of, one after another: whatever else goes well.
+    untold: u32,
     rests_until: Option<Instant>,
 }
 
@@ -78,7 +80,8 @@ impl Pace {
     }
 
     /// A success lets one more begin, a failure half as many. After a refusal there are as many as run; if none does, a
-    /// rest. So is there after what is given again at once: a longer one each time that nothing was taken.
+    /// rest. So is there after what is given again at once: a longer one each time that nothing was taken. After a destination that
+    /// could not be told there is always one.
     fn end(&mut self, ending: Ending, now: Instant) {
         self.running = self.running.saturating_sub(1);
         match ending {
@@ -86,7 +89,7 @@ impl Pace {
             Ending::Partly => {
                 self.more();
                 if self.again == Again::AtOnce {
-                    self.rests_until = Some(now + FIRST_REST);
+                    self.rest_until(now + FIRST_REST);
                 }
             }
             Ending::Failed => {
@@ -100,12 +103,18 @@ impl Pace {
             Ending::GivenUp => {
                 self.allowed = (self.allowed / 2).max(1);
                 self.rests = 0;
-                self.rests_until = Some(now + FIRST_REST);
+                self.rest_until(now + FIRST_REST);
             }
-            Ending::Refused | Ending::Untold if self.running > 0 => self.allowed = self.running,
-            Ending::Refused | Ending::Untold => {
+            Ending::Refused if self.running > 0 => self.allowed = self.running,
+            Ending::Refused => {
                 self.allowed = 1;
                 self.rest(now);
+            }
+            // What could not be told is what the next batch begins with.
+            Ending::Untold => {
+                self.allowed = (self.allowed / 2).max(1);
+                self.rest_until(now + rest(self.untold));
+                self.untold = self.untold.saturating_add(1);
             }
             Ending::Passed => self.rests = 0,
             Ending::Nothing => {}
@@ -118,10 +127,19 @@ impl Pace {
     }
 
     fn rest(&mut self, now: Instant) {
-        let rest = FIRST_REST * 2_u32.saturating_pow(self.rests.min(10));
+        self.rest_until(now + rest(self.rests));
         self.rests = self.rests.saturating_add(1);
-        self.rests_until = Some(now + rest.min(LONGEST_REST));
     }
+
+    /// No batch ends the rest after another.
+    fn rest_until(&mut self, until: Instant) {
+        self.rests_until = self.rests_until.max(Some(until));
+    }
+}
+
+/// The rest after so many.
+fn rest(rests: u32) -> Duration {
+    (FIRST_REST * 2_u32.saturating_pow(rests.min(10))).min(LONGEST_REST)
 }
 
 /// The places of a mapping, for as long as it is there.
@@ -140,6 +158,7 @@ impl Places {
                 allowed: FIRST,
                 running: 0,
                 rests: 0,
+                untold: 0,
                 rests_until: None,
             }),
             ended: Notify::new(),
@@ -155,6 +174,7 @@ impl Places {
     pub(crate) fn set_most(&self, most: u32) {
         let mut pace = self.pace();
         pace.most = most;
+        pace.untold = 0;
         pace.rests_until = None;
     }
 
@@ -189,6 +209,11 @@ impl Place {
     pub(crate) fn set(&mut self, ending: Ending) {
         self.ending = ending;
     }
+
+    /// Something was given up: the destination can be told.
+    pub(crate) fn told(&self) {
+        self.of.pace().untold = 0;
+    }
 }
 
 impl Drop for Place {
@@ -209,6 +234,7 @@ mod tests {
             allowed: FIRST,
             running: 0,
             rests: 0,
+            untold: 0,
             rests_until: None,
         }
     }
@@ -309,11 +335,42 @@ mod tests {
             rests.push((until - now).as_secs());
             now = until;
         }
-        assert_eq!(rests, [1, 2, 4, 1, 1, 1, 2, 1, 1, 2]);
+        assert_eq!(rests, [1, 2, 4, 1, 1, 1, 2, 1, 1, 1]);
         for ending in [Ending::Passed, Ending::Good] {
             assert_eq!(pace.begin(now), Turn::Go);
             pace.end(ending, now);
         }
         assert_eq!(pace.begin(now), Turn::Go, "after a success it goes on");
+    }
+
+    #[test]
+    fn a_destination_that_can_not_be_told_is_left_alone_whatever_else_goes_well() {
+        let start = Instant::now();
+        let mut pace = pace(4);
+        pace.again = Again::AtOnce;
+        let (mut now, mut rests) = (start, Vec::new());
+        for _ in 0..8 {
+            begun(&mut pace, now);
+            assert!(pace.running > 1, "others run");
+            pace.end(Ending::Untold, now);
+            assert!(pace.running > 0);
+            for other in [Ending::Good, Ending::Partly] {
+                pace.end(other, now);
+                pace.running += 1;
+            }
+            let Turn::At(until) = pace.begin(now) else {
+                panic!("it rests");
+            };
+            rests.push((until - now).as_secs());
+            now = until;
+        }
+        assert_eq!(rests, [1, 2, 4, 8, 16, 32, 60, 60]);
+        while pace.running > 0 {
+            pace.end(Ending::Untold, now);
+        }
+        let Turn::At(until) = pace.begin(now) else {
+            panic!("it rests");
+        };
+        assert_eq!(begun(&mut pace, until), 1);
     }
 }

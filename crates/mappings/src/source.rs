@@ -5,7 +5,7 @@ use hearth_queues::{QueueError, Queues};
 use hearth_types::mapping::{Mapping, MappingId};
 use hearth_types::source as named;
 
-use crate::batch::Record;
+use crate::batch::{Record, Unfit};
 use crate::broker::Broker;
 use crate::queue::Queue;
 use crate::work::{Rules, Work};
@@ -53,7 +53,7 @@ pub(crate) struct Batch {
     /// Those that no filter means.
     pub(crate) meant_by_none: Vec<Handle>,
     /// Those that no function can be given.
-    pub(crate) unfit: Vec<Record>,
+    pub(crate) unfit: Vec<Unfit>,
     /// The trace of the longest chain of invocations that one is of.
     pub(crate) trace: Option<String>,
     /// What a broker's are settled on.

@@ -13,6 +13,7 @@ use hearth_types::mapping::{Mapping, MappingId};
 use hearth_types::time::Timestamp;
 use hearth_types::wire::broker_event::Around;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio_util::sync::CancellationToken;
 
 use crate::answer::{self, Failed};
 use crate::attempts::{Attempt, Attempts, Ran};
@@ -39,8 +40,9 @@ pub(crate) struct Rules {
     pub(crate) source: Source,
     pub(crate) filters: Vec<Pattern>,
     pub(crate) around: Around,
-    /// Of the mapping, whatever it says now.
     pub(crate) attempts: Arc<Attempts>,
+    /// Cancelled when the mapping does not say so any more, or the node stops.
+    pub(crate) stop: CancellationToken,
 }
 
 /// All that a batch needs besides messages. It is given back from top to bottom: whoever waits for the place finds the
@@ -82,7 +84,17 @@ impl Work {
             return;
         }
         let is_fit = batch.unfit.is_empty();
-        let Ended { ending, untold } = self.handle(&rules, &ready.resolved, batch).await;
+        let Ended {
+            ending,
+            gave_up,
+            untold,
+        } = self.handle(&rules, &ready.resolved, batch).await;
+        if ending == Ending::Nothing && rules.stop.is_cancelled() {
+            return;
+        }
+        if gave_up {
+            ready.place.told();
+        }
         let untold = untold.map(|why| {
             format!("PROBLEM: Messages are to be given up, and their destination could not be told: {why}")
         });
@@ -91,10 +103,10 @@ impl Work {
             Ending::Failed => "PROBLEM: Function call failed",
             Ending::Refused => "PROBLEM: The platform could not run the function",
             _ if !is_fit => "PROBLEM: A message was given up: it is larger than a function's event",
-            Ending::GivenUp | Ending::Passed => {
+            _ if gave_up => {
                 "PROBLEM: Messages were given up: their retries are exhausted, or they are too old"
             }
-            Ending::Good | Ending::Partly | Ending::Nothing => "OK",
+            _ => "OK",
         };
         self.registry.note_processing(&rules.id, result);
         ready.place.set(ending);
