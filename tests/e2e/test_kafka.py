@@ -499,7 +499,7 @@ def test_a_kill_while_records_are_given_up_loses_nothing(kafka_node, lam, topics
     kafka_node.kill()
     kafka_node.start()
     # The server is not asked before: it has enough to do with a member that is gone.
-    wait_until(lambda: len({offset for _, offset, _ in got(kafka_node, name)}) == len(sent), "all records", 120)
+    wait_until(lambda: len({offset for _, offset, _ in got(kafka_node, name)}) == len(sent), "all records", 240)
     wait_until(lambda: topics.committed(f"hearth-{uuid}").get(0) == len(sent), "all to be done")
     assert in_order(got(kafka_node, name))
     told = {place["firstRecordOffset"] for one in dead.received() for place in one["KafkaBatchInfo"]["recordsInfo"].values()}
@@ -521,7 +521,7 @@ def test_a_kill_of_the_node_loses_nothing(kafka_node, lam, topics, mapped, name)
     done = {(partition, offset) for partition, end in committed.items() for offset in range(end)}
     assert done <= {(partition, offset) for partition, offset, _ in given} and len(done) < 45
     topics.send(name, sent[45:])
-    wait_until(lambda: values(kafka_node, name) == set(sent), "all records", 120)
+    wait_until(lambda: values(kafka_node, name) == set(sent), "all records", 240)
     assert in_order(got(kafka_node, name))
     wait_until(lambda: topics.committed(group) == {0: 30, 1: 30, 2: 30}, "the offsets")
 
