@@ -212,3 +212,13 @@ def commands(folder):
     (folder / "aws").write_text(f'#!/bin/sh\nexec {Path(sys.executable).parent}/aws "$@" --endpoint-url "$AWS_ENDPOINT_URL"\n')
     (folder / "aws").chmod(0o755)
     return folder
+
+
+def messages_of(node, queue):
+    """What the messages say that a queue of the node has now, each read as JSON and deleted."""
+    sqs = node.client("sqs")
+    url = sqs.get_queue_url(QueueName=queue)["QueueUrl"]
+    while messages := sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
+        for message in messages:
+            yield json.loads(message["Body"])
+            sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])

@@ -2,7 +2,7 @@
 
 import json
 
-from harness import wait_until
+from harness import messages_of, wait_until
 
 
 def turn(node, uuid, state):
@@ -44,11 +44,4 @@ class DeadLetters:
 
     def received(self):
         """What it was told, which is taken out of it."""
-        sqs = self.node.client("sqs")
-        url = sqs.get_queue_url(QueueName=self.name)["QueueUrl"]
-        told = []
-        while messages := sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
-            for message in messages:
-                told.append(json.loads(message["Body"]))
-                sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
-        return told
+        return list(messages_of(self.node, self.name))

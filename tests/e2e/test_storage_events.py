@@ -9,7 +9,7 @@ import urllib.request
 from urllib.parse import quote_plus, unquote_plus
 
 import pytest
-from harness import Node, create, wait_until
+from harness import Node, create, messages_of, wait_until
 
 TOKEN = "a-token-of-this-test-alone"
 SEES = """
@@ -31,12 +31,8 @@ class Told:
         node.client("sqs").create_queue(QueueName=name)
 
     def all(self):
-        sqs = self.node.client("sqs")
-        url = sqs.get_queue_url(QueueName=self.name)["QueueUrl"]
-        while messages := sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
-            for message in messages:
-                self.records += json.loads(message["Body"])["Records"]
-                sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+        for said in messages_of(self.node, self.name):
+            self.records += said["Records"]
         return self.records
 
     def events(self):

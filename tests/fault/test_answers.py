@@ -13,7 +13,7 @@ from pathlib import Path
 
 import botocore.exceptions
 import pytest
-from harness import Node, error_of, wait_until
+from harness import Node, error_of, messages_of, wait_until
 
 TOKEN = "a-token-of-this-test-alone"
 QUEUE = "arn:aws:sqs:us-east-1:000000000000:told"
@@ -71,12 +71,7 @@ def arrived(node):
     found = []
 
     def all_of_them():
-        sqs = node.client("sqs")
-        url = sqs.get_queue_url(QueueName="told")["QueueUrl"]
-        while messages := sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
-            for message in messages:
-                found.append(json.loads(message["Body"])["detail"]["n"])
-                sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+        found.extend(said["detail"]["n"] for said in messages_of(node, "told"))
         return sorted(found)
 
     return all_of_them
