@@ -58,7 +58,7 @@ pub async fn check<H: Home>(fresh: impl Fn() -> H) {
         events_read_back those_due_first_come_first functions_are_apart large_ones_come_a_few_at_a_time
             an_old_lease_changes_nothing tries_are_counted leases_of_the_gone_are_reclaimed
             full_queues_refuse_and_accept_again news_names_each_function ends_are_told_and_kept
-            the_dead_are_shown_redriven_and_purged the_dead_have_bounds lists_give_each_event_once
+            the_dead_are_shown_redriven_and_purged the_dead_have_bounds what_is_counted_is_there lists_give_each_event_once
             accepted_once_for_a_mark accepted_by_many_at_once dropped_calls_are_whole_or_not_there random_calls_equal_the_model
     }
 }
@@ -530,6 +530,22 @@ async fn the_dead_have_bounds<H: Home>(home: &H) {
     assert!(store.dead(id(3)).await.expect("a read").is_some());
     drop(store);
     assert_eq!(counts(&open(home).await, "f").await.dead, 2);
+}
+
+async fn what_is_counted_is_there<H: Home>(home: &H) {
+    let store = Arc::new(open(home).await);
+    for n in 1..=50 {
+        accept(&*store, event("f", n, 0)).await;
+        let leased = take_one(&*store, "f", 0).await;
+        let settling = Arc::clone(&store);
+        let settled =
+            tokio::spawn(async move { settle(&*settling, &leased, Step::Dead(end(0, "x"))).await });
+        while counts(&*store, "f").await.dead < n {
+            tokio::task::yield_now().await;
+        }
+        assert!(store.dead(id(n)).await.expect("an answer").is_some());
+        settled.await.expect("it is settled");
+    }
 }
 
 async fn lists_give_each_event_once<H: Home>(home: &H) {

@@ -29,6 +29,18 @@ pub(super) struct Books {
 struct Entry {
     key: FunctionKey,
     counts: Counts,
+    /// Those that are on disk, or who was told of an event would not find it there yet.
+    committed: Counts,
+}
+
+impl Entry {
+    fn new(key: FunctionKey) -> Self {
+        Self {
+            key,
+            counts: Counts::default(),
+            committed: Counts::default(),
+        }
+    }
 }
 
 /// What a job has changed in the books, so that it can be taken back: earlier counts, oldest first.
@@ -77,13 +89,7 @@ impl Books {
             };
             books.last_function = books.last_function.max(number);
             books.numbers.insert(key.clone(), number);
-            books.functions.insert(
-                number,
-                Entry {
-                    key,
-                    counts: Counts::default(),
-                },
-            );
+            books.functions.insert(number, Entry::new(key));
         }
         for (query, place) in [
             (
@@ -129,6 +135,9 @@ impl Books {
                 books.set(number, counts);
             }
         }
+        for entry in books.functions.values_mut() {
+            entry.committed = entry.counts;
+        }
         Ok(books)
     }
 
@@ -160,6 +169,15 @@ impl Books {
         }
     }
 
+    /// Changes are on disk, and those of all jobs before them.
+    pub(super) fn commit(&mut self, changes: &Changes) {
+        for (function, _) in &changes.0 {
+            if let Some(entry) = self.functions.get_mut(function) {
+                entry.committed = entry.counts;
+            }
+        }
+    }
+
     /// A function's number, if it has had events.
     pub(super) fn number(&self, function: &FunctionKey) -> Option<i64> {
         self.numbers.get(function).copied()
@@ -183,13 +201,7 @@ impl Books {
         insert(number)?;
         self.last_function = number;
         self.numbers.insert(function.clone(), number);
-        self.functions.insert(
-            number,
-            Entry {
-                key: function.clone(),
-                counts: Counts::default(),
-            },
-        );
+        self.functions.insert(number, Entry::new(function.clone()));
         Ok(number)
     }
 
@@ -282,13 +294,13 @@ impl Books {
         });
     }
 
-    /// Functions that have events.
+    /// Functions that have events, as it is on disk.
     pub(super) fn counts(&self) -> Vec<(FunctionKey, Counts)> {
         let mut counts: Vec<_> = self
             .functions
             .values()
-            .filter(|entry| entry.counts != Counts::default())
-            .map(|entry| (entry.key.clone(), entry.counts))
+            .filter(|entry| entry.committed != Counts::default())
+            .map(|entry| (entry.key.clone(), entry.committed))
             .collect();
         counts.sort_by(|(a, _), (b, _)| a.cmp(b));
         counts

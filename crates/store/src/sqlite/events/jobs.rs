@@ -80,6 +80,7 @@ impl Effects for Told {
     }
 
     fn tell(self) {
+        self.shared.books().commit(&self.done.changes);
         for (function, due) in &self.done.news {
             self.shared.news.tell(function, *due);
         }
