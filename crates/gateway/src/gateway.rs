@@ -32,6 +32,7 @@ use crate::auth::{Keys, RootKey, Service, Sessions};
 use crate::body::{self, Budget, Unread};
 use crate::connection::ConnectionOptions;
 use crate::error_response::{self, Answer, Protocol};
+use crate::fronts::Spread;
 use crate::function_url::{Peer, Place, UrlDomain};
 use crate::operation::{CONTROL_BYTES, NoTarget, Target};
 use crate::package_url::{self, PackageLinks};
@@ -54,18 +55,21 @@ pub struct GatewayOptions {
     pub url_domain: UrlDomain,
     /// Bounds of connections.
     pub connections: ConnectionOptions,
+    /// Where connections of listeners are served.
+    pub spread: Spread,
     /// Memory for request bodies over 64 KiB, all together, bytes. Past it, requests are answered with 503.
     pub body_memory_bytes: usize,
 }
 
 impl GatewayOptions {
-    /// Function URLs on `localhost`; default bounds: those of [`ConnectionOptions`], 512 MiB for bodies.
+    /// Function URLs on `localhost`; connections on the runtime that accepts them; default bounds: those of [`ConnectionOptions`], 512 MiB for bodies.
     pub fn new(root_keys: Vec<RootKey>, node_secret: [u8; 32]) -> Self {
         Self {
             root_keys,
             node_secret,
             url_domain: UrlDomain::default(),
             connections: ConnectionOptions::default(),
+            spread: Spread::default(),
             body_memory_bytes: 512 << 20,
         }
     }
@@ -105,6 +109,7 @@ pub(crate) struct Parted {
     pub(crate) tokens: Tokens,
     pub(crate) budget: Budget,
     pub(crate) connections: ConnectionOptions,
+    pub(crate) spread: Spread,
     /// Connections of listeners.
     pub(crate) listened: Arc<Semaphore>,
     /// Connections that functions open, apart so that functions can't shut everybody else out.
@@ -205,6 +210,7 @@ impl Gateway {
             listened: Arc::new(Semaphore::new(connections.most)),
             from_functions: Arc::new(Semaphore::new(connections.most_from_functions)),
             connections,
+            spread: options.spread,
         }))
     }
 

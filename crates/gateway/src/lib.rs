@@ -1,6 +1,6 @@
 //! Front door: listeners, authentication, routing, translation.
 //!
-//! In the order of a request's way: [`Gateway::serve`] takes connections (`server`, `connection`, `opening`), a
+//! In the order of a request's way: [`Gateway::serve`] takes connections (`server`, `fronts`, `connection`, `opening`), a
 //! request's head is authenticated before its body is read ([`auth`], `body`), its method and path name an
 //! operation (`operation`), which is the registry's (`lambda`), an invocation (`lambda::invoke`, once the registry has
 //! let it in; `lambda::invoke_stream` answers with an `event_stream`), or a look at a function's log (`logs_api`).
@@ -23,6 +23,7 @@ mod connection;
 mod error_response;
 mod event_stream;
 mod events_api;
+mod fronts;
 mod function_url;
 mod gateway;
 mod head_timer;
@@ -47,6 +48,7 @@ mod trace_id;
 
 pub use body::Pace;
 pub use connection::ConnectionOptions;
+pub use fronts::{FrontThreads, Spread};
 pub use function_url::UrlDomain;
 pub use gateway::{Gateway, GatewayOptions};
 pub use tls::{CertificateError, Certificates};

@@ -62,23 +62,42 @@ impl Gateway {
             // A token of its own: it is looked at whenever the connection has something to do, and that takes a lock.
             let (gateway, shutdown) = (self.clone(), shutdown.child_token());
             let tls = tls.clone();
-            connections.spawn(async move {
-                match tls {
-                    None => {
+            let serve = async move |stream| match tls {
+                None => {
+                    gateway
+                        .connection(stream, Peer::plain(peer, permit), shutdown)
+                        .await
+                }
+                Some(tls) => {
+                    let bound = gateway.0.connections.handshake;
+                    if let Some(stream) = shake_hands(&tls, stream, bound, &shutdown).await {
                         gateway
-                            .connection(stream, Peer::plain(peer, permit), shutdown)
-                            .await
-                    }
-                    Some(tls) => {
-                        let bound = gateway.0.connections.handshake;
-                        if let Some(stream) = shake_hands(&tls, stream, bound, &shutdown).await {
-                            gateway
-                                .connection(stream, Peer::secure(peer, permit), shutdown)
-                                .await;
-                        }
+                            .connection(stream, Peer::secure(peer, permit), shutdown)
+                            .await;
                     }
                 }
-            });
+            };
+            match self.0.spread.place() {
+                None => connections.spawn(serve(stream)),
+                Some(place) => match stream.into_std() {
+                    Ok(stream) => {
+                        let handle = place.handle();
+                        let served = async move {
+                            // Its thread's runtime watches it from here on.
+                            match TcpStream::from_std(stream) {
+                                Ok(stream) => serve(stream).await,
+                                Err(error) => tracing::warn!(%error, "watch a connection"),
+                            }
+                            drop(place);
+                        };
+                        connections.spawn_on(served, &handle)
+                    }
+                    Err(error) => {
+                        tracing::warn!(%error, "hand over a connection");
+                        continue;
+                    }
+                },
+            };
         }
         drop(listener);
         connections.close();

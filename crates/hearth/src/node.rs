@@ -11,7 +11,7 @@ use hearth_code::{Options as CodeOptions, PackageStore, Packages, StoreUrl};
 use hearth_egress::{Egress, Outside};
 use hearth_events::Events;
 use hearth_gateway::auth::{RootKey as GatewayKey, Sessions};
-use hearth_gateway::{Gateway, GatewayOptions, UrlDomain};
+use hearth_gateway::{FrontThreads, Gateway, GatewayOptions, UrlDomain};
 use hearth_isolates::{Ask, Enqueue, Means, Program, Search, Service};
 use hearth_mappings::Mappings;
 use hearth_queues::Queues;
@@ -78,6 +78,7 @@ pub(crate) struct Node {
     logs: LogStore,
     tasks: TaskTracker,
     stop: CancellationToken,
+    fronts: FrontThreads,
 }
 
 impl Node {
@@ -223,8 +224,10 @@ impl Node {
             secret_access_key: root_key.secret_access_key.clone(),
             account: config.account.clone(),
         };
+        let fronts = FrontThreads::start().context("start the threads for connections")?;
         let options = GatewayOptions {
             url_domain: url_domain(config, address, tls_address)?,
+            spread: fronts.spread(),
             ..GatewayOptions::new(vec![root], node_secret)
         };
         let front = Gateway::new(
@@ -297,6 +300,7 @@ impl Node {
             logs,
             tasks,
             stop,
+            fronts,
         })
     }
 
@@ -345,6 +349,8 @@ impl Node {
         });
         self.logs.flush().await;
         self.launcher.shutdown().await;
+        // What it takes is dropping tasks: what they ran has ended.
+        drop(self.fronts);
     }
 }
 

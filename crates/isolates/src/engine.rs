@@ -18,6 +18,7 @@ use http_body_util::{BodyExt as _, Limited};
 use hyper::body::{Body as _, Frame, Incoming, SizeHint};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
+use tokio::runtime::{self, Handle};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{FAILED, ORDER, PORT};
@@ -31,7 +32,7 @@ const HEAD_BYTES: usize = 64 * 1024;
 /// Fields of a response's head, as many as a request may have.
 const HEADERS: usize = 100;
 
-/// Connections that are kept while nothing is sent.
+/// Connections that are kept in one place while nothing is sent.
 const KEPT: usize = 256;
 
 /// What the dispatcher may say of an error; messages are the worker's own.
@@ -39,6 +40,9 @@ const THROWN_BYTES: usize = 1 << 20;
 
 /// How long after a connection broke the news of the engine's end may take to come.
 const NEWS: Duration = Duration::from_secs(2);
+
+/// Where a connection is: its task's runtime, for what another one's has to do wakes a thread, and the engine's port.
+type Place = (runtime::Id, u16);
 
 /// A process of the engine.
 #[derive(Debug)]
@@ -48,8 +52,7 @@ pub(crate) struct Engine {
     pub(crate) room: Arc<Room>,
     /// The ports of workers that are parts of its configuration: for requests; the next one is for orders.
     linked: HashMap<String, u16>,
-    /// By port.
-    idle: Mutex<HashMap<u16, Vec<SendRequest<Upload>>>>,
+    idle: Mutex<HashMap<Place, Vec<SendRequest<Upload>>>>,
     /// Requests that run.
     running: AtomicUsize,
     /// When the last of them ended, milliseconds since `began`.
@@ -120,7 +123,8 @@ impl Engine {
 
     /// Asks for nothing, which is answered as soon as the engine's thread is free.
     pub(crate) async fn ping(&self) -> io::Result<()> {
-        let mut sender = match self.kept(PORT) {
+        let place = (Handle::current().id(), PORT);
+        let mut sender = match self.kept(place) {
             Some(sender) => sender,
             None => self.open(PORT).await?,
         };
@@ -129,7 +133,7 @@ impl Engine {
         sender.ready().await.map_err(io::Error::other)?;
         let answer = sender.send_request(request).await;
         answer.map_err(io::Error::other)?;
-        self.keep(PORT, sender);
+        self.keep(place, sender);
         Ok(())
     }
 
@@ -208,8 +212,9 @@ impl Engine {
         prepare(&mut request, order);
         let asks_to_switch = request.headers().contains_key(UPGRADE);
         let stay = Stay::new(self, to.worker);
+        let place = (Handle::current().id(), port);
         loop {
-            let kept = self.kept(port);
+            let kept = self.kept(place);
             let used = kept.is_some();
             let mut sender = match kept {
                 Some(sender) => sender,
@@ -235,7 +240,7 @@ impl Engine {
                 Some(Ok(response)) => {
                     if says(&response, &FAIL, to.id) {
                         let failure = failure(response).await;
-                        self.keep(port, sender);
+                        self.keep(place, sender);
                         return Err(Unsent::Failed(failure));
                     }
                     if linked.is_some() && is_of_the_engine(&response) {
@@ -248,7 +253,7 @@ impl Engine {
                     return Ok(response.map(|body| Answer {
                         body,
                         switched,
-                        lent: Some((port, sender)),
+                        lent: Some((place, sender)),
                         stay,
                     }));
                 }
@@ -302,9 +307,10 @@ impl Engine {
         Ok(sender)
     }
 
-    fn kept(&self, port: u16) -> Option<SendRequest<Upload>> {
+    fn kept(&self, place: Place) -> Option<SendRequest<Upload>> {
         let mut idle = self.lock();
-        while let Some(sender) = idle.get_mut(&port)?.pop() {
+        let idle = idle.get_mut(&place)?;
+        while let Some(sender) = idle.pop() {
             if !sender.is_closed() {
                 return Some(sender);
             }
@@ -312,16 +318,16 @@ impl Engine {
         None
     }
 
-    fn keep(&self, port: u16, sender: SendRequest<Upload>) {
+    fn keep(&self, place: Place, sender: SendRequest<Upload>) {
         let mut idle = self.lock();
-        let idle = idle.entry(port).or_default();
+        let idle = idle.entry(place).or_default();
         if idle.len() < KEPT && !sender.is_closed() {
             // The one that was used last is taken first.
             idle.push(sender);
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<u16, Vec<SendRequest<Upload>>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Place, Vec<SendRequest<Upload>>>> {
         // Whole between any two operations.
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -438,7 +444,7 @@ pub struct Answer {
     body: Incoming,
     /// The connection has become another protocol's, and is somebody else's: there is no body, and no end.
     switched: bool,
-    lent: Option<(u16, SendRequest<Upload>)>,
+    lent: Option<(Place, SendRequest<Upload>)>,
     stay: Stay,
 }
 
@@ -451,9 +457,9 @@ impl Answer {
     /// The connection is free again.
     fn give_back(&mut self) {
         if !self.switched
-            && let Some((port, sender)) = self.lent.take()
+            && let Some((place, sender)) = self.lent.take()
         {
-            self.stay.0.keep(port, sender);
+            self.stay.0.keep(place, sender);
         }
     }
 }

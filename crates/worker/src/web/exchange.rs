@@ -9,7 +9,7 @@ use http::{Method, Request, Response, StatusCode, Uri, Version};
 use hyper::body::Incoming;
 
 use super::download::Download;
-use super::server::{Connection, Server, Upload};
+use super::server::{Connection, Server, Taken, Upload};
 use super::visit::{Leaving, Line, Visit};
 use crate::failure::Failure;
 
@@ -55,12 +55,12 @@ async fn send(
 ) -> Result<(Response<Incoming>, Connection), Failure> {
     let mut request = request;
     let repeatable = may_be_repeated(&request);
-    let mut kept = server.kept(repeatable);
+    let mut taken = Some(server.take(repeatable));
     loop {
-        let mut connection = match kept.take() {
-            Some(connection) => connection,
-            None => {
-                let opened = server.open(server.settings.port).await;
+        let mut connection = match taken.take().unwrap_or_else(|| Taken::Open(server.seat())) {
+            Taken::Kept(connection) => connection,
+            Taken::Open(seat) => {
+                let opened = server.open(server.settings.port, seat).await;
                 opened.map_err(|error| {
                     if error.kind() == io::ErrorKind::ConnectionRefused {
                         server.deafened();

@@ -48,7 +48,7 @@ pub(crate) async fn wait(server: &Server, impression: &Impression) {
 async fn ask(server: &Server) -> Result<(), String> {
     let readiness = &server.settings.readiness;
     let port = readiness.port;
-    let opened = server.open(port).await;
+    let opened = server.open(port, server.seat()).await;
     let mut connection = opened.map_err(|error| match error.kind() {
         std::io::ErrorKind::ConnectionRefused => format!("nothing listened on 127.0.0.1:{port}"),
         _ => format!("no connection to 127.0.0.1:{port}: {error}"),

@@ -15,6 +15,7 @@ use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Frame, SizeHint};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
+use tokio::runtime::{self, Handle};
 use tokio_util::sync::CancellationToken;
 
 use super::prompt::Prompt;
@@ -35,10 +36,12 @@ const SURE: Duration = Duration::from_secs(1);
 pub(crate) struct Server {
     sandbox: Arc<Sandbox>,
     pub(super) settings: WebServer,
-    /// Connections that are kept, at most.
+    /// Requests at the same time; connections that are kept, at most.
     places: usize,
     /// The one that was used last is the last one.
     idle: Mutex<Vec<(Instant, Connection)>>,
+    /// Held by each connection, so that they can be counted.
+    open: Arc<()>,
     /// Heads of responses that have come.
     heads: AtomicU64,
     /// It was ready once, and refuses connections now.
@@ -57,6 +60,21 @@ pub(super) struct Connection {
     pub(super) cut: CancellationToken,
     /// Whether a request has been answered on it.
     pub(super) used: bool,
+    /// Where its task is.
+    runtime: runtime::Id,
+    _open: Seat,
+}
+
+/// Counts as an open connection.
+#[derive(Debug)]
+pub(super) struct Seat(#[expect(dead_code, reason = "it is there to be counted")] Arc<()>);
+
+/// What a request gets.
+pub(super) enum Taken {
+    /// A connection that was kept.
+    Kept(Connection),
+    /// Leave to open one.
+    Open(Seat),
 }
 
 impl Server {
@@ -72,6 +90,7 @@ impl Server {
             places,
             upgraded,
             idle: Mutex::default(),
+            open: Arc::default(),
             heads: AtomicU64::new(0),
             deaf: AtomicBool::new(false),
             gone: CancellationToken::new(),
@@ -92,7 +111,7 @@ impl Server {
     ///
     /// # Errors
     /// If nobody accepts it.
-    pub(super) async fn open(&self, port: u16) -> io::Result<Connection> {
+    pub(super) async fn open(&self, port: u16, seat: Seat) -> io::Result<Connection> {
         let stream = self.sandbox.connect(port).await?;
         let (sender, connection) = http1::Builder::new()
             .max_buf_size(HEAD_BYTES)
@@ -112,25 +131,39 @@ impl Server {
             sender,
             cut,
             used: false,
+            runtime: Handle::current().id(),
+            _open: seat,
         })
     }
 
-    /// A kept connection; `repeatable` says whether the request could be sent once more if the server closes it
-    /// meanwhile.
-    pub(super) fn kept(&self, repeatable: bool) -> Option<Connection> {
+    /// Leave to open a connection that is not for a request.
+    pub(super) fn seat(&self) -> Seat {
+        Seat(Arc::clone(&self.open))
+    }
+
+    /// A connection for a request: one that was kept, if its task is where the request's is, for waking another thread costs
+    /// more than opening a connection once; or any that was kept, if there are as many as there may be. Some servers have time
+    /// for no more. `repeatable` says whether the request could be sent once more if the server closes it meanwhile.
+    pub(super) fn take(&self, repeatable: bool) -> Taken {
+        let here = Handle::current().id();
         let mut idle = self.lock();
-        while let Some((since, connection)) = idle.pop() {
-            if connection.sender.is_closed() {
-                continue;
+        loop {
+            let own = idle.iter().rposition(|(_, kept)| kept.runtime == here);
+            // The server's own count is not a connection's.
+            let is_full = Arc::strong_count(&self.open) > self.places;
+            let at = match own {
+                None if is_full => idle.len().checked_sub(1),
+                own => own,
+            };
+            match at {
+                Some(at) if idle[at].1.sender.is_closed() => drop(idle.remove(at)),
+                Some(at) if repeatable || idle[at].0.elapsed() < SURE => {
+                    return Taken::Kept(idle.remove(at).1);
+                }
+                // All others like it are older still.
+                _ => return Taken::Open(self.seat()),
             }
-            if repeatable || since.elapsed() < SURE {
-                return Some(connection);
-            }
-            // All others are older still.
-            idle.push((since, connection));
-            return None;
         }
-        None
     }
 
     /// Keeps a connection whose exchange is over.
