@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 use crate::attend;
 use crate::door;
 use crate::failure::{Failure, error_object, exec_reason};
-use crate::logs::{self, Conclusion, EnvironmentLog, Status};
+use crate::logs::{Conclusion, EnvironmentLog, Status};
 use crate::meter::Meter;
 use crate::pool::Job;
 use crate::runtime_api::{self, Answer, Event, Session};
@@ -136,11 +136,8 @@ impl Turn {
     /// Begins: writes START; time runs.
     pub(crate) fn begin(job: Job, log: &EnvironmentLog, init: Option<Duration>) -> Self {
         let invocation = &job.invocation;
-        log.begin(&invocation.request_id, invocation.log_tail);
-        log.platform(&logs::Event::Start {
-            request_id: &invocation.request_id,
-            version: invocation.deployment.version,
-        });
+        let version = invocation.deployment.version;
+        log.begin(&invocation.request_id, version, invocation.log_tail);
         let began = Instant::now();
         let deadline = began + timeout(&invocation.deployment);
         Self {
@@ -168,7 +165,7 @@ impl Turn {
             End::Platform(_) => Conclusion::Error("Runtime.Unknown"),
             End::Failure(failure) => Conclusion::Failure(failure),
         };
-        log.conclude(request_id, &report, conclusion);
+        let log_tail = log.end(request_id, &report, conclusion);
         let (payload, error) = match end {
             End::Answer(Answer::Response(body)) => (body, None),
             End::Answer(Answer::Streamed) => (Bytes::new(), None),
@@ -186,7 +183,6 @@ impl Turn {
             End::Answer(Answer::Truncated) => (Failure::Truncated.body(request_id), unhandled()),
             End::Failure(failure) => (failure.body(request_id), unhandled()),
             End::Platform(error) => {
-                log.end(request_id);
                 self.job.refuse(error);
                 return;
             }
@@ -194,7 +190,7 @@ impl Turn {
         let outcome = Outcome {
             payload,
             error,
-            log_tail: log.end(request_id),
+            log_tail,
             report,
         };
         self.job.reply.send(Ok(outcome));

@@ -51,11 +51,8 @@ impl Lanes {
     /// A lane for one call, with START written.
     pub(crate) fn begin(&self, request_id: &RequestId, log_tail: bool) -> Lane {
         let lane = self.take();
-        lane.log.begin(request_id, log_tail);
-        lane.log.platform(&Event::Start {
-            request_id,
-            version: self.deployment.version,
-        });
+        lane.log
+            .begin(request_id, self.deployment.version, log_tail);
         lane
     }
 
@@ -67,8 +64,7 @@ impl Lanes {
         report: &Report,
         conclusion: Conclusion<'_>,
     ) -> Option<Bytes> {
-        lane.log.conclude(request_id, report, conclusion);
-        let tail = lane.log.end(request_id);
+        let tail = lane.log.end(request_id, report, conclusion);
         self.give_back(lane);
         tail
     }

@@ -40,6 +40,12 @@ const DRAIN_BYTES: usize = 1024 * 1024;
 const TURN_BYTES: usize = 64 * 1024;
 const PAUSE: Duration = Duration::from_millis(2);
 
+/// Lines of the platform that are written together: END and REPORT.
+const MOST_TOGETHER: usize = 2;
+
+/// Room that is kept for wording them: END and REPORT take a quarter of it.
+const TEXT_BYTES: usize = 1024;
+
 /// A new name for an environment's stream: `2026/01/02/[$LATEST]` and 32 hexadecimal digits.
 pub(crate) fn stream_name(version: Version) -> String {
     let today = Timestamp::from(SystemTime::now()).to_lambda_string();
@@ -63,6 +69,8 @@ struct Inner {
     tails: Tails,
     /// Invocations that run.
     running: usize,
+    /// Where lines of the platform are worded, so that each needs no memory of its own.
+    text: String,
 }
 
 #[derive(Debug, Default)]
@@ -92,6 +100,7 @@ impl EnvironmentLog {
                 outputs: Default::default(),
                 tails: Tails::default(),
                 running: 0,
+                text: String::new(),
             }),
         }
     }
@@ -132,7 +141,7 @@ impl EnvironmentLog {
                 return;
             }
             // An answer of `WouldBlock` tells the event loop to wait for more.
-            let turn = end.try_io(|| match self.take(which, TURN_BYTES) {
+            let turn = end.try_io(|| match self.take(&mut self.lock(), which, TURN_BYTES) {
                 Taken::Full => Ok(()),
                 Taken::All => Err(io::ErrorKind::WouldBlock.into()),
             });
@@ -156,42 +165,69 @@ impl EnvironmentLog {
 
     /// Writes a line of the platform; one about an invocation is in the tail of that one alone.
     pub(crate) fn platform(&self, event: &Event<'_>) {
-        let now = Timestamp::from(SystemTime::now());
-        let Some(line) = self.wording.line(now, event) else {
-            return;
-        };
-        let mut inner = self.lock();
-        self.stream.write(now, line.as_bytes());
-        match event.request_id() {
-            Some(request_id) => inner.tails.push_to(request_id, line.as_bytes()),
-            None => inner.tails.push(line.as_bytes()),
-        }
+        self.say(&mut self.lock(), &[event]);
     }
 
-    /// Begins an invocation's log, with its last 4 KB kept if `tail` says so. Where several run at the same time each
-    /// has the function's lines of all: which wrote what is not known.
-    pub(crate) fn begin(&self, request_id: &RequestId, tail: bool) {
+    /// Writes lines of the platform.
+    fn say(&self, inner: &mut Inner, events: &[&Event<'_>]) {
+        let Inner { tails, text, .. } = inner;
+        let now = Timestamp::from(SystemTime::now());
+        text.clear();
+        let mut ends = [0; MOST_TOGETHER];
+        for (end, event) in ends.iter_mut().zip(events) {
+            self.wording.line(text, now, event);
+            *end = text.len();
+        }
+        let mut begin = 0;
+        let lines = ends.iter().zip(events).map(|(&end, event)| {
+            let line = text.as_bytes().get(begin..end).unwrap_or_default();
+            begin = end;
+            (line, event)
+        });
+        // What a configuration leaves out has no text.
+        let said = lines.filter(|(line, _)| !line.is_empty());
+        self.stream.write_all(
+            now,
+            said.map(|(line, event)| {
+                match event.request_id() {
+                    Some(request_id) => tails.push_to(request_id, line),
+                    None => tails.push(line),
+                }
+                line
+            }),
+        );
+        // One long line is no reason to keep its room in every environment.
+        text.shrink_to(TEXT_BYTES);
+    }
+
+    /// Begins an invocation's log with START, and with its last 4 KB kept if `tail` says so. Where several run at the same
+    /// time each has the function's lines of all: which wrote what is not known.
+    pub(crate) fn begin(&self, request_id: &RequestId, version: Version, tail: bool) {
         let mut inner = self.lock();
         inner.running += 1;
         if tail {
             inner.tails.begin(request_id);
         }
+        let start = Event::Start {
+            request_id,
+            version,
+        };
+        self.say(&mut inner, &[&start]);
     }
 
     /// Takes what the function has written so far, an unfinished line included. Does not wait.
     pub(crate) fn drain(&self) {
-        self.take_all(false);
+        self.take_all(&mut self.lock(), false);
     }
 
     /// Takes what the function has written so far. An unfinished line is left alone if one of several invocations may
     /// still be writing it.
-    fn take_all(&self, several: bool) {
+    fn take_all(&self, inner: &mut Inner, several: bool) {
         for which in 0..2 {
-            self.take(which, DRAIN_BYTES);
+            self.take(inner, which, DRAIN_BYTES);
             if several {
                 continue;
             }
-            let mut inner = self.lock();
             let Inner { outputs, tails, .. } = &mut *inner;
             if let Some(output) = outputs.get_mut(which) {
                 let mut at = None;
@@ -200,49 +236,46 @@ impl EnvironmentLog {
         }
     }
 
-    /// Writes the end of an invocation, after what the function wrote until then: why it ended badly, END and REPORT.
-    pub(crate) fn conclude(
+    /// Ends an invocation's log, after what the function wrote until then: why it ended badly, END and REPORT. Gives the
+    /// tail, if it was kept.
+    pub(crate) fn end(
         &self,
         request_id: &RequestId,
         report: &Report,
         conclusion: Conclusion<'_>,
-    ) {
-        let several = self.lock().running > 1;
-        self.take_all(several);
+    ) -> Option<Bytes> {
+        let mut inner = self.lock();
+        let several = inner.running > 1;
+        self.take_all(&mut inner, several);
         let status = match conclusion {
             Conclusion::Success => Status::Success,
             Conclusion::Error(kind) => Status::Error(kind),
             Conclusion::Failure(failure) => {
-                self.platform(&Event::Note {
+                let note = Event::Note {
                     request_id,
                     kind: failure.kind(),
                     text: &failure.reason(),
-                });
+                };
+                self.say(&mut inner, &[&note]);
                 match failure {
                     Failure::Timeout(_) => Status::Timeout,
                     _ => Status::Error(failure.kind()),
                 }
             }
         };
-        self.platform(&Event::End { request_id });
-        self.platform(&Event::Report {
+        let report = Event::Report {
             request_id,
             report,
             status,
-        });
-    }
-
-    /// Ends an invocation's log: the tail, if it was kept.
-    pub(crate) fn end(&self, request_id: &RequestId) -> Option<Bytes> {
-        let mut inner = self.lock();
+        };
+        self.say(&mut inner, &[&Event::End { request_id }, &report]);
         inner.running = inner.running.saturating_sub(1);
         inner.tails.end(request_id)
     }
 
     /// Takes up to `most` bytes of a pipe that are there now.
-    fn take(&self, which: usize, most: usize) -> Taken {
-        let mut inner = self.lock();
-        let Inner { outputs, tails, .. } = &mut *inner;
+    fn take(&self, inner: &mut Inner, which: usize, most: usize) -> Taken {
+        let Inner { outputs, tails, .. } = inner;
         let Some(Output { pipe: slot, lines }) = outputs.get_mut(which) else {
             return Taken::All;
         };
