@@ -22,6 +22,7 @@ use hearth_types::ApiError;
 use hearth_types::function::Deployment;
 use hearth_types::invoke::{Invocation, RequestId};
 use slab::Slab;
+use tokio::runtime::{self, Handle};
 use tokio::sync::mpsc;
 
 pub(crate) use self::member::{Member, Ready};
@@ -106,9 +107,21 @@ struct Rank {
     turn: u64,
 }
 
+/// Which runtime a task is on, if it is on one.
+type Here = Option<runtime::Id>;
+
+fn here() -> Here {
+    Handle::try_current().ok().map(|runtime| runtime.id())
+}
+
+/// Environments that are looked at for one that is near: a few, as the lock is held meanwhile.
+const LOOKED_AT: usize = 8;
+
 /// One environment.
 #[derive(Debug)]
 struct Entry {
+    /// Where its task is.
+    here: Here,
     /// `None`: it gets nothing more.
     jobs: Option<mpsc::UnboundedSender<Job>>,
     rank: Rank,
@@ -152,11 +165,12 @@ impl Pool {
 
     /// Hands an invocation to an environment with a free place, or queues it.
     pub(crate) fn place(&self, job: Job) -> Placed {
+        let here = here();
         let mut state = self.lock();
         if state.closed {
             return Placed::Closed(job);
         }
-        let job = match state.give(job) {
+        let job = match state.give(job, here) {
             None => return Placed::Running,
             Some(job) => job,
         };
@@ -340,9 +354,9 @@ impl State {
     }
 
     /// Hands an invocation to an environment; gives it back if none has a free place.
-    fn give(&mut self, mut job: Job) -> Option<Job> {
+    fn give(&mut self, mut job: Job, here: Here) -> Option<Job> {
         let since = job.since;
-        while let Some((_, at)) = self.open.last().copied() {
+        while let Some(at) = self.next_open(here) {
             if let Some(entry) = self.entries.get_mut(at)
                 && let Some(jobs) = entry.jobs.as_ref().filter(|_| entry.expires > since)
             {
@@ -363,6 +377,22 @@ impl State {
             self.let_go(at);
         }
         Some(job)
+    }
+
+    /// The environment that is filled next by what comes from `here`.
+    fn next_open(&self, here: Here) -> Option<usize> {
+        let (last, at) = *self.open.last()?;
+        let is_near = |at: &usize| {
+            self.entries
+                .get(*at)
+                .is_some_and(|entry| entry.here == here)
+        };
+        let near = (self.open.iter().rev())
+            .take_while(|(rank, _)| rank.taken == last.taken)
+            .take(LOOKED_AT)
+            .map(|(_, at)| *at)
+            .find(is_near);
+        Some(near.unwrap_or(at))
     }
 
     /// The one that waited longest, of those for whom somebody still waits.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
-use super::{Entry, Job, Jobs, Pool, Rank, State};
+use super::{Entry, Job, Jobs, Pool, Rank, State, here};
 use crate::scaling::{self, Decision};
 
 /// What a place that can take an invocation does next.
@@ -187,7 +187,7 @@ impl Member {
         for job in unseen.into_iter().rev() {
             // A closed pool has been emptied for good: dropping the job tells its caller.
             if !state.closed
-                && let Some(job) = state.give(job)
+                && let Some(job) = state.give(job, here())
             {
                 state.queue.push_front(job);
                 waits = true;
@@ -202,6 +202,7 @@ impl Member {
             state.starting -= 1;
             let now = Instant::now();
             state.entries.insert(Entry {
+                here: here(),
                 jobs: None,
                 rank: Rank::default(),
                 free: 0,

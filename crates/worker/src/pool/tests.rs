@@ -98,6 +98,39 @@ fn the_fullest_is_filled_first_and_then_the_one_used_last() {
 }
 
 #[test]
+fn of_empty_ones_the_one_that_is_near_is_taken() {
+    let runtime = || {
+        tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap()
+    };
+    let (here, there) = (runtime(), runtime());
+    let pool = pool(1);
+    let (near, mut for_near) = here.block_on(async { environment(&pool) });
+    let (_far, mut for_far) = there.block_on(async { environment(&pool) });
+    let place = |runtime: &tokio::runtime::Runtime, number| {
+        let (placed, answer) = runtime.block_on(async { place(&pool, number) });
+        assert!(matches!(placed, Placed::Running));
+        answer
+    };
+    let _first = place(&here, 1);
+    assert_eq!(
+        number(&for_near.try_recv().unwrap()),
+        1,
+        "though the other was used last"
+    );
+    let _second = place(&here, 2);
+    assert_eq!(
+        number(&for_far.try_recv().unwrap()),
+        2,
+        "what is there, before it waits"
+    );
+    assert!(matches!(done(&near), Ready::Idle));
+    let _third = place(&there, 3);
+    assert_eq!(number(&for_near.try_recv().unwrap()), 3);
+}
+
+#[test]
 fn the_queue_is_first_in_first_out_over_all_places() {
     let pool = pool(2);
     let (member, mut jobs) = environment(&pool);
