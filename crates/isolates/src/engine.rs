@@ -32,7 +32,7 @@ const HEAD_BYTES: usize = 64 * 1024;
 /// Fields of a response's head, as many as a request may have.
 const HEADERS: usize = 100;
 
-/// Connections that are kept in one place while nothing is sent.
+/// Connections that are kept while nothing is sent, in all places: an engine has 1,024 descriptors.
 const KEPT: usize = 256;
 
 /// What the dispatcher may say of an error; messages are the worker's own.
@@ -319,12 +319,17 @@ impl Engine {
     }
 
     fn keep(&self, place: Place, sender: SendRequest<Upload>) {
-        let mut idle = self.lock();
-        let idle = idle.entry(place).or_default();
-        if idle.len() < KEPT && !sender.is_closed() {
-            // The one that was used last is taken first.
-            idle.push(sender);
+        if sender.is_closed() {
+            return;
         }
+        let mut idle = self.lock();
+        if idle.values().map(Vec::len).sum::<usize>() >= KEPT
+            && let Some(most) = idle.values_mut().max_by_key(|kept| kept.len())
+        {
+            most.remove(0);
+        }
+        // The one that was used last is taken first.
+        idle.entry(place).or_default().push(sender);
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Place, Vec<SendRequest<Upload>>>> {
