@@ -5,6 +5,7 @@ import hashlib
 import http.client
 import json
 import os
+import time
 import urllib.parse
 
 import pytest
@@ -115,6 +116,25 @@ app.get('/stream', async (request, response) => {
   response.end();
 });
 app.listen(process.env.PORT);
+"""
+
+
+ONE_AFTER_THE_OTHER = """
+import http.server, os
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):
+        body = self.command.encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    do_POST = do_GET
+
+http.server.HTTPServer(("127.0.0.1", int(os.environ["PORT"])), Handler).serve_forever()
 """
 
 
@@ -311,6 +331,25 @@ def test_a_server_that_dies_is_replaced(fastapi):
     before = fastapi.json("/")["me"]
     assert fastapi.ask("/die")[0] == 502
     assert fastapi.json("/")["me"] != before
+
+
+def test_a_server_with_time_for_one_connection_gets_no_second(node, tmp_path):
+    (tmp_path / "app.py").write_text(ONE_AFTER_THE_OTHER)
+    place = deploy(node, tmp_path, "web-single", "--runtime", PYTHON, "--timeout", "20", "--tag", "hearth:concurrency=1")
+    callers = [place.connect(), place.connect()]
+
+    def ask(caller, method):
+        caller.request(method, place.prefix + "/", body=b"" if method == "POST" else None)
+        response = caller.getresponse()
+        return response.status, response.read()
+
+    # Callers' connections are served by several threads, each of which would like to have one of its own to the server.
+    assert [ask(caller, "GET") for caller in callers * 2] == [(200, b"GET")] * 4
+    # What a server may have closed meanwhile is of no use to a request that can't be sent twice: a new one takes its place.
+    time.sleep(1.2)
+    assert [ask(caller, "POST") for caller in callers] == [(200, b"POST")] * 2
+    for caller in callers:
+        caller.close()
 
 
 def test_a_server_that_never_listens(node, tmp_path):

@@ -7,12 +7,19 @@
 
 use std::io;
 use std::num::NonZeroUsize;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
 
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
+
+/// Tasks that are polled until sockets and timers are looked at, while there are tasks to poll: a guest that computes is one,
+/// for a millisecond or two each time. The runtime's own 61 are for threads that help each other.
+const POLLS_BETWEEN_EVENTS: u32 = 16;
+
+/// The same, until what other threads hand over is looked at: new connections are among that.
+const POLLS_BETWEEN_ARRIVALS: u32 = 8;
 
 /// The threads. Dropping this drops what runs on them, and waits for that: not to be done on one of them.
 #[derive(Debug)]
@@ -41,19 +48,17 @@ impl FrontThreads {
         };
         let mut fronts = Vec::with_capacity(count);
         for number in 0..count {
-            let runtime = Builder::new_current_thread().enable_all().build()?;
-            fronts.push(Arc::new(Front {
-                handle: runtime.handle().clone(),
-                connections: AtomicUsize::new(0),
-            }));
             let (running, ended) = oneshot::channel();
+            let (tell, told) = mpsc::channel();
             let thread = thread::Builder::new()
                 .name(format!("front-{number}"))
-                .spawn(move || {
-                    let _ = runtime.block_on(ended);
-                    // Threads for blocking work may be in the middle of it: whoever waits for that does so elsewhere.
-                    runtime.shutdown_background();
-                })?;
+                .spawn(move || serve(ended, &tell))?;
+            // It says one thing or another.
+            let handle = told.recv().map_err(io::Error::other)??;
+            fronts.push(Arc::new(Front {
+                handle,
+                connections: AtomicUsize::new(0),
+            }));
             started.threads.push(Thread {
                 running: Some(running),
                 thread: Some(thread),
@@ -67,6 +72,26 @@ impl FrontThreads {
     pub fn spread(&self) -> Spread {
         self.spread.clone()
     }
+}
+
+/// What one thread does until it is to end; it tells how its runtime is reached.
+fn serve(ended: oneshot::Receiver<()>, tell: &mpsc::Sender<io::Result<Handle>>) {
+    let built = Builder::new_current_thread()
+        .enable_all()
+        .event_interval(POLLS_BETWEEN_EVENTS)
+        .global_queue_interval(POLLS_BETWEEN_ARRIVALS)
+        .build();
+    let runtime = match built {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            let _ = tell.send(Err(error));
+            return;
+        }
+    };
+    let _ = tell.send(Ok(runtime.handle().clone()));
+    let _ = runtime.block_on(ended);
+    // Threads for blocking work may be in the middle of it: whoever waits for that does so elsewhere.
+    runtime.shutdown_background();
 }
 
 impl Drop for FrontThreads {

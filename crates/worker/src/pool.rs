@@ -3,7 +3,8 @@
 //! An environment has one place or more, and runs an invocation in each: a web server has all from its start, a runtime
 //! that takes events those for which it asks. An invocation takes a place in the fullest
 //! environment that has one, and among equally full ones in that which was used last: the others become idle and can
-//! go, and what is warm stays warm. If there is none it joins a bounded first-in-first-out queue and is taken by
+//! go, and what is warm stays warm. If one of the few that were used last before it is as full and has its task where the
+//! invocation comes from, it is that one: waking another thread takes longer. If there is none it joins a bounded first-in-first-out queue and is taken by
 //! whichever place asks first, one that got free or one of an environment that was started. Places that are free and
 //! invocations that wait are never there at the same time.
 //!

@@ -178,6 +178,10 @@ impl EnvironmentLog {
             self.wording.line(text, now, event);
             *end = text.len();
         }
+        if text.is_empty() {
+            // Nor is there a log for nothing.
+            return;
+        }
         let mut begin = 0;
         let lines = ends.iter().zip(events).map(|(&end, event)| {
             let line = text.as_bytes().get(begin..end).unwrap_or_default();
@@ -337,4 +341,54 @@ enum Taken {
     All,
     /// As much as was asked for; there may be more.
     Full,
+}
+
+#[cfg(test)]
+mod tests {
+    use hearth_telemetry::logs::{LogOptions, LogStore};
+    use hearth_types::function::{LogFormat, Runtime};
+
+    use super::*;
+    use crate::testing;
+
+    const REPORT: Report = Report {
+        duration: Duration::from_millis(1),
+        init: None,
+        max_memory_mib: 1,
+    };
+
+    #[tokio::test]
+    async fn what_is_left_out_makes_no_log() {
+        let dir = tempfile::tempdir().unwrap();
+        let logs = LogStore::open(LogOptions::new(dir.path())).unwrap();
+        let mut deployment = testing::deployment(Runtime::Wasm);
+        let logging = &mut deployment.configuration.logging;
+        logging.format = LogFormat::Json;
+        logging.system_level = Some("WARN".to_owned());
+        let key = &deployment.key;
+        let log = EnvironmentLog::new(
+            logs.stream(key, "s"),
+            Wording::new(&deployment.configuration),
+        );
+        let id = RequestId::from_random([1; 16]);
+        let functions = async || {
+            let found = logs.functions(&key.account, &key.region, "").await;
+            found.unwrap().len()
+        };
+
+        log.begin(&id, Version::Latest, true);
+        let tail = log.end(&id, &REPORT, Conclusion::Success);
+        assert_eq!(tail.as_deref(), Some(&b""[..]));
+        assert_eq!(functions().await, 0);
+
+        log.begin(&id, Version::Latest, true);
+        log.push(0, b"a line\n");
+        let tail = log.end(&id, &REPORT, Conclusion::Error("Runtime.ExitError"));
+        let tail = String::from_utf8(tail.unwrap().into()).unwrap();
+        assert!(
+            tail.starts_with("a line\n{") && tail.contains("platform.report"),
+            "{tail}"
+        );
+        assert_eq!(functions().await, 1);
+    }
 }

@@ -160,7 +160,8 @@ impl Server {
                 Some(at) if repeatable || idle[at].0.elapsed() < SURE => {
                     return Taken::Kept(idle.remove(at).1);
                 }
-                // All others like it are older still.
+                // All others like it are older still. There may be no room for one more.
+                Some(at) if is_full => drop(idle.remove(at)),
                 _ => return Taken::Open(self.seat()),
             }
         }
