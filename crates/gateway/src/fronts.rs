@@ -24,15 +24,10 @@ const POLLS_BETWEEN_ARRIVALS: u32 = 8;
 /// The threads. Dropping this drops what runs on them, and waits for that: not to be done on one of them.
 #[derive(Debug)]
 pub struct FrontThreads {
-    threads: Vec<Thread>,
+    /// Dropped to end them.
+    running: Vec<oneshot::Sender<()>>,
+    threads: Vec<JoinHandle<()>>,
     spread: Spread,
-}
-
-#[derive(Debug)]
-struct Thread {
-    /// Dropped to end it.
-    running: Option<oneshot::Sender<()>>,
-    thread: Option<JoinHandle<()>>,
 }
 
 impl FrontThreads {
@@ -43,6 +38,7 @@ impl FrontThreads {
     pub fn start() -> io::Result<Self> {
         let count = thread::available_parallelism().map_or(1, NonZeroUsize::get);
         let mut started = Self {
+            running: Vec::with_capacity(count),
             threads: Vec::with_capacity(count),
             spread: Spread::default(),
         };
@@ -59,10 +55,8 @@ impl FrontThreads {
                 handle,
                 connections: AtomicUsize::new(0),
             }));
-            started.threads.push(Thread {
-                running: Some(running),
-                thread: Some(thread),
-            });
+            started.running.push(running);
+            started.threads.push(thread);
         }
         started.spread = Spread(fronts.into());
         Ok(started)
@@ -96,14 +90,10 @@ fn serve(ended: oneshot::Receiver<()>, tell: &mpsc::Sender<io::Result<Handle>>) 
 
 impl Drop for FrontThreads {
     fn drop(&mut self) {
-        for thread in &mut self.threads {
-            thread.running = None;
-        }
-        for thread in &mut self.threads {
-            if let Some(thread) = thread.thread.take() {
-                // It only fails by a panic of its own, which was reported as such.
-                let _ = thread.join();
-            }
+        self.running.clear();
+        for thread in self.threads.drain(..) {
+            // It only fails by a panic of its own, which was reported as such.
+            let _ = thread.join();
         }
     }
 }

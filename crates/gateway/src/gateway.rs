@@ -62,7 +62,8 @@ pub struct GatewayOptions {
 }
 
 impl GatewayOptions {
-    /// Function URLs on `localhost`; connections on the runtime that accepts them; default bounds: those of [`ConnectionOptions`], 512 MiB for bodies.
+    /// Function URLs on `localhost`; connections on the runtime that accepts them; default bounds: those of
+    /// [`ConnectionOptions`], 512 MiB for bodies.
     pub fn new(root_keys: Vec<RootKey>, node_secret: [u8; 32]) -> Self {
         Self {
             root_keys,

@@ -4,9 +4,9 @@
 //! that takes events those for which it asks. An invocation takes a place in the fullest
 //! environment that has one, and among equally full ones in that which was used last: the others become idle and can
 //! go, and what is warm stays warm. If one of the few that were used last before it is as full and has its task where the
-//! invocation comes from, it is that one: waking another thread takes longer. If there is none it joins a bounded first-in-first-out queue and is taken by
-//! whichever place asks first, one that got free or one of an environment that was started. Places that are free and
-//! invocations that wait are never there at the same time.
+//! invocation comes from, it is that one: waking another thread takes longer. If there is none it joins a bounded
+//! first-in-first-out queue and is taken by whichever place asks first, one that got free or one of an environment that
+//! was started. Places that are free and invocations that wait are never there at the same time.
 //!
 //! The lock belongs to this deployment alone and is held for a few instructions, which grow with the logarithm of its
 //! environments; nothing waits under it.

@@ -116,21 +116,14 @@ impl LogStream {
     /// fails: the line goes to a bounded buffer, and when that is full it is dropped and counted; a line in the log says
     /// how many. A line over 256 KiB becomes several.
     pub fn write(&self, at: Timestamp, line: &[u8]) {
-        self.write_all(at, [line]);
-    }
-
-    /// Writes several lines, with none of another stream between them.
-    pub fn write_all<'a>(&self, at: Timestamp, lines: impl IntoIterator<Item = &'a [u8]>) {
         let mut queue = lock(&self.log.queue);
-        for line in lines {
-            let mut rest = line;
-            loop {
-                let (piece, after) = split(rest);
-                self.push(&mut queue, at, piece);
-                rest = after;
-                if rest.is_empty() {
-                    break;
-                }
+        let mut rest = line;
+        loop {
+            let (piece, after) = split(rest);
+            self.push(&mut queue, at, piece);
+            rest = after;
+            if rest.is_empty() {
+                break;
             }
         }
         let schedule = !std::mem::replace(&mut queue.scheduled, true);

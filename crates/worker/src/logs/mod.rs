@@ -40,10 +40,7 @@ const DRAIN_BYTES: usize = 1024 * 1024;
 const TURN_BYTES: usize = 64 * 1024;
 const PAUSE: Duration = Duration::from_millis(2);
 
-/// Lines of the platform that are written together: END and REPORT.
-const MOST_TOGETHER: usize = 2;
-
-/// Room that is kept for wording them: END and REPORT take a quarter of it.
+/// Room that is kept for wording lines of the platform: a REPORT takes a quarter of it.
 const TEXT_BYTES: usize = 1024;
 
 /// A new name for an environment's stream: `2026/01/02/[$LATEST]` and 32 hexadecimal digits.
@@ -165,41 +162,24 @@ impl EnvironmentLog {
 
     /// Writes a line of the platform; one about an invocation is in the tail of that one alone.
     pub(crate) fn platform(&self, event: &Event<'_>) {
-        self.say(&mut self.lock(), &[event]);
+        self.say(&mut self.lock(), event);
     }
 
-    /// Writes lines of the platform.
-    fn say(&self, inner: &mut Inner, events: &[&Event<'_>]) {
+    fn say(&self, inner: &mut Inner, event: &Event<'_>) {
         let Inner { tails, text, .. } = inner;
         let now = Timestamp::from(SystemTime::now());
         text.clear();
-        let mut ends = [0; MOST_TOGETHER];
-        for (end, event) in ends.iter_mut().zip(events) {
-            self.wording.line(text, now, event);
-            *end = text.len();
-        }
+        self.wording.line(text, now, event);
         if text.is_empty() {
-            // Nor is there a log for nothing.
+            // A configuration leaves it out. Nor is there a log for nothing.
             return;
         }
-        let mut begin = 0;
-        let lines = ends.iter().zip(events).map(|(&end, event)| {
-            let line = text.as_bytes().get(begin..end).unwrap_or_default();
-            begin = end;
-            (line, event)
-        });
-        // What a configuration leaves out has no text.
-        let said = lines.filter(|(line, _)| !line.is_empty());
-        self.stream.write_all(
-            now,
-            said.map(|(line, event)| {
-                match event.request_id() {
-                    Some(request_id) => tails.push_to(request_id, line),
-                    None => tails.push(line),
-                }
-                line
-            }),
-        );
+        let line = text.as_bytes();
+        self.stream.write(now, line);
+        match event.request_id() {
+            Some(request_id) => tails.push_to(request_id, line),
+            None => tails.push(line),
+        }
         // One long line is no reason to keep its room in every environment.
         text.shrink_to(TEXT_BYTES);
     }
@@ -216,7 +196,7 @@ impl EnvironmentLog {
             request_id,
             version,
         };
-        self.say(&mut inner, &[&start]);
+        self.say(&mut inner, &start);
     }
 
     /// Takes what the function has written so far, an unfinished line included. Does not wait.
@@ -260,7 +240,7 @@ impl EnvironmentLog {
                     kind: failure.kind(),
                     text: &failure.reason(),
                 };
-                self.say(&mut inner, &[&note]);
+                self.say(&mut inner, &note);
                 match failure {
                     Failure::Timeout(_) => Status::Timeout,
                     _ => Status::Error(failure.kind()),
@@ -272,7 +252,8 @@ impl EnvironmentLog {
             report,
             status,
         };
-        self.say(&mut inner, &[&Event::End { request_id }, &report]);
+        self.say(&mut inner, &Event::End { request_id });
+        self.say(&mut inner, &report);
         inner.running = inner.running.saturating_sub(1);
         inner.tails.end(request_id)
     }
