@@ -49,7 +49,7 @@ pub(crate) async fn attend(
         End::Failure(Failure::Truncated | Failure::Abandoned) => environment.shared(),
         End::Failure(_) | End::Platform(_) => false,
     };
-    let max_memory_mib = environment.peak_mib(!lasts);
+    let max_memory_mib = environment.meter.peak_mib(!lasts);
     answered(took);
     turn.end(end, took, max_memory_mib, &environment.log);
     if lasts {

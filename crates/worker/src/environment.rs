@@ -5,7 +5,7 @@
 
 use std::io;
 use std::pin::pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -22,13 +22,12 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::attend;
 use crate::door;
 use crate::failure::{Failure, error_object, exec_reason};
 use crate::logs::{Conclusion, EnvironmentLog, Status};
 use crate::meter::Meter;
 use crate::pool::Job;
-use crate::runtime_api::{self, Answer, Event, Session};
+use crate::runtime_api::{self, Answer, Event, Place, Session};
 use crate::shared::{Shared, shutting_down};
 use crate::variables::{Surroundings, variables};
 use crate::walls;
@@ -52,9 +51,9 @@ pub(crate) struct Environment {
     /// Whether it may run several invocations at the same time.
     shared: bool,
     /// The web server in it, if the function is one: nobody asks its Runtime API then.
-    server: Option<Arc<Server>>,
+    pub(crate) server: Option<Arc<Server>>,
     pub(crate) log: Arc<EnvironmentLog>,
-    meter: Mutex<Meter>,
+    pub(crate) meter: Arc<Meter>,
     /// Serves the Runtime API and the door, and follows the output; ends with the environment.
     _servants: JoinSet<()>,
     /// Keep the folders that are mounted inside.
@@ -72,22 +71,11 @@ pub(crate) enum StartError {
     Init(End, u32),
 }
 
-/// The places of an environment that has just been started.
+/// The places that a runtime has asked for, or will.
 #[derive(Debug)]
 pub(crate) struct Places {
-    /// Those that are there; at least one.
-    pub(crate) there: Vec<Place>,
-    /// Those for which a runtime asks later.
-    pub(crate) further: mpsc::UnboundedReceiver<runtime_api::Place>,
-}
-
-/// Where an invocation runs.
-#[derive(Debug)]
-pub(crate) enum Place {
-    /// In a runtime that asks for it.
-    Runtime(runtime_api::Place),
-    /// At the web server, which takes what comes.
-    Server,
+    pub(crate) first: Place,
+    pub(crate) further: mpsc::UnboundedReceiver<Place>,
 }
 
 /// What becomes of a place when an invocation has ended in it.
@@ -99,16 +87,6 @@ pub(crate) enum After {
     Late,
     /// It is gone, and its environment takes nothing more.
     Gone,
-}
-
-impl Place {
-    /// Waits until the runtime asks for an invocation in it.
-    pub(crate) async fn asks(mut self) -> Self {
-        if let Self::Runtime(place) = &mut self {
-            place.asks().await;
-        }
-        self
-    }
 }
 
 /// How an invocation or an Init ended.
@@ -230,14 +208,14 @@ impl Environment {
         kill: &CancellationToken,
     ) -> Result<(Self, Places), StartError> {
         let (environment, mut places) = Self::launch(shared, deployment, log, log_stream).await?;
-        let init = environment.init(places.there.first_mut(), deadline, turn);
+        let init = environment.init(&mut places.first, deadline, turn);
         let failed = match kill.run_until_cancelled(init).await {
             Some(Ok(())) => {
                 environment.sandbox.limit_cpu();
                 return Ok((environment, places));
             }
             Some(Err(End::Platform(error))) => StartError::Platform(error),
-            Some(Err(end)) => StartError::Init(end, environment.peak_mib(true)),
+            Some(Err(end)) => StartError::Init(end, environment.meter.peak_mib(true)),
             None => StartError::Platform(shutting_down()),
         };
         environment.destroy().await;
@@ -350,14 +328,8 @@ impl Environment {
                 shared.upgraded.clone(),
             )
         });
-        let there = match server {
-            Some(_) => std::iter::repeat_with(|| Place::Server)
-                .take(most)
-                .collect(),
-            None => vec![Place::Runtime(first)],
-        };
         let environment = Self {
-            meter: Mutex::new(Meter::new(configuration.memory_mib)),
+            meter: Arc::new(Meter::new(Arc::clone(&sandbox), configuration.memory_mib)),
             sandbox,
             launcher,
             server,
@@ -366,27 +338,26 @@ impl Environment {
             _servants: servants,
             _folders: (code, layers),
         };
-        Ok((environment, Places { there, further }))
+        Ok((environment, Places { first, further }))
     }
 
-    /// Waits until the environment can take its first invocation, in its first place.
+    /// Waits until the environment can take its first invocation.
     async fn init(
         &self,
-        first: Option<&mut Place>,
+        first: &mut Place,
         deadline: Instant,
         turn: Option<OwnedSemaphorePermit>,
     ) -> Result<(), End> {
-        match (first, &self.server) {
-            (Some(Place::Runtime(place)), _) => self.init_runtime(place, deadline, turn).await,
-            (_, Some(server)) => self.init_server(server, deadline, turn).await,
-            (_, None) => Ok(()),
+        match &self.server {
+            Some(server) => self.init_server(server, deadline, turn).await,
+            None => self.init_runtime(first, deadline, turn).await,
         }
     }
 
     /// Waits until the runtime asks for its first invocation.
     async fn init_runtime(
         &self,
-        first: &mut runtime_api::Place,
+        first: &mut Place,
         deadline: Instant,
         turn: Option<OwnedSemaphorePermit>,
     ) -> Result<(), End> {
@@ -452,20 +423,6 @@ impl Environment {
         }
     }
 
-    /// Runs one invocation in a place; `answered` is told how long it took, before the caller is.
-    pub(crate) async fn run(
-        &self,
-        place: &mut Place,
-        turn: Turn,
-        answered: impl FnOnce(Duration),
-    ) -> After {
-        match (place, &self.server) {
-            (Place::Runtime(place), _) => attend::attend(self, place, turn, answered).await,
-            (Place::Server, Some(server)) => web::attend(self, server, turn, answered).await,
-            (Place::Server, None) => After::Gone,
-        }
-    }
-
     /// Whether what ends one invocation may end others.
     pub(crate) const fn shared(&self) -> bool {
         self.shared
@@ -501,16 +458,10 @@ impl Environment {
             End::Failure(Failure::Exit(exit))
         }
     }
-
-    /// The most memory used so far, MiB: measured now if `now` says so, or a moment ago.
-    pub(crate) fn peak_mib(&self, now: bool) -> u32 {
-        let mut meter = self.meter.lock().unwrap_or_else(PoisonError::into_inner);
-        meter.peak_mib(&self.sandbox, now)
-    }
 }
 
 /// What a runtime that has ended said last.
-async fn last_words(place: &mut runtime_api::Place) -> Option<Event> {
+async fn last_words(place: &mut Place) -> Option<Event> {
     tokio::time::timeout(LAST_WORDS, place.event()).await.ok()?
 }
 

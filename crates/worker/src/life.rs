@@ -12,13 +12,17 @@ use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use hearth_types::function::Deployment;
 use hearth_types::{ApiError, ErrorKind};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use crate::attend::attend;
 use crate::capacity::NeverFits;
-use crate::environment::{self, After, Environment, Place, Places, StartError, Turn};
+use crate::environment::{self, After, Environment, Places, StartError, Turn, places};
 use crate::logs::{self, EnvironmentLog, InitPhase, Wording};
-use crate::pool::{Job, Jobs, Member, Ready};
+use crate::pool::{Job, Jobs, Member, Ready, Seat, Taker};
+use crate::runtime_api::Place;
 use crate::shared::Shared;
+use crate::web::{Server, Visits};
 
 /// Lives. When it returns nothing of the environment is left.
 pub(crate) async fn live(shared: Arc<Shared>, member: Member) {
@@ -170,34 +174,75 @@ impl Life<'_> {
     /// Runs invocations until there is a reason to end; `first` is one that has begun.
     async fn serve(
         &self,
-        (environment, places): (Environment, Places),
+        (environment, runtime): (Environment, Places),
         mut member: Member,
         log: &EnvironmentLog,
         born: Instant,
         init: Option<Duration>,
         first: Option<Turn>,
     ) {
-        let expires = born + self.shared.options.max_lifetime;
-        let coming = places.there.len() - usize::from(first.is_some());
-        let mut jobs = member.enter(coming, expires);
         let service = Service {
             shared: self.shared,
             environment: &environment,
-            member: &member,
+            seat: member.seat(),
             log,
-            expires,
+            expires: born + self.shared.options.max_lifetime,
             ready_at: Instant::now(),
         };
+        match &environment.server {
+            Some(server) => self.admit(&service, server, first, init).await,
+            None => self.hand_out(&service, runtime, first, init).await,
+        }
+        environment.destroy().await;
+    }
+
+    /// Lets requests into a web server.
+    async fn admit(
+        &self,
+        service: &Service<'_>,
+        server: &Arc<Server>,
+        first: Option<Turn>,
+        init: Option<Duration>,
+    ) {
+        let Service {
+            seat,
+            environment,
+            expires,
+            ..
+        } = service;
+        let places = places(&seat.pool().deployment) - usize::from(first.is_some());
+        let visits = Visits::new(self.shared, seat, environment, server, *expires, init);
+        seat.enter(places, *expires, Taker::Door(visits.door()));
+        visits.open(places, first);
+        self.kill
+            .run_until_cancelled(visits.watch(environment))
+            .await;
+        visits.end().await;
+    }
+
+    /// Gives a runtime what it asks for.
+    async fn hand_out(
+        &self,
+        service: &Service<'_>,
+        runtime: Places,
+        first: Option<Turn>,
+        init: Option<Duration>,
+    ) {
+        let (give, mut jobs) = mpsc::unbounded_channel();
+        let places = usize::from(first.is_none());
+        service
+            .seat
+            .enter(places, service.expires, Taker::Task(give));
         let turns = async {
-            if environment.shared() {
-                service.at_once(&mut jobs, places, first, init).await;
+            if service.environment.shared() {
+                service.at_once(&mut jobs, runtime, first, init).await;
             } else {
-                service.one_by_one(&mut jobs, places, first, init).await;
+                let mut place = runtime.first;
+                service.one_by_one(&mut jobs, &mut place, first, init).await;
             }
         };
         self.kill.run_until_cancelled(turns).await;
-        leave(self.shared, &member, &mut jobs);
-        environment.destroy().await;
+        service.leave(&mut jobs);
     }
 }
 
@@ -205,7 +250,7 @@ impl Life<'_> {
 struct Service<'a> {
     shared: &'a Arc<Shared>,
     environment: &'a Environment,
-    member: &'a Member,
+    seat: Seat,
     log: &'a EnvironmentLog,
     /// When it is too old.
     expires: Instant,
@@ -218,13 +263,10 @@ impl Service<'_> {
     async fn one_by_one(
         &self,
         jobs: &mut Jobs,
-        mut places: Places,
+        place: &mut Place,
         first: Option<Turn>,
         init: Option<Duration>,
     ) {
-        let Some(place) = places.there.first_mut() else {
-            return;
-        };
         let mut init = init;
         let mut served = first.is_some();
         let mut begun = first;
@@ -267,20 +309,20 @@ impl Service<'_> {
         init: Option<Duration>,
     ) {
         let Places {
-            there: mut coming,
+            first: place,
             mut further,
         } = places;
-        let mut known = coming.len();
+        let mut known = 1;
         let mut init = init;
         let mut served = first.is_some();
         let mut leaves = false;
         let mut free = Vec::new();
         let mut late = FuturesUnordered::new();
         let mut running = FuturesUnordered::new();
-        if let Some(turn) = first
-            && let Some(place) = coming.pop()
-        {
-            running.push(self.stay(place, turn));
+        let mut coming = Vec::new();
+        match first {
+            Some(turn) => running.push(self.stay(place, turn)),
+            None => coming.push(place),
         }
         loop {
             for place in coming.drain(..) {
@@ -294,7 +336,7 @@ impl Service<'_> {
             // Most of it does not come back.
             leaves |= late.len() * 2 > known;
             if leaves {
-                leave(self.shared, self.member, jobs);
+                self.leave(jobs);
                 if running.is_empty() {
                     return;
                 }
@@ -304,8 +346,8 @@ impl Service<'_> {
                 Some((place, after)) = running.next(), if !running.is_empty() => match after {
                     After::Ready => coming.push(place),
                     After::Late => {
-                        self.member.lose();
-                        late.push(place.asks());
+                        self.seat.lose();
+                        late.push(asks(place));
                     }
                     // A place that is of no use any more is counted out all the same.
                     After::Gone => {
@@ -316,14 +358,14 @@ impl Service<'_> {
                 // Those that run notice by themselves; nothing more is to reach a process that is gone.
                 _ = self.environment.exit(), if !leaves => leaves = true,
                 Some(place) = late.next(), if !leaves && !late.is_empty() => {
-                    self.member.join();
+                    self.seat.join();
                     coming.push(place);
                 }
                 Some(place) = further.recv(), if !leaves => {
                     known += 1;
-                    self.member.join();
+                    self.seat.join();
                     // It has: that is what made the place.
-                    coming.push(Place::Runtime(place).asks().await);
+                    coming.push(asks(place).await);
                 }
                 job = jobs.recv(), if !leaves => match (job, free.pop()) {
                     (Some(job), Some(place)) => {
@@ -340,7 +382,7 @@ impl Service<'_> {
     /// as soon as it leaves.
     fn ready(&self, served: bool, leaves: bool, alone: bool) -> Ready {
         let capacity = &self.shared.capacity;
-        let deployment = &self.member.pool().deployment;
+        let deployment = &self.seat.pool().deployment;
         let yields = !leaves && capacity.should_yield(deployment.id);
         if yields && alone {
             let memory_mib = u64::from(deployment.configuration.memory_mib);
@@ -349,7 +391,7 @@ impl Service<'_> {
         let now = Instant::now();
         // A new one serves whoever waited for it, even if it is too old by now.
         let too_old = served && self.expires <= now;
-        let ready = self.member.ready(now, leaves || yields || too_old);
+        let ready = self.seat.ready(now, leaves || yields || too_old);
         if matches!(ready, Ready::Idle) && capacity.wanted() {
             capacity.press();
         }
@@ -363,21 +405,27 @@ impl Service<'_> {
     }
 
     async fn run(&self, place: &mut Place, turn: Turn) -> After {
-        let answered = |took| self.member.answered(took);
-        self.environment.run(place, turn, answered).await
+        let answered = |took| self.seat.answered(took);
+        attend(self.environment, place, turn, answered).await
     }
 
     async fn stay(&self, mut place: Place, turn: Turn) -> (Place, After) {
         let after = self.run(&mut place, turn).await;
         (place, after)
     }
+
+    /// It takes nothing more, and somebody asks for another environment for what it gives back.
+    fn leave(&self, jobs: &mut Jobs) {
+        if self.seat.leave(jobs) {
+            self.shared.ask_for(self.seat.pool());
+        }
+    }
 }
 
-/// An environment takes nothing more, and somebody asks for another one for what it gives back.
-fn leave(shared: &Arc<Shared>, member: &Member, jobs: &mut Jobs) {
-    if member.leave(jobs) {
-        shared.ask_for(member.pool());
-    }
+/// Waits until the runtime asks for an invocation in a place.
+async fn asks(mut place: Place) -> Place {
+    place.asks().await;
+    place
 }
 
 /// Ends the invocation that has waited longest with a failure of the platform.

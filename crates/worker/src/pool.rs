@@ -8,6 +8,9 @@
 //! first-in-first-out queue and is taken by whichever place asks first, one that got free or one of an environment that
 //! was started. Places that are free and invocations that wait are never there at the same time.
 //!
+//! Whoever takes it for the environment is a [`Taker`]: its task, which is told of it, or a door through which the
+//! invocation goes in the task that brings it, so that no other has to be woken first.
+//!
 //! The lock belongs to this deployment alone and is held for a few instructions, which grow with the logarithm of its
 //! environments; nothing waits under it.
 
@@ -26,9 +29,10 @@ use slab::Slab;
 use tokio::runtime::{self, Handle};
 use tokio::sync::mpsc;
 
-pub(crate) use self::member::{Member, Ready};
+pub(crate) use self::member::{Member, Ready, Seat};
 use crate::reply::Reply;
 use crate::scaling::{self, Decision, Snapshot};
+use crate::web::{Door, Inside};
 
 /// An invocation and who waits for its end.
 #[derive(Debug)]
@@ -55,8 +59,28 @@ impl Job {
     }
 }
 
-/// What an environment is given; never more than it has places. The end means: go.
+/// What an environment's task is given; never more than it has places. The end means: go.
 pub(crate) type Jobs = mpsc::UnboundedReceiver<Job>;
+
+/// Who takes an environment's invocations. Dropping it means: go.
+#[derive(Debug)]
+pub(crate) enum Taker {
+    /// Its task.
+    Task(mpsc::UnboundedSender<Job>),
+    /// Whoever brings them lets them in.
+    Door(Door),
+}
+
+/// Where an invocation found a place.
+#[derive(Debug)]
+enum Given {
+    /// At an environment's task.
+    Told,
+    /// Behind a door: to be let in where no lock is held.
+    Admitted(Inside, Job),
+    /// Nowhere.
+    Not(Job),
+}
 
 /// One deployment.
 #[derive(Debug)]
@@ -124,7 +148,7 @@ struct Entry {
     /// Where its task is.
     here: Here,
     /// `None`: it gets nothing more.
-    jobs: Option<mpsc::UnboundedSender<Job>>,
+    taker: Option<Taker>,
     rank: Rank,
     free: usize,
     busy: usize,
@@ -150,6 +174,22 @@ pub(crate) enum Placed {
     Closed(Job),
 }
 
+impl Taker {
+    fn give(&self, job: Job) -> Given {
+        match self {
+            Self::Task(jobs) => match jobs.send(job) {
+                Ok(()) => Given::Told,
+                // It has just ended.
+                Err(mpsc::error::SendError(back)) => Given::Not(back),
+            },
+            Self::Door(door) => match door.admit() {
+                Some(inside) => Given::Admitted(inside, job),
+                None => Given::Not(job),
+            },
+        }
+    }
+}
+
 impl Pool {
     pub(crate) fn new(
         deployment: Arc<Deployment>,
@@ -172,8 +212,13 @@ impl Pool {
             return Placed::Closed(job);
         }
         let job = match state.give(job, here) {
-            None => return Placed::Running,
-            Some(job) => job,
+            Given::Told => return Placed::Running,
+            Given::Admitted(inside, job) => {
+                drop(state);
+                inside.begin(job);
+                return Placed::Running;
+            }
+            Given::Not(job) => job,
         };
         if state.queue.len() >= self.queue_length {
             state.queue.retain(|job| !job.is_given_up());
@@ -192,10 +237,7 @@ impl Pool {
         match scaling::decide(&state.snapshot(now, self.places)) {
             Decision::Start => {
                 state.starting += 1;
-                Ok(Member {
-                    pool: Arc::clone(self),
-                    entry: None,
-                })
+                Ok(Member::starting(self))
             }
             Decision::Hold(again) => Err(again),
         }
@@ -354,30 +396,29 @@ impl State {
         }
     }
 
-    /// Hands an invocation to an environment; gives it back if none has a free place.
-    fn give(&mut self, mut job: Job, here: Here) -> Option<Job> {
+    /// Hands an invocation to an environment, if one has a free place.
+    fn give(&mut self, mut job: Job, here: Here) -> Given {
         let since = job.since;
         while let Some(at) = self.next_open(here) {
             if let Some(entry) = self.entries.get_mut(at)
-                && let Some(jobs) = entry.jobs.as_ref().filter(|_| entry.expires > since)
+                && let Some(taker) = entry.taker.as_ref().filter(|_| entry.expires > since)
             {
-                match jobs.send(job) {
-                    Ok(()) => {
-                        // Counted here, before the environment's task has run, so that the next caller sees it.
+                match taker.give(job) {
+                    Given::Not(back) => job = back,
+                    given => {
+                        // Counted here, before the invocation begins, so that the next caller sees it.
                         entry.free -= 1;
                         entry.busy += 1;
                         self.busy += 1;
                         self.moved = Some(since);
                         self.rank(at);
-                        return None;
+                        return given;
                     }
-                    // It has just ended.
-                    Err(mpsc::error::SendError(back)) => job = back,
                 }
             }
             self.let_go(at);
         }
-        Some(job)
+        Given::Not(job)
     }
 
     /// The environment that is filled next by what comes from `here`.
@@ -431,14 +472,14 @@ impl State {
     }
 
     /// An entry gets nothing more. What it gives ends the environment's waiting when it is dropped.
-    fn let_go(&mut self, at: usize) -> Option<mpsc::UnboundedSender<Job>> {
+    fn let_go(&mut self, at: usize) -> Option<Taker> {
         let entry = self.entries.get_mut(at)?;
         self.open.remove(&(entry.rank, at));
         entry.free = 0;
-        entry.jobs.take()
+        entry.taker.take()
     }
 
-    fn let_all_go(&mut self) -> Vec<Option<mpsc::UnboundedSender<Job>>> {
+    fn let_all_go(&mut self) -> Vec<Option<Taker>> {
         let open: Vec<usize> = self.open.iter().map(|(_, at)| *at).collect();
         open.into_iter().map(|at| self.let_go(at)).collect()
     }

@@ -208,6 +208,12 @@ fn conditional() -> Vec<(c_long, Vec<Rule>)> {
         (libc::SYS_clone, vec![vec![(0, Masked(namespaces, 0))]]),
         (libc::SYS_socket, sockets),
         (libc::SYS_socketpair, vec![unix]),
+        // The node empties the pipe of an output at the end of an invocation, whatever is in it: not more than the 64 KiB
+        // that a pipe holds by itself.
+        (
+            libc::SYS_fcntl,
+            vec![vec![(1, NotEqual(flag(libc::F_SETPIPE_SZ)))]],
+        ),
         // Typing into someone's terminal: TIOCSTI directly, TIOCLINUX by pasting a selection.
         (
             libc::SYS_ioctl,
@@ -300,6 +306,14 @@ mod tests {
         ] {
             assert_eq!(ask(libc::SYS_clone, [namespace as u64, 0, 0]), EPERM);
         }
+    }
+
+    #[test]
+    fn pipes_are_not_enlarged() {
+        let fcntl = |command: i32| ask(libc::SYS_fcntl, [1, command as u64, 1 << 20]);
+        assert_eq!(fcntl(libc::F_SETPIPE_SZ), EPERM);
+        assert_eq!(fcntl(libc::F_GETPIPE_SZ), ALLOW);
+        assert_eq!(fcntl(libc::F_SETFL), ALLOW);
     }
 
     #[test]

@@ -31,9 +31,9 @@ use tail::Tails;
 /// Bytes taken from a pipe at once.
 const READ_BYTES: usize = 16 * 1024;
 
-/// Bytes of one pipe that the end of an invocation takes at most: the most that a pipe holds (pipe(7): 64 KiB, and
-/// 1 MiB where an unprivileged process enlarges it). What a left-over process goes on writing is not waited for.
-const DRAIN_BYTES: usize = 1024 * 1024;
+/// Bytes of one pipe that the end of an invocation takes at most: the most that a pipe holds (pipe(7); the process wall lets
+/// nobody enlarge it). What a left-over process goes on writing is not waited for.
+const DRAIN_BYTES: usize = 64 * 1024;
 
 /// A following turn takes at most this much, then pauses for [`PAUSE`]: 32 MiB/s for one environment, far above what a
 /// log is for, and too little to keep a processor busy.

@@ -46,22 +46,48 @@ fn number(job: &Job) -> u8 {
     u8::from_str_radix(&job.request_id().as_str()[..2], 16).unwrap()
 }
 
-/// An environment all of whose places are free.
-fn environment(pool: &Arc<Pool>) -> (Member, Jobs) {
-    pool.lock().starting += 1;
-    let mut member = Member {
-        pool: Arc::clone(pool),
-        entry: None,
-    };
-    let jobs = member.enter(pool.places, Instant::now() + LONG);
-    for _ in 0..pool.places {
-        assert!(matches!(member.ready(Instant::now(), false), Ready::Idle));
+/// An environment that takes part until it is dropped.
+struct Environment {
+    seat: Seat,
+    _member: Member,
+}
+
+impl std::ops::Deref for Environment {
+    type Target = Seat;
+
+    fn deref(&self) -> &Seat {
+        &self.seat
     }
-    (member, jobs)
+}
+
+/// An environment that has been started, and has `places` that are about to be ready.
+fn started(pool: &Arc<Pool>, places: usize) -> (Environment, Jobs) {
+    pool.lock().starting += 1;
+    let mut member = Member::starting(pool);
+    let (give, jobs) = mpsc::unbounded_channel();
+    let seat = member.seat();
+    seat.enter(places, Instant::now() + LONG, Taker::Task(give));
+    let environment = Environment {
+        seat,
+        _member: member,
+    };
+    (environment, jobs)
+}
+
+/// An environment all of whose places are free.
+fn environment(pool: &Arc<Pool>) -> (Environment, Jobs) {
+    let (environment, jobs) = started(pool, pool.places);
+    for _ in 0..pool.places {
+        assert!(matches!(
+            environment.ready(Instant::now(), false),
+            Ready::Idle
+        ));
+    }
+    (environment, jobs)
 }
 
 /// The place of one that has been answered asks for the next.
-fn done(member: &Member) -> Ready {
+fn done(member: &Seat) -> Ready {
     member.answered(Duration::from_millis(1));
     member.ready(Instant::now(), false)
 }
@@ -163,12 +189,7 @@ fn what_an_environment_was_given_and_has_not_begun_goes_to_another_in_its_order(
     dies.leave(&mut its_jobs);
     drop(dies);
     assert_eq!(pool.counts(), [0, 0, 0, 3]);
-    pool.lock().starting += 1;
-    let mut next = Member {
-        pool: Arc::clone(&pool),
-        entry: None,
-    };
-    let mut jobs = next.enter(3, Instant::now() + LONG);
+    let (next, mut jobs) = started(&pool, 3);
     for expected in 2..=4 {
         match next.ready(Instant::now(), false) {
             Ready::Run(job) => assert_eq!(number(&job), expected),
@@ -241,17 +262,12 @@ fn counts_are_right_after_any_order_of_things() {
     };
     for places in [1, 2, 7] {
         let pool = pool(places);
-        let mut environments: Vec<(Member, Jobs, usize)> = Vec::new();
+        let mut environments: Vec<(Environment, Jobs, usize)> = Vec::new();
         let mut waits = Vec::new();
         for step in 0..2_000 {
             match random(6) {
                 0 if environments.len() < 5 => {
-                    pool.lock().starting += 1;
-                    let mut member = Member {
-                        pool: Arc::clone(&pool),
-                        entry: None,
-                    };
-                    let jobs = member.enter(places, Instant::now() + LONG);
+                    let (member, jobs) = started(&pool, places);
                     let runs = (0..places)
                         .filter(|_| matches!(member.ready(Instant::now(), false), Ready::Run(_)))
                         .count();
@@ -295,21 +311,10 @@ fn counts_are_right_after_any_order_of_things() {
     }
 }
 
-/// An environment of a runtime that has asked once, and may ask for more.
-fn asking(pool: &Arc<Pool>) -> (Member, Jobs) {
-    pool.lock().starting += 1;
-    let mut member = Member {
-        pool: Arc::clone(pool),
-        entry: None,
-    };
-    let jobs = member.enter(1, Instant::now() + LONG);
-    (member, jobs)
-}
-
 #[test]
 fn a_place_is_there_when_it_has_joined() {
     let pool = pool(3);
-    let (member, mut jobs) = asking(&pool);
+    let (member, mut jobs) = started(&pool, 1);
     let waits: Vec<_> = (1..=3).map(|n| place(&pool, n)).collect();
     assert!(matches!(member.ready(Instant::now(), false), Ready::Run(_)));
     assert_eq!(pool.counts(), [0, 0, 1, 2], "the others wait");
@@ -335,7 +340,7 @@ fn a_place_is_there_when_it_has_joined() {
 #[test]
 fn what_a_runtime_is_about_to_ask_for_is_learnt_from_those_before() {
     let pool = pool(10);
-    let (first, _jobs) = asking(&pool);
+    let (first, _jobs) = started(&pool, 1);
     let opening = |later| pool.lock().snapshot(Instant::now() + later, 10).opening;
     assert_eq!(opening(Duration::ZERO), 9, "as many as it may");
     assert_eq!(opening(LONG), 0, "for a while");
@@ -346,6 +351,6 @@ fn what_a_runtime_is_about_to_ask_for_is_learnt_from_those_before() {
     first.answered(Duration::from_millis(1));
     assert_eq!(opening(Duration::ZERO), 0, "it has had its time to ask");
     assert_eq!(pool.lock().snapshot(Instant::now(), 10).places, 2);
-    let (_second, _its_jobs) = asking(&pool);
+    let (_second, _its_jobs) = started(&pool, 1);
     assert_eq!(opening(Duration::ZERO), 1);
 }

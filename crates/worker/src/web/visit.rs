@@ -8,6 +8,7 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use super::server::Server;
+use super::visits::Stay;
 use crate::failure::Failure;
 
 /// How a request leaves.
@@ -56,30 +57,29 @@ impl Line {
 #[derive(Debug)]
 pub(crate) struct Visit {
     pub(super) server: Arc<Server>,
-    /// Cancelled when it is over, for one reason or another: time is up, or the environment goes.
+    /// Cancelled when it was ended from outside: time is up, or the environment goes.
     pub(super) over: CancellationToken,
     pub(super) line: Line,
-    tell: oneshot::Sender<Leaving>,
+    stay: Stay,
     ended: Option<Ended>,
 }
 
 impl Visit {
-    /// A stay at `server`; what its environment hears of it.
+    /// A stay at `server`.
     pub(super) fn new(
         server: &Arc<Server>,
         over: CancellationToken,
         line: Line,
+        stay: Stay,
         ended: Ended,
-    ) -> (Self, oneshot::Receiver<Leaving>) {
-        let (tell, left) = oneshot::channel();
-        let visit = Self {
+    ) -> Self {
+        Self {
             server: Arc::clone(server),
             over,
             line,
-            tell,
+            stay,
             ended: Some(ended),
-        };
-        (visit, left)
+        }
     }
 
     /// The word of the environment, for one who waits for it after the stay.
@@ -89,8 +89,7 @@ impl Visit {
 
     /// Ends it.
     pub(super) fn leave(self, how: Leaving) {
-        // If nobody hears it, the environment has ended it before.
-        let _ = self.tell.send(how);
+        self.stay.leave(how);
     }
 }
 

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::Barrier;
 
-use crate::rig::{PYTHON, Rig, invocation, tests};
+use crate::rig::{PATIENCE, PYTHON, Rig, invocation, tests};
 
 pub(crate) fn tests() -> Vec<crate::Test> {
     tests![
@@ -28,8 +28,11 @@ pub(crate) fn tests() -> Vec<crate::Test> {
         a_request_streams,
         a_caller_who_goes_away_ends_its_own_request_alone,
         a_slow_request_is_cut_and_the_others_run_on,
+        time_runs_for_a_request_after_any_silence,
         a_server_that_is_stuck_is_replaced,
         a_server_that_dies_is_replaced,
+        whoever_comes_and_goes_leaves_nothing_behind,
+        shutdown_ends_requests_that_do_not_finish,
         a_server_that_never_listens_says_so,
         a_server_that_exits_at_once_says_why,
         responses_that_are_none_are_failures_of_their_own_request,
@@ -367,6 +370,23 @@ async fn a_slow_request_is_cut_and_the_others_run_on() {
     rig.end().await;
 }
 
+async fn time_runs_for_a_request_after_any_silence() {
+    let rig = Rig::new(|_| {}).await;
+    let function = python(&rig, SERVER, Some(8), |configuration| {
+        configuration.timeout_s = 1;
+    })
+    .await;
+    // The environment's task looks again when the time of the one before would be up, and then not at all.
+    for silence_ms in [0, 600, 1_300] {
+        ask(&rig, &function, "/connections").await;
+        tokio::time::sleep(Duration::from_millis(silence_ms)).await;
+        let (kind, message) = failure(serve(&rig, &function, get("/hang")).await);
+        assert_eq!(kind, "Sandbox.Timedout", "after {silence_ms} ms");
+        assert!(message.ends_with("Task timed out after 1.00 seconds"));
+    }
+    rig.end().await;
+}
+
 async fn a_server_that_is_stuck_is_replaced() {
     let rig = Rig::new(|_| {}).await;
     let function = python(&rig, SERVER, Some(8), |configuration| {
@@ -397,6 +417,59 @@ async fn a_server_that_dies_is_replaced() {
     ask(&rig, &function, "/connections").await;
     assert_eq!(rig.stats().started, 2);
     assert!(rig.log().await.iter().any(|line| line == "last words"));
+    rig.end().await;
+}
+
+async fn whoever_comes_and_goes_leaves_nothing_behind() {
+    let rig = Arc::new(Rig::new(|_| {}).await);
+    let function = server(&rig).await;
+    let mut callers = tokio::task::JoinSet::new();
+    for n in 0..24_u64 {
+        let (rig, function) = (Arc::clone(&rig), Arc::clone(&function));
+        callers.spawn(async move {
+            for turn in 0..30_u64 {
+                let path = match (n * 7 + turn * 13) % 31 {
+                    0 => "/die",
+                    1..4 => "/silence",
+                    4..8 => "/flood",
+                    _ => "/connections",
+                };
+                // Some go away before anything comes, or in the middle of it.
+                let patience = Duration::from_micros((n * 389 + turn * 997) % 8_000);
+                let patience = match path {
+                    "/connections" if turn % 3 > 0 => PATIENCE,
+                    "/silence" | "/die" => PATIENCE,
+                    _ => patience,
+                };
+                let whole = async {
+                    if let Served::Response(response) = serve(&rig, &function, get(path)).await {
+                        let _ = response.into_body().collect().await;
+                    }
+                };
+                let done = tokio::time::timeout(patience, whole).await;
+                assert!(done.is_ok() || patience < PATIENCE, "{path} has no end");
+            }
+        });
+    }
+    while let Some(caller) = callers.join_next().await {
+        caller.unwrap();
+    }
+    rig.until("nothing runs or waits", |stats| {
+        (stats.busy, stats.waiting, stats.starting) == (0, 0, 0)
+    })
+    .await;
+    ask(&rig, &function, "/connections").await;
+    Arc::into_inner(rig).unwrap().end().await;
+}
+
+async fn shutdown_ends_requests_that_do_not_finish() {
+    let rig = Rig::new(|_| {}).await;
+    let function = server(&rig).await;
+    let mut body = response(serve(&rig, &function, get("/stream")).await).into_body();
+    assert_eq!(frame(&mut body).await, "first");
+    // Longer than it is waited for, and shorter than a request's time.
+    rig.worker.shutdown(Duration::from_millis(200)).await;
+    assert!(body.frame().await.unwrap().is_err(), "it broke off");
     rig.end().await;
 }
 
