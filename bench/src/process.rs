@@ -69,14 +69,38 @@ pub(crate) fn free_address() -> anyhow::Result<SocketAddr> {
 
 /// Sends SIGINT.
 pub(crate) async fn interrupt(child: &Child) -> anyhow::Result<()> {
-    if let Some(id) = child.id() {
-        let status = Command::new("kill")
-            .args(["-INT", &id.to_string()])
-            .status()
-            .await
-            .context("run kill")?;
-        anyhow::ensure!(status.success(), "interrupt process {id}: {status}");
+    match child.id() {
+        Some(id) => signal(id, "INT").await,
+        None => Ok(()),
     }
+}
+
+/// Ends what runs under this name below a process, and waits until it is gone.
+pub(crate) async fn kill_below(process: u32, name: &str) -> anyhow::Result<()> {
+    let below = below(process)?;
+    let is_it = |id: &u32| {
+        let running = std::fs::read_to_string(format!("/proc/{id}/comm")).unwrap_or_default();
+        running.trim() == name
+    };
+    let found: Vec<u32> = below.into_iter().filter(is_it).collect();
+    anyhow::ensure!(!found.is_empty(), "process {process} has started no {name}");
+    for id in &found {
+        signal(*id, "KILL").await?;
+    }
+    let gone = || (!found.iter().any(is_it)).then_some(());
+    wait_for(&format!("the end of {name}"), gone).await
+}
+
+async fn signal(process: u32, name: &str) -> anyhow::Result<()> {
+    let status = Command::new("kill")
+        .args([&format!("-{name}"), &process.to_string()])
+        .status()
+        .await
+        .context("run kill")?;
+    anyhow::ensure!(
+        status.success(),
+        "send SIG{name} to process {process}: {status}"
+    );
     Ok(())
 }
 
@@ -101,6 +125,15 @@ pub(crate) fn memory(process: u32) -> anyhow::Result<u64> {
         bytes += memory(child)?;
     }
     Ok(bytes)
+}
+
+/// All processes that came of a process, and run.
+fn below(process: u32) -> anyhow::Result<Vec<u32>> {
+    let mut found = children(process)?;
+    for child in found.clone() {
+        found.extend(below(child)?);
+    }
+    Ok(found)
 }
 
 /// The processes that a process has started itself, and that run.

@@ -42,7 +42,9 @@ const GROUP: &str = "hello";
 
 /// What a request's first answer takes, and what isolates take of the memory.
 struct Many {
-    /// The first request of a function on a node that was started again: its isolate is made.
+    /// The first request of a function on a node that was started again: its package is looked into and its isolate made.
+    hearth_again: Sample,
+    /// The first request of a function whose engine was replaced: its isolate is made.
     hearth_cold: Sample,
     /// The first request of an isolate of workerd's own loader.
     workerd_cold: Sample,
@@ -76,7 +78,10 @@ pub(crate) async fn run(options: &Options) -> anyhow::Result<()> {
 }
 
 async fn deploy(node: &Hearth, name: &str, source: &std::path::Path) -> anyhow::Result<()> {
-    node.deploy(name, source, &["--runtime", "worker"]).await
+    // The engine's own newest date would be another one, whose isolates and requests cost more.
+    let date = format!("hearth:compatibility-date={}", peer::DATE);
+    let options = ["--runtime", "worker", "--tag", &date];
+    node.deploy(name, source, &options).await
 }
 
 async fn warm(
@@ -126,6 +131,9 @@ async fn many(
     node.restart().await?;
     // Starts the engine, which is not what a function costs.
     load::once(&node.invocation("hello", "{}", EXPECTED)?).await?;
+    let hearth_again = first_requests(node, &names).await?;
+    process::kill_below(node.id()?, "workerd").await?;
+    load::once(&node.invocation("hello", "{}", EXPECTED)?).await?;
     let hearth_cold = first_requests(node, &names).await?;
 
     load::once(&loader.target("/first")).await?;
@@ -138,6 +146,7 @@ async fn many(
     loader.stop().await?;
     let each = u64::try_from(options.isolates.max(1)).unwrap_or(u64::MAX);
     Ok(Many {
+        hearth_again,
         hearth_cold,
         workerd_cold: sample(latencies),
         hearth_deployed,
@@ -180,6 +189,7 @@ fn counted(options: &Options, many: &Many) -> String {
         options.isolates
     );
     text += &line("Hearth, Invoke, deployed", &many.hearth_deployed);
+    text += &line("Hearth, Invoke, node started again", &many.hearth_again);
     text += &line("Hearth, Invoke, isolate is made", &many.hearth_cold);
     text += &line("workerd's loader, isolate is made", &many.workerd_cold);
     let kib = |bytes: u64| bytes >> 10;

@@ -9,7 +9,7 @@ use crate::load::Target;
 use crate::process;
 
 /// The compatibility date of all workers here.
-const DATE: &str = "2026-11-01";
+pub(super) const DATE: &str = "2026-11-01";
 
 /// A `workerd serve` that runs.
 pub(super) struct Workerd {
