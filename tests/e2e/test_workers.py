@@ -5,6 +5,7 @@ import http.client
 import json
 import socket
 import threading
+import time
 from urllib.parse import urlsplit
 
 import pytest
@@ -478,16 +479,26 @@ def test_who_keeps_ending_the_engine_gets_one_of_its_own(new_node):
         export default { fetch() { return new Response(me ??= crypto.randomUUID()); } }""", Timeout=60)
     who = lambda: invoke(lam, "innocent", {})[0]["body"]  # noqa: E731
     ended = lambda: node.log().count("an account's engine ended")  # noqa: E731
+
+    def offend(ends):
+        # On a busy machine its time may be up before it has begun to compute: then nothing ends, and it is asked again.
+        for _ in range(12):
+            assert invoke(lam, "loop", {})[0]["errorType"] == "Sandbox.Timedout"
+            until = time.monotonic() + 10
+            while time.monotonic() < until:
+                if ended() >= ends:
+                    return
+                time.sleep(0.05)
+        raise AssertionError("the engine's end did not come")
+
     seen = set()
     for n in range(1, 4):
         seen.add(who())
-        assert invoke(lam, "loop", {})[0]["errorType"] == "Sandbox.Timedout"
-        wait_until(lambda n=n: ended() >= n, "the engine's end")
+        offend(n)
     assert len(seen) == 3, "each end has made the innocent's isolate anew"
     wait_until(lambda: "a worker gets an engine of its own" in node.log(), "the offender's move")
     me = who()
-    assert invoke(lam, "loop", {})[0]["errorType"] == "Sandbox.Timedout"
-    wait_until(lambda: ended() >= 4, "the end of the offender's own engine")
+    offend(4)
     assert who() == me
 
 
